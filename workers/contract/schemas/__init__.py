@@ -1,0 +1,1 @@
+"""Built-in grading schemas, one per file. The registry knows them by name."""
