@@ -1,0 +1,60 @@
+"""What every tier uses: a store on a file of its own, a broker of its own, the shared data."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producer.embedded import EmbeddedBroker
+from workers.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+GRADEQUEUE_SETTINGS = ("OPENAI_", "REDIS_URL", "DATABASE_URL", "GRADEQUEUE_")
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings come from the test alone."""
+    for name in list(os.environ):
+        if name.startswith(GRADEQUEUE_SETTINGS):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _main_module_of_pytest() -> Iterator[None]:
+    """Streamlit's test runner puts a script in its place, and a process started later would run that script."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in a SQLite file."""
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def broker_url(tmp_path: Path) -> Iterator[str]:
+    """A Valkey server that belongs to this test alone."""
+    broker = EmbeddedBroker.join(tmp_path)
+    yield broker.url
+    broker.leave()
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real programs and rubrics, where they lie beside the checkout."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the shared data does not lie beside this checkout")
+    return SHARED_DATA

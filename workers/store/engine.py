@@ -1,0 +1,237 @@
+"""Opening the store: SQLite by default, PostgreSQL in production, one set of rules for both.
+
+Every statement runs in `Store.transaction()` or `Store.run()` (writes) or in `Store.snapshot()` (reads). A store that
+is away raises `ServiceUnavailable("store", ...)`; the text never holds a statement's parameters, because those are
+prompts. What one row's data causes (`DataError`, `IntegrityError`, `ValueError`) passes as it is.
+
+Lock order, the same everywhere: batches, workers, jobs in id order, attempts, outcomes.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import Engine, create_engine, event, exc, make_url, text
+
+from workers.contract.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy import URL, Connection
+
+HEAD_REVISION = "0001"
+"""The schema this code works with; a test holds it equal to the newest migration."""
+SQLITE_BUSY_SECONDS = 30.0
+"""Several workers, a page and the sweeper share one file; each write is short, so waiting is right."""
+CONNECT_SECONDS = 10
+STATEMENT_SECONDS = 30
+"""No statement of ours takes a second; one that does for so long meets a lock or a disk that hangs."""
+IDLE_TRANSACTION_SECONDS = 600
+"""A process that was stopped inside a transaction must not hold its rows for ever; who pages through results may."""
+MOST_TRIES = 5
+"""A transaction that meets a deadlock so often in a row has found a fault of ours, not bad luck."""
+CONTENTION_STATES = frozenset({"40001", "40P01"})
+"""serialization_failure and deadlock_detected: nothing was written, the same transaction may run again."""
+_BEGIN_OPTION = "gradequeue_begin"
+_READING: Mapping[str, Mapping[str, object]] = {
+    "sqlite": {_BEGIN_OPTION: "BEGIN"},
+    # one snapshot for all statements, so that counts read by several of them add up
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+
+T = TypeVar("T")
+
+
+class StoreContention(ServiceUnavailable):
+    """Two transactions met; this one wrote nothing and may run again. `Store.run` does so."""
+
+
+class Store:
+    """The SQL store behind one URL. Threads may share it; processes open their own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Connect lazily; raises `ServiceUnavailable` when the URL cannot be used at all."""
+        try:
+            parsed = _normalised(make_url(url))
+            return cls(_sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed))
+        except (exc.ArgumentError, exc.NoSuchModuleError):
+            raise ServiceUnavailable(
+                "store",
+                "DATABASE_URL is not a database URL; use postgresql://user:password@host/name or sqlite:///file",
+            ) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A write transaction: committed when the block ends, rolled back when it raises."""
+        with _translated(), self.engine.begin() as connection:
+            yield connection
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, from a write transaction; a deadlock runs it again, so it must change nothing else."""
+        for tries_left in reversed(range(MOST_TRIES)):
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except StoreContention:
+                if not tries_left:
+                    raise
+                time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - the two that met must not meet again
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A read-only view, the same for every statement in it; never waits for a writer."""
+        options: Any = _READING[self.engine.dialect.name]
+        with _translated(), self.engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Release every connection."""
+        self.engine.dispose()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True for a file on this machine, which only processes of this machine can share."""
+        return self.engine.dialect.name == "sqlite"
+
+    def migrate(self) -> None:
+        """Bring the schema to `HEAD_REVISION`; cheap when it is there, safe when several processes start at once.
+
+        Raises `ServiceUnavailable` when a newer version of this program made the store.
+        """
+        if self._revision() == HEAD_REVISION:
+            return
+        from workers.store.migrations import upgrade  # noqa: PLC0415 - Alembic costs 0.2 s, needed once
+
+        upgrade(self)
+
+    def _revision(self) -> str | None:
+        try:
+            with self.snapshot() as connection:
+                return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        except ServiceUnavailable:
+            with self.snapshot() as connection:  # says whether the store is away, or only empty
+                connection.execute(text("SELECT 1"))
+            return None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (exc.DBAPIError, exc.TimeoutError) as error:
+        if _is_about_a_row(error):
+            raise
+        kind = StoreContention if _sqlstate(error) in CONTENTION_STATES else ServiceUnavailable
+        raise kind("store", f"the store does not answer: {_reason(error)}") from None
+
+
+def _is_about_a_row(error: exc.SQLAlchemyError) -> bool:
+    """A value that cannot be stored, not a store that cannot store: a full disk must not spoil paid answers."""
+    if isinstance(error, exc.ProgrammingError):
+        return _sqlstate(error) is None  # the driver, not the server, refused a value
+    return isinstance(error, exc.DataError | exc.IntegrityError)
+
+
+def _sqlstate(error: exc.SQLAlchemyError) -> str | None:
+    state: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state
+
+
+def _reason(error: exc.SQLAlchemyError) -> str:
+    """The first line alone: PostgreSQL's second one may quote a row."""
+    origin = getattr(error, "orig", None) or error
+    return (str(origin).strip().splitlines() or [type(origin).__name__])[0][:300]
+
+
+def _normalised(url: URL) -> URL:
+    if url.drivername in {"postgres", "postgresql"}:
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise exc.ArgumentError("unsupported backend")
+    return url
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database in {None, "", ":memory:"}:
+        raise ServiceUnavailable("store", "a store in memory cannot be shared by workers; give sqlite:/// a file")
+    _make_folder(Path(url.database or ""))
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # BEGIN is ours: see _begin
+        _use_write_ahead_log(connection)
+        connection.execute("PRAGMA synchronous=FULL")  # a commit acknowledged to the broker must survive a power cut
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA temp_store=MEMORY")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # IMMEDIATE: a transaction that reads first and writes later could not take the lock without starting over
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"))
+
+    return engine
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for others when it changes a file's journal mode, so the first openers take turns here."""
+    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _make_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ServiceUnavailable("store", f"cannot create {file.parent}: {error.strerror}") from None
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,  # the server may have been restarted since
+        pool_size=5,
+        max_overflow=5,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "gradequeue",
+            # a peer that is gone without a word is noticed by the kernel
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        # not as a start-up option: connection poolers refuse those
+        connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_SECONDS}s'")
+        connection.commit()
+
+    return engine

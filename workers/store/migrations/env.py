@@ -1,0 +1,10 @@
+"""Alembic's entry: runs on the connection that `upgrade` opened, in its transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from workers.store.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

@@ -1,0 +1,97 @@
+"""Forgetting: prompts, answers and metadata of jobs that ended long ago go; counts, costs and hashes stay.
+
+Only finished jobs are touched. What is removed is removed from the file as well, as far as the database can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, text, update
+
+from workers.store.rows import IS_UNFINISHED, LIST_LENGTH, lock_jobs
+from workers.store.tables import batches, jobs, now_seconds, outcomes
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection
+
+    from workers.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aged:
+    """What is older than a given age."""
+
+    finished: int
+    """Jobs that ended before it and still hold their prompt: what a purge removes."""
+    unfinished: int
+    """Jobs enqueued before it that have not ended: a purge leaves them alone."""
+
+
+def count_aged(connection: Connection, *, older_than_seconds: float) -> Aged:
+    """What a purge would meet now."""
+    cutoff = now_seconds() - older_than_seconds
+    finished = select(func.count()).where(_is_purgeable(cutoff))
+    unfinished = select(func.count()).where(IS_UNFINISHED, jobs.c.enqueued_at < cutoff)
+    return Aged(
+        finished=connection.execute(finished).scalar_one(), unfinished=connection.execute(unfinished).scalar_one()
+    )
+
+
+def purge(store: Store, *, older_than_seconds: float) -> int:
+    """Remove prompts, answers, raw outputs and metadata of jobs that ended so long ago; returns how many jobs.
+
+    In transactions of a few hundred jobs; one that breaks off is gone on with by the next call.
+    """
+    with store.snapshot() as connection:
+        cutoff = connection.execute(select(now_seconds() - older_than_seconds)).scalar_one()
+        aged_batches = list(connection.execute(select(batches.c.id).where(batches.c.created_at < cutoff)).scalars())
+    purged = sum(_purge_batch(store, batch_id, cutoff) for batch_id in aged_batches)
+    _forget_for_good(store)
+    return purged
+
+
+def _purge_batch(store: Store, batch_id: int, cutoff: float) -> int:
+    purged, position = 0, -1
+    while True:
+        with store.snapshot() as connection:
+            page = connection.execute(
+                select(jobs.c.id, jobs.c.position)
+                .where(jobs.c.batch_id == batch_id, jobs.c.position > position, _is_purgeable(cutoff))
+                .order_by(jobs.c.position)
+                .limit(LIST_LENGTH)
+            ).all()
+        if not page:
+            return purged
+        ids = [row.id for row in page]
+        purged += store.run(lambda connection, ids=ids: _purge_jobs(connection, ids))  # type: ignore[misc]
+        position = page[-1].position
+
+
+def _is_purgeable(cutoff: ColumnElement[float] | float) -> ColumnElement[bool]:
+    return jobs.c.state.in_(("succeeded", "failed")) & (jobs.c.finished_at < cutoff) & jobs.c.prompt.is_not(None)
+
+
+def _purge_jobs(connection: Connection, job_ids: list[str]) -> int:
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")  # or the text stays in the file's free pages
+    ended = [job.id for job in lock_jobs(connection, job_ids).values() if job.state in {"succeeded", "failed"}]
+    connection.execute(update(jobs).where(jobs.c.id.in_(ended)).values(prompt=None, metadata={}))
+    connection.execute(
+        update(outcomes)
+        .where(outcomes.c.job_id.in_(ended))
+        .values(result=None, raw_output=None, validation_errors=None, refusal=None)
+    )
+    return len(ended)
+
+
+def _forget_for_good(store: Store) -> None:
+    """Let the database drop what the rows held before: SQLite's log, PostgreSQL's dead rows."""
+    if store.is_sqlite:
+        connection_record = store.engine.raw_connection()  # a checkpoint wants no transaction around it
+        connection_record.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection_record.close()
+        return
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM jobs, outcomes"))

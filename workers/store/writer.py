@@ -1,0 +1,247 @@
+"""Group commit: what hundreds of coroutines want of the store, in one transaction on the writer's own thread.
+
+While one transaction commits, the next one's work piles up; nothing waits for a timer. A coroutine goes on only after
+the commit that holds its operation. While the store is away, everything is kept and tried again: a paid answer is
+never dropped. A worker that must stop waits for a while, then spools its paid answers to disk. A transaction that one
+row's data spoils is replayed operation by operation; only that one fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from workers.contract.errors import ContractViolation, ServiceUnavailable
+from workers.store.claims import ClaimedJob, NotDue, claim_jobs, not_due_yet
+from workers.store.ledger import AttemptOpening, JobEnding, open_attempts
+from workers.store.rows import lock_jobs
+from workers.store.settlement import Settlement, apply_settlements, without_refused_text
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from workers.store.engine import Store
+
+__all__ = ["NotStored", "Settlement", "Writer"]
+
+logger = logging.getLogger(__name__)
+
+MOST_OPERATIONS = 500
+"""Operations per transaction: bounds the time other writers of one SQLite file wait."""
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 5.0
+"""Between tries while the store is away."""
+END_SECONDS = 15.0
+"""For one last try of a store that does not answer, beyond the patience."""
+
+T = TypeVar("T")
+
+
+class NotStored(ServiceUnavailable):
+    """The store stayed away until this worker had to stop. The message must go back; a paid answer is in the spool."""
+
+    def __init__(self) -> None:
+        super().__init__("store", "the store stayed away until this worker had to stop")
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    job_id: str
+
+
+_Work = _Claim | AttemptOpening | Settlement
+
+
+@dataclass(slots=True)
+class _Operation:
+    work: _Work
+    future: asyncio.Future[object]
+    result: object = None
+    error: BaseException | None = field(default=None)
+
+
+class Writer:
+    """One per worker process. Coroutines of one loop call it; its thread talks to the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        worker_id: str,
+        loop: asyncio.AbstractEventLoop,
+        spool: Callable[[Sequence[Settlement]], object] | None = None,
+    ) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._loop = loop
+        self._spool = spool
+        self._pending: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._give_up_at = float("inf")
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self.commits = 0
+        self.operations = 0
+
+    def start(self) -> None:
+        """Begin to take operations."""
+        self._thread.start()
+
+    def expect_stop(self, *, patience_seconds: float) -> None:
+        """The worker drains: from here on a store that is away is waited for so long, then its answers are spooled."""
+        if not self._stopping.is_set():
+            self._give_up_at = time.monotonic() + patience_seconds
+            self._stopping.set()
+
+    def stop(self, *, patience_seconds: float) -> bool:
+        """Commit or spool what is pending, then end; false when the store hangs even so."""
+        self.expect_stop(patience_seconds=patience_seconds)
+        self._pending.put(None)
+        self._thread.join(patience_seconds + END_SECONDS)
+        return not self._thread.is_alive()
+
+    async def claim(self, job_id: str) -> ClaimedJob | NotDue | None:
+        """The job, claimed for this worker; None when it is finished, claimed or parked."""
+        return await self._submit(_Claim(job_id), ClaimedJob | NotDue | None)
+
+    async def open_attempt(self, opening: AttemptOpening) -> bool:
+        """Returns when the ledger holds the request; false when the claim was lost and nothing may be sent."""
+        return await self._submit(opening, bool)
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Returns after the commit; true when the outcome in it was accepted (see `finish_jobs`).
+
+        Raises `NotStored` when the worker had to stop before there was a commit.
+        """
+        return await self._submit(settlement, bool)
+
+    async def _submit(self, work: _Work, _kind: type[T] | object) -> T:
+        operation = _Operation(work, self._loop.create_future())
+        self._pending.put(operation)
+        return cast("T", await operation.future)
+
+    def _run(self) -> None:
+        while True:
+            operations, last = self._take()
+            if operations:
+                self._commit(operations)
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    self._loop.call_soon_threadsafe(_resolve, operations)
+            if last:
+                return
+
+    def _take(self) -> tuple[list[_Operation], bool]:
+        operations: list[_Operation] = []
+        item = self._pending.get()
+        while item is not None:
+            operations.append(item)
+            if len(operations) >= MOST_OPERATIONS:
+                return operations, False
+            try:
+                item = self._pending.get_nowait()
+            except queue.Empty:
+                return operations, False
+        return operations, True
+
+    def _commit(self, operations: list[_Operation]) -> None:
+        wait_seconds = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                self._apply(operations)
+            except ServiceUnavailable as error:
+                if time.monotonic() >= self._give_up_at:
+                    self._give_up(operations)
+                    return
+                logger.warning(
+                    "store.away waiting=%d retry_in_seconds=%.1f reason=%s", len(operations), wait_seconds, error
+                )
+                self._pause(wait_seconds)
+                wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
+            except Exception as error:  # noqa: BLE001 - whatever it was, hundreds of coroutines wait for this thread
+                self._replay(operations, error)
+                return
+            else:
+                return
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            time.sleep(max(0.0, min(seconds, self._give_up_at - time.monotonic())))
+
+    def _give_up(self, operations: list[_Operation]) -> None:
+        settlements = [operation.work for operation in operations if isinstance(operation.work, Settlement)]
+        if self._spool is not None and settlements:
+            try:
+                self._spool(settlements)
+            except OSError as error:
+                logger.error("store.spool_failed settlements=%d reason=%s", len(settlements), error.strerror)  # noqa: TRY400
+        logger.error("store.given_up operations=%d settlements=%d", len(operations), len(settlements))
+        for operation in operations:
+            operation.error = NotStored()
+
+    def _apply(self, operations: Sequence[_Operation]) -> None:
+        with self._store.transaction() as connection:
+            self._write(connection, operations)
+        self.commits += 1
+        self.operations += len(operations)
+
+    def _write(self, connection: Connection, operations: Sequence[_Operation]) -> None:
+        """Endings before claims: a job that is settled and claimed in one transaction is claimed after."""
+        openings = [op.work for op in operations if isinstance(op.work, AttemptOpening)]
+        settlements = [op.work for op in operations if isinstance(op.work, Settlement)]
+        claims = [op.work.job_id for op in operations if isinstance(op.work, _Claim)]
+        touched = {opening.job_id for opening in openings}.union(*(each.job_ids for each in settlements))
+        # all of them at once, those to be claimed too: locks taken in two steps are in no order
+        locked = lock_jobs(connection, touched.union(claims)) if touched else {}
+        opened = open_attempts(connection, openings, locked=locked) if openings else set()
+        accepted = apply_settlements(connection, settlements, locked=locked)
+        claimed = _claim(connection, claims, worker_id=self._worker_id)
+        for operation in operations:
+            match operation.work:
+                case _Claim(job_id):
+                    operation.result = claimed.pop(job_id, None)  # a second message for it gets nothing
+                case AttemptOpening(attempt_id=attempt_id):
+                    operation.result = attempt_id in opened
+                case Settlement(ending=JobEnding(job_id=job_id)):
+                    operation.result = job_id in accepted
+                case _:
+                    operation.result = None
+
+    def _replay(self, operations: list[_Operation], error: Exception) -> None:
+        if len(operations) > 1:
+            for operation in operations:
+                self._commit([operation])
+            return
+        operation = operations[0]
+        logger.error("store.row_refused error=%s", type(error).__name__)
+        storable = without_refused_text(operation.work) if isinstance(operation.work, Settlement) else None
+        if storable is not None:
+            operation.work = storable
+            self._commit([operation])
+            return
+        operation.error = ContractViolation(f"the store refused a row: {type(error).__name__}")
+
+
+def _claim(connection: Connection, job_ids: Sequence[str], *, worker_id: str) -> dict[str, ClaimedJob | NotDue]:
+    if not job_ids:
+        return {}
+    claimed: dict[str, ClaimedJob | NotDue] = {**claim_jobs(connection, job_ids, worker_id=worker_id)}
+    if missing := [job_id for job_id in job_ids if job_id not in claimed]:
+        claimed |= not_due_yet(connection, missing)
+    return claimed
+
+
+def _resolve(operations: Sequence[_Operation]) -> None:
+    for operation in operations:
+        if operation.future.done():  # its coroutine was cancelled; what was committed stands
+            continue
+        if operation.error is not None:
+            operation.future.set_exception(operation.error)
+        else:
+            operation.future.set_result(operation.result)
