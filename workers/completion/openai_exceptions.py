@@ -1,0 +1,64 @@
+"""The two errors of `get_structured_completion`.
+
+    Exception
+    ├── OpenAITransportError          no answer came, or the provider refused the request
+    └── OpenAISchemaValidationError   an answer came, and is not a valid result
+
+`str()` of either never holds a prompt or an answer; `raw_output` and `validation_errors` do. Both survive pickling:
+the message is the one argument, everything else travels as attributes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class OpenAITransportError(Exception):
+    """No usable answer came from the provider.
+
+    `kind` is a failure kind (`rejected_request`, `context_too_long`, `provider_unavailable`), an account state
+    (`quota_exhausted`, `auth_failed`), `rate_limited` or `timed_out`. `retry_after` is whole seconds, rounded up.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int | None = None,
+        retry_after: int | None = None,
+        *,
+        kind: str = "provider_unavailable",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.retry_after = retry_after
+        self.kind = kind
+
+
+class OpenAISchemaValidationError(Exception):
+    """The model answered, but not with a valid result.
+
+    `kind` is `refused`, `truncated`, `content_filtered` or `invalid_output`. `validation_errors` is safe for JSON;
+    `raw_output` is the answer as it came, and for a refusal the model's own words.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        schema_name: str | None = None,
+        validation_errors: Sequence[Mapping[str, object]] | None = None,
+        raw_output: str | None = None,
+        *,
+        kind: str = "invalid_output",
+        refusal: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.schema_name = schema_name
+        self.validation_errors = list(validation_errors or ())
+        self.raw_output = raw_output
+        self.kind = kind
+        self.refusal = refusal
