@@ -1,0 +1,107 @@
+"""The catalogue of models: which names exist, how large they are, and which parameters they take.
+
+*Source*: OpenAI's public model pages and changelog, November 2026. Names follow families, so a new snapshot of a known
+family is accepted; a misspelt family is not.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ops.standin import errors
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the API lets a caller do with one model; sizes are tokens."""
+
+    name: str
+    snapshot: str
+    """The dated name that answers: an alias such as gpt-4o answers as gpt-4o-2024-08-06."""
+    limit_name: str
+    """Rate limits are shared by an alias and its snapshots; this is the name they share."""
+    context_tokens: int
+    answer_tokens: int
+    takes_json_schema: bool = True
+    reasons: bool = False
+    efforts: tuple[str, ...] = ()
+    """The values of reasoning_effort it takes; empty when it does not know the parameter."""
+    takes_verbosity: bool = False
+    effort_by_default: str | None = None
+    temperature_without_effort: bool = False
+    """The model takes sampling parameters while its reasoning effort is "none"."""
+
+    def takes_sampling(self, effort: str | None) -> bool:
+        """Whether temperature and its kin may differ from their defaults at this reasoning effort."""
+        if not self.reasons:
+            return True
+        return self.temperature_without_effort and (effort or self.effort_by_default) == "none"
+
+
+_SNAPSHOTS = {
+    "gpt-3.5-turbo": "gpt-3.5-turbo-0125",
+    "gpt-4": "gpt-4-0613",
+    "gpt-4-turbo": "gpt-4-turbo-2024-04-09",
+    "gpt-4o": "gpt-4o-2024-08-06",
+    "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
+    "gpt-4.1": "gpt-4.1-2025-04-14",
+    "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
+    "gpt-4.1-nano": "gpt-4.1-nano-2025-04-14",
+    "gpt-5": "gpt-5-2025-08-07",
+    "gpt-5-mini": "gpt-5-mini-2025-08-07",
+    "gpt-5-nano": "gpt-5-nano-2025-08-07",
+    "gpt-5.1": "gpt-5.1-2025-11-13",
+    "gpt-5.2": "gpt-5.2-2025-12-11",
+    "gpt-5.4": "gpt-5.4-2026-03-05",
+    "o1": "o1-2024-12-17",
+    "o3": "o3-2025-04-16",
+    "o3-mini": "o3-mini-2025-01-31",
+    "o4-mini": "o4-mini-2025-04-16",
+}
+
+_O_EFFORTS = ("low", "medium", "high")
+_PLAIN = Model("", "", "", 128_000, 16_384)
+_UNSTRUCTURED = replace(_PLAIN, takes_json_schema=False)
+_O_SERIES = Model("", "", "", 200_000, 100_000, reasons=True, efforts=_O_EFFORTS)
+_GPT_5 = Model("", "", "", 400_000, 128_000, reasons=True, takes_verbosity=True, efforts=("minimal", *_O_EFFORTS))
+_GPT_5_LATER = replace(_GPT_5, efforts=("none", *_O_EFFORTS, "xhigh"), temperature_without_effort=True)
+
+# First match wins, so a narrower family stands before the wider one.
+_FAMILIES: tuple[tuple[str, Model], ...] = (
+    (r"gpt-3\.5-turbo", replace(_UNSTRUCTURED, context_tokens=16_385, answer_tokens=4_096)),
+    (r"gpt-4-turbo", replace(_UNSTRUCTURED, answer_tokens=4_096)),
+    (r"gpt-4", replace(_UNSTRUCTURED, context_tokens=8_192, answer_tokens=8_192)),
+    (r"gpt-4o-2024-05-13", replace(_UNSTRUCTURED, answer_tokens=4_096)),
+    (r"gpt-4o", _PLAIN),
+    (r"gpt-4\.1", Model("", "", "", 1_047_576, 32_768)),
+    (r"chatgpt-4o", _UNSTRUCTURED),
+    (r"gpt-5(\.\d+)?-(chat|pro|codex)", replace(_GPT_5, efforts=(*_O_EFFORTS, "xhigh"))),
+    (r"gpt-5\.1", replace(_GPT_5_LATER, efforts=("none", *_O_EFFORTS), effort_by_default="none")),
+    (r"gpt-5\.[2-4]", replace(_GPT_5_LATER, effort_by_default="none")),
+    (r"gpt-5\.\d+", replace(_GPT_5_LATER, efforts=(*_GPT_5_LATER.efforts, "max"))),
+    (r"gpt-5", _GPT_5),
+    (r"o1-(mini|preview)", replace(_UNSTRUCTURED, answer_tokens=65_536, reasons=True)),
+    (r"o[134]", _O_SERIES),
+    (r"standin", _PLAIN),
+)
+_DATE = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
+
+
+def find_model(name: str, *, any_model: bool = False) -> Model:
+    """The model of this name; ApiError 404 where OpenAI knows none, unless every name is accepted."""
+    for family, model in _FAMILIES:
+        if re.fullmatch(rf"{family}(-[a-z0-9-]+)?", name):
+            return _named(model, name)
+    if any_model:
+        return _named(_PLAIN, name)
+    raise errors.unknown_model(name)
+
+
+def listed_models() -> tuple[str, ...]:
+    """The names that GET /v1/models lists: every alias with its snapshot, and the stand-in's own."""
+    return (*_SNAPSHOTS, *_SNAPSHOTS.values(), "standin")
+
+
+def _named(model: Model, name: str) -> Model:
+    return replace(model, name=name, snapshot=_SNAPSHOTS.get(name, name), limit_name=_DATE.sub("", name))

@@ -1,0 +1,58 @@
+"""All that changes while a stand-in runs: its configuration and what follows from it."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from ops.standin.faults import FaultScript
+from ops.standin.limits import Limiter
+from ops.standin.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ops.standin.config import Config
+
+
+class State:
+    """One stand-in's state. The clock gives seconds and never goes back."""
+
+    def __init__(self, config: Config, *, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.config = config
+        self.limiter = Limiter(config)
+        self.tally = Tally(started_at=clock())
+        self.script = self._new_script()
+        self._latency = Random(config.seed)  # noqa: S311 - made-up delays, not secrets
+
+    def configure(self, changes: Mapping[str, object]) -> Config:
+        """Change some settings from now on; ValueError, with nothing changed, when one is not possible.
+
+        What stands in the buckets stays. Naming `faults` replaces the whole script and its counts.
+        """
+        self.config = self.config.changed(changes)
+        self.limiter.change(self.config, now=self.clock())
+        if "faults" in changes:
+            self.script = self._new_script()
+        return self.config
+
+    def reset(self) -> None:
+        """Forget every count, fill every bucket and start the script again; calls in flight stay counted as such."""
+        in_flight = self.tally.in_flight
+        self.tally = Tally(started_at=self.clock())
+        self.tally.in_flight = self.tally.most_in_flight = in_flight
+        self.limiter = Limiter(self.config)
+        self.script = self._new_script()
+
+    def stats(self, *, prompts: bool = False) -> dict[str, Any]:
+        """Every counter, as the control API shows it."""
+        return self.tally.snapshot(now=self.clock(), prompts=prompts)
+
+    def next_latency_seconds(self) -> float:
+        """How long the next answer takes."""
+        low, high = self.config.latency_ms
+        return self._latency.uniform(low, high) / 1_000 if high else 0.0
+
+    def _new_script(self) -> FaultScript:
+        return FaultScript(self.config.faults, random=Random(self.config.seed))  # noqa: S311
