@@ -1,0 +1,48 @@
+"""A Redis that runs the scripts in this process, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from fakeredis.commands_mixins import server_mixin
+
+from workers.budget.records import BudgetKey
+from workers.budget.shared import SharedBudget
+
+
+class Clock:
+    """The server's clock; it stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the scripts read as TIME."""
+    clock = Clock()
+    monkeypatch.setattr(server_mixin, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def redis(clock: Clock) -> FakeAsyncRedis:  # noqa: ARG001 - the clock must be in place first
+    """An empty server."""
+    return FakeAsyncRedis()
+
+
+@pytest.fixture
+def shared(redis: FakeAsyncRedis) -> SharedBudget:
+    """One worker's conversation with it."""
+    return SharedBudget(redis, key_prefix="gradequeue:", worker_id=uuid.uuid4().hex)
+
+
+@pytest.fixture
+def key() -> BudgetKey:
+    """A budget of its own."""
+    return BudgetKey("provider", f"model-{uuid.uuid4().hex}")

@@ -1,0 +1,124 @@
+"""Reserve, confirm, settle and give back, over the real scripts in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.budget.asking import requests
+from workers.budget.budget import Budget
+from workers.budget.records import Grant, Lesson, Limits, NotGranted
+from workers.budget.shared import state_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fakeredis import FakeAsyncRedis
+
+    from workers.budget.records import BudgetKey
+    from workers.budget.shared import SharedBudget
+
+
+@pytest.fixture
+async def budget(shared: SharedBudget, key: BudgetKey) -> AsyncIterator[Budget]:
+    budget = Budget(shared, account=key.account)
+    yield budget
+    await budget.close()
+
+
+async def granted(budget: Budget, model: str, *, within_seconds: float = 5.0) -> Grant:
+    answer = await budget.reserve(model, 100, within_seconds=within_seconds)
+    assert isinstance(answer, Grant), answer
+    return answer
+
+
+async def state(redis: FakeAsyncRedis, key: BudgetKey) -> dict[str, float]:
+    fields = await redis.hgetall(state_key("gradequeue:", key))
+    return {name.decode(): float(value) for name, value in fields.items()}
+
+
+async def settled(budget: Budget) -> None:
+    """What was told without waiting has arrived."""
+    await asyncio.gather(*(quota.settling for quota in budget._quotas.values() if quota.settling))
+
+
+async def test_waiters_go_on_when_the_probe_is_answered(budget: Budget, key: BudgetKey):
+    probe = await granted(budget, key.model)
+    waiting = asyncio.create_task(granted(budget, key.model))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+
+    budget.settle(Lesson(grant=probe, answered=True, requests=requests(600, 599, 0.1)))
+
+    assert (await waiting).requests_base is not None
+
+
+async def test_a_deadline_in_line_spends_nothing(budget: Budget, key: BudgetKey, redis: FakeAsyncRedis):
+    await granted(budget, key.model)
+
+    assert await budget.reserve(key.model, 100, within_seconds=0.05) is NotGranted.DEADLINE
+    assert (await state(redis, key))["minute_count"] == 1
+
+
+async def test_a_refusal_stops_this_process_even_where_redis_forgets_it(
+    budget: Budget, key: BudgetKey, redis: FakeAsyncRedis
+):
+    probe = await granted(budget, key.model)
+    budget.settle(Lesson(grant=probe, answered=False, refused=True, refused_wait_seconds=30))
+    await settled(budget)
+    await redis.flushall()
+
+    assert await budget.reserve(key.model, 100, within_seconds=0.1) is NotGranted.DEADLINE
+
+
+async def test_what_is_given_back_is_there_for_others(budget: Budget, key: BudgetKey, redis: FakeAsyncRedis):
+    probe = await granted(budget, key.model)
+    budget.settle(Lesson(grant=probe, answered=True, requests=requests(600, 100, 50.0)))
+    await settled(budget)
+    grant = await granted(budget, key.model)
+    before = (await state(redis, key))["r_level"]
+
+    budget.give_back(grant)
+    await settled(budget)
+
+    assert (await state(redis, key))["r_level"] == pytest.approx(before + 1)
+
+
+async def test_a_grant_whose_moment_has_passed_is_exchanged(budget: Budget, key: BudgetKey, redis: FakeAsyncRedis):
+    probe = await granted(budget, key.model)
+    budget.settle(Lesson(grant=probe, answered=True, requests=requests(600, 100, 50.0)))
+    await settled(budget)
+    grant = await granted(budget, key.model)
+    before = (await state(redis, key))["r_level"]
+    assert await budget.confirm(grant) is grant
+
+    another = await budget.confirm(replace(grant, starts_at=grant.starts_at - 1))
+    await settled(budget)
+
+    assert isinstance(another, Grant)
+    assert another is not grant
+    assert (await state(redis, key))["r_level"] == pytest.approx(before), "one was given back, one was taken"
+
+
+async def test_a_server_without_limits_is_not_told_a_thousand_times(budget: Budget, key: BudgetKey):
+    probe = await granted(budget, key.model)
+    budget.settle(Lesson(grant=probe, answered=True))
+    await settled(budget)
+    grants = [await granted(budget, key.model) for _ in range(3)]
+
+    for grant in grants:
+        budget.settle(Lesson(grant=grant, answered=True))
+
+    assert all(quota.unsettled.answered == 0 for quota in budget._quotas.values())
+
+
+async def test_limits_seen_before_save_the_probe(shared: SharedBudget, key: BudgetKey, redis: FakeAsyncRedis):
+    budget = Budget(shared, account=key.account, known={key.model: Limits(requests=600)})
+    reserving = asyncio.create_task(budget.reserve(key.model, 100, within_seconds=0.1))
+    await reserving
+    await budget.close()
+
+    assert (await state(redis, key))["r_limit"] == 600

@@ -1,0 +1,218 @@
+"""The scripts against a simulated provider, on a clock that needs no time: what the quota makes of them.
+
+The provider is the stand-in's own limiter. Its headers are written when a call is admitted or when it is answered;
+both kinds of provider exist, and neither says which it is.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ops.standin.config import Config
+from ops.standin.errors import ApiError
+from ops.standin.limits import Limiter
+from workers.budget.records import BucketReading, Grant, Lesson, Limits, LineLength, QueuePolicy, Settlements
+from workers.completion.server_wait import duration_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.budget.conftest import Clock
+    from workers.budget.records import BudgetKey
+    from workers.budget.shared import SharedBudget
+
+STEP_SECONDS = 0.05
+SETTLE_SECONDS = 0.1
+
+
+@dataclass
+class Drain:
+    """Calls without end against a provider; `events` are (time, change)."""
+
+    shared: SharedBudget
+    key: BudgetKey
+    clock: Clock
+    config: Config
+    latency_seconds: float
+    headers_at_admission: bool = False
+    tokens: Callable[[random.Random], tuple[int, int]] = lambda _random: (1000, 1000)
+    """What we estimate, and what the provider charges."""
+    lag_seconds: float = 0.1
+    changes: dict[float, dict[str, object]] = field(default_factory=dict)
+    admitted: list[tuple[float, int]] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+
+    async def run(self, seconds: float) -> None:  # noqa: C901 - an event loop of its own
+        began, draw, order = self.clock.now, random.Random(7), itertools.count()  # noqa: S311 - jitter
+        limiter = Limiter(self.config)
+        settlements, settled_at, ask_at = Settlements(), began, began
+        events: list[tuple[float, int, str, Grant, int]] = []
+        pending: list[tuple[int, int]] = []
+        answers: dict[int, Lesson] = {}
+        while self.clock.now < began + seconds:
+            now = self.clock.now
+            for at in [at for at in self.changes if began + at <= now]:
+                self.config = self.config.changed(self.changes.pop(at))
+                limiter.change(self.config, now=now)
+            while events and events[0][0] <= now:
+                at, number, kind, grant, charge = heapq.heappop(events)
+                if kind == "send":
+                    try:
+                        limiter.check("a", model="m", cost_tokens=charge, now=at)
+                    except ApiError as refusal:
+                        self.refused.append(at - began)
+                        wait = float(refusal.headers["Retry-After"])
+                        headers = limiter.headers("a", model="m", now=at)
+                        settlements.add(_lesson(grant, headers, refused_wait_seconds=wait))
+                        settled_at = 0.0
+                        continue
+                    limiter.charge("a", model="m", cost_tokens=charge, now=at)
+                    self.admitted.append((at - began, charge))
+                    answers[number] = _lesson(grant, limiter.headers("a", model="m", now=at))
+                    heapq.heappush(events, (at + self.latency_seconds, number, "answer", grant, charge))
+                else:
+                    lesson = answers.pop(number)
+                    if not self.headers_at_admission:
+                        lesson = _lesson(grant, limiter.headers("a", model="m", now=at))
+                    settlements.add(lesson)
+            if now - settled_at >= SETTLE_SECONDS and settlements != Settlements():
+                await self.shared.settle(self.key, settlements)
+                settlements, settled_at = Settlements(), now
+            if now >= ask_at:
+                while len(pending) < 100:
+                    pending.append(self.tokens(draw))
+                estimates = [estimate for estimate, _charge in pending]
+                answer = await self.shared.reserve(
+                    self.key,
+                    estimates,
+                    line=LineLength(waiters=100, tokens=sum(estimates)),
+                    policy=QueuePolicy(),
+                    limits=Limits(),
+                )
+                for grant in answer.grants:
+                    _estimate, charge = pending.pop(0)
+                    at = now + grant.delay_seconds + draw.random() * self.lag_seconds
+                    heapq.heappush(events, (at, next(order), "send", grant, charge))
+                ask_at = now + min(max(answer.wait_seconds, 0.25), 0.5) if len(answer.grants) < 100 else now
+            self.clock.now = round(now + STEP_SECONDS, 6)
+
+    def requests_between(self, start: float, end: float) -> int:
+        return sum(1 for at, _charge in self.admitted if start <= at < end)
+
+    def tokens_between(self, start: float, end: float) -> int:
+        return sum(charge for at, charge in self.admitted if start <= at < end)
+
+    @property
+    def refused_per_thousand(self) -> float:
+        return 1000 * len(self.refused) / len(self.admitted)
+
+
+def _lesson(grant: Grant, headers: dict[str, str], *, refused_wait_seconds: float | None = None) -> Lesson:
+    return Lesson(
+        grant=grant,
+        answered=refused_wait_seconds is None,
+        refused=refused_wait_seconds is not None,
+        refused_wait_seconds=refused_wait_seconds,
+        requests=_reading(headers, "requests"),
+        tokens=_reading(headers, "tokens"),
+    )
+
+
+def _reading(headers: dict[str, str], name: str) -> BucketReading:
+    if f"x-ratelimit-limit-{name}" not in headers:
+        return BucketReading()
+    return BucketReading(
+        limit=int(headers[f"x-ratelimit-limit-{name}"]),
+        remaining=int(headers[f"x-ratelimit-remaining-{name}"]),
+        reset_seconds=duration_seconds(headers[f"x-ratelimit-reset-{name}"]),
+    )
+
+
+@pytest.fixture
+def drain(shared: SharedBudget, key: BudgetKey, clock: Clock) -> Callable[..., Drain]:
+    """A drain with these settings."""
+
+    def make(latency_seconds: float, config: dict[str, object], **options: object) -> Drain:
+        return Drain(shared, key, clock, Config().changed(config), latency_seconds, **options)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.mark.parametrize("headers_at_admission", [False, True], ids=["at answer", "at admission"])
+@pytest.mark.parametrize("latency_seconds", [0.2, 3.0, 15.0])
+@pytest.mark.parametrize("slice_seconds", [1.0, 10.0])
+async def test_a_request_limit_is_used_up_without_refusals(
+    drain: Callable[..., Drain],
+    headers_at_admission: bool,  # noqa: FBT001 - pytest passes by name
+    latency_seconds: float,
+    slice_seconds: float,
+):
+    config = {"rpm": 1200, "slice_seconds": slice_seconds}
+    run = drain(latency_seconds, config, headers_at_admission=headers_at_admission)
+
+    await run.run(2 * latency_seconds + 40)
+
+    start = 2 * latency_seconds + 15
+    assert run.requests_between(start, start + 25) >= 0.97 * 20 * 25
+    assert run.refused_per_thousand <= 5
+
+
+@pytest.mark.parametrize("headers_at_admission", [False, True], ids=["at answer", "at admission"])
+@pytest.mark.parametrize("share_charged", [0.5, 1.0, 1.3], ids=["overestimated", "right", "underestimated"])
+async def test_a_token_limit_is_used_up_whatever_the_estimate_is_worth(
+    drain: Callable[..., Drain],
+    headers_at_admission: bool,  # noqa: FBT001 - pytest passes by name
+    share_charged: float,
+):
+    def tokens(draw: random.Random) -> tuple[int, int]:
+        estimate = draw.randint(500, 3000)
+        return estimate, int(estimate * share_charged)
+
+    config = {"tpm": 1_200_000, "slice_seconds": 5.0}
+    run = drain(2.0, config, headers_at_admission=headers_at_admission, tokens=tokens)
+
+    await run.run(80)
+
+    assert run.tokens_between(30, 80) >= 0.96 * 20_000 * 50
+    assert run.refused_per_thousand <= 20
+
+
+@pytest.mark.parametrize("headers_at_admission", [False, True], ids=["at answer", "at admission"])
+async def test_moving_limits_and_other_traffic_are_followed(
+    drain: Callable[..., Drain],
+    headers_at_admission: bool,  # noqa: FBT001 - pytest passes by name
+):
+    changes = {30.0: {"rpm": 600}, 60.0: {"rpm": 1200}, 90.0: {"foreign_share": 0.3}, 130.0: {"foreign_share": 0.0}}
+    config = {"rpm": 1200, "slice_seconds": 5.0}
+    run = drain(1.0, config, headers_at_admission=headers_at_admission, changes=changes)
+
+    await run.run(160)
+
+    for start, end, per_second in ((15, 30, 20), (40, 60, 10), (70, 90, 20), (105, 130, 14), (145, 160, 20)):
+        used = run.requests_between(start, end) / ((end - start) * per_second)
+        assert used >= 0.95, f"{used:.0%} between {start} s and {end} s"
+    assert run.refused_per_thousand <= 15
+
+
+async def test_a_provider_that_gives_nothing_is_called_ever_less(drain: Callable[..., Drain]):
+    run = drain(0.5, {"rpm": 1200, "slice_seconds": 5.0}, changes={20.0: {"foreign_share": 1.0}})
+
+    await run.run(80)
+
+    assert len([at for at in run.refused if 20 <= at < 50]) <= 60
+    assert len([at for at in run.refused if 50 <= at < 80]) <= 30
+
+
+async def test_after_a_collapse_the_pace_comes_back_with_the_budget(drain: Callable[..., Drain]):
+    changes = {20.0: {"foreign_share": 1.0}, 40.0: {"foreign_share": 0.0}}
+    run = drain(0.5, {"rpm": 1200, "slice_seconds": 5.0}, changes=changes)
+
+    await run.run(80)
+
+    assert run.requests_between(55, 80) >= 0.95 * 20 * 25

@@ -1,0 +1,122 @@
+-- What reserve.lua and settle.lua share; put before each of them. One hash per (account, model).
+--
+-- Two buckets, requests (r_) and tokens (t_), each a model of the provider's own:
+--   limit     a minute, as settings or headers say      rate    units a second
+--   cap       the most that it holds (a slice)          level   what it holds, grants that have not started yet deducted
+--   scale     provider's units per unit that we estimate; other traffic on the quota and wrong estimates end up here
+--   correction  sum of all corrections by headers       spent   what we charged since the last header
+-- Time is the server's alone. Levels fall below zero, and recover at the rate.
+
+local SCALE_SECONDS = 3        -- time in which the scale follows a lasting discrepancy
+local CAP_SECONDS = 10         -- time in which the capacity follows a slice that became shorter
+local FORGET_SECONDS = 60      -- time in which a scale that nobody observes returns to 1
+local LONGEST_MINUTE = 61      -- a reset beyond it belongs to a limit per hour or day
+local MARGIN_SECONDS = 0.5     -- requests on their way to the provider: what may arrive closer together than sent
+local MARGIN_OF_CAP = 0.25
+local LAG_SECONDS = 0.5        -- between a grant and its arrival: what a full bucket loses meanwhile cannot be spent
+local LAG_OF_CAP = 0.5
+local GUESS_GROWTH = 1.05      -- a second, for a limit that only refusals told
+local PACE_SECONDS = 5         -- slots in which grants are counted for that guess
+
+local function time_now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+
+local function load_state(key)
+  local flat, state = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do state[flat[i]] = tonumber(flat[i + 1]) end
+  return state
+end
+
+local function save_state(key, state, ttl_seconds)
+  local flat = {}
+  for field, value in pairs(state) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = string.format('%.17g', value)
+  end
+  redis.call('DEL', key)  -- fields that were cleared must not come back
+  redis.call('HSET', key, unpack(flat))
+  redis.call('EXPIRE', key, ttl_seconds)
+end
+
+local function clamp(value, low, high) return math.max(low, math.min(high, value)) end
+
+local function open_bucket(state, b, limit, level)
+  state[b .. 'limit'] = limit
+  state[b .. 'rate'] = limit / 60
+  state[b .. 'cap'] = math.max(1, limit)
+  state[b .. 'level'] = level
+  state[b .. 'scale'] = 1
+  state[b .. 'correction'] = state[b .. 'correction'] or 0
+  state[b .. 'spent'] = 0
+end
+
+local function close_bucket(state, b)
+  for _, field in ipairs({'limit', 'rate', 'cap', 'level', 'scale', 'spent'}) do
+    state[b .. field] = nil
+  end
+end
+
+-- Grants that have not started: {start, requests, tokens} in slots of a few milliseconds, in order of start.
+local function pending(ahead_key, now)
+  local requests, tokens = 0, 0
+  for _, entry in ipairs(redis.call('LRANGE', ahead_key, 0, -1)) do
+    local start, r, t = string.match(entry, '(%S+) (%S+) (%S+)')
+    if tonumber(start) <= now then
+      redis.call('LREM', ahead_key, 1, entry)  -- a correction upwards lets later grants start before earlier ones
+    else
+      requests, tokens = requests + tonumber(r), tokens + tonumber(t)
+    end
+  end
+  return {r_ = requests, t_ = tokens}
+end
+
+-- The most that may be spent at once.
+local function ceiling(state, b)
+  return state[b .. 'cap'] - math.min(state[b .. 'rate'] * LAG_SECONDS, (state[b .. 'cap'] - 1) * LAG_OF_CAP)
+end
+
+local function refill(state, now, ahead)
+  local passed = math.max(0, now - (state.at or now))
+  for _, b in ipairs({'r_', 't_'}) do
+    if state[b .. 'limit'] then
+      state[b .. 'level'] = math.min(ceiling(state, b) - ahead[b], state[b .. 'level'] + passed * state[b .. 'rate'])
+      if not state.guessed then
+        local scale = state[b .. 'scale']
+        state[b .. 'scale'] = scale + (1 - scale) * math.min(1, passed / FORGET_SECONDS)
+      end
+    end
+  end
+  if state.guessed then
+    local rate = state.r_rate * math.min(2, GUESS_GROWTH ^ passed)
+    state.r_rate, state.r_limit, state.r_cap = rate, rate * 60, math.max(1, rate)
+  end
+  state.at = now
+end
+
+local function margin(state, b)
+  return math.min(state[b .. 'rate'] * MARGIN_SECONDS, state[b .. 'cap'] * MARGIN_OF_CAP)
+end
+
+-- Grants a second, over the present slot of PACE_SECONDS and the one before.
+local function count_grants(state, now, count)
+  local slot = math.floor(now / PACE_SECONDS)
+  if state.slot ~= slot then
+    state.slot_before = state.slot == slot - 1 and state.slot_count or 0
+    state.slot, state.slot_count = slot, 0
+  end
+  state.slot_count = state.slot_count + count
+  local minute = math.floor(now / 60)
+  if state.minute ~= minute then
+    state.minute_before = state.minute == minute - 1 and state.minute_count or 0
+    state.minute, state.minute_count = minute, 0
+  end
+  state.minute_count = state.minute_count + count
+end
+
+local function pace(state, now)
+  local into_slot = now - (state.slot or 0) * PACE_SECONDS
+  if into_slot > PACE_SECONDS then return 0 end
+  return (state.slot_count + state.slot_before) / (PACE_SECONDS + into_slot)
+end

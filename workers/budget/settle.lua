@@ -1,0 +1,142 @@
+-- Learn from what the provider answered, and take back what was never sent.
+--
+-- KEYS  state, ahead
+-- ARGV  answered (1 or 0), refusals, their wait or -1, requests given back, tokens given back, time to live,
+--       then for requests and for tokens: limit or -1, remaining or -1, reset or -1, base or ''
+-- Answers {seconds until calls may go out again}.
+--
+-- A header was written somewhere between the request's admission and its answer, nobody says when. So the provider's
+-- level is compared with our model at both ends, and only what neither end explains is corrected.
+
+local FIRST_BACKOFF_SECONDS = 1
+local LONGEST_BACKOFF_SECONDS = 60
+local GUESS_OF_PACE = 0.6
+local LASTING_SECONDS = 0.5
+
+local now = time_now()
+local answered, refusals, refused_wait = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local state = load_state(KEYS[1])
+local ahead = pending(KEYS[2], now)
+refill(state, now, ahead)
+
+local function learn_limit(b, limit, remaining, reset)
+  local rate = limit / 60
+  if reset > LONGEST_MINUTE and remaining > 0 and remaining < limit then rate = (limit - remaining) / reset end
+  local cap = reset >= 0 and math.max(1, math.min(limit, remaining + reset * rate)) or math.max(1, limit)
+  local changed = state[b .. 'limit'] ~= limit or state.guessed
+  if not state[b .. 'limit'] then
+    open_bucket(state, b, limit, 0)
+    state[b .. 'cap'] = cap
+    state[b .. 'fresh'] = 1
+  elseif not state[b .. 'seen'] then
+    state[b .. 'cap'] = cap
+  elseif changed then
+    state[b .. 'cap'] = math.max(1, math.min(limit, state[b .. 'cap'] * limit / state[b .. 'limit']))
+  end
+  if cap >= state[b .. 'cap'] and remaining > 0 then
+    state[b .. 'cap'] = cap
+  elseif remaining > 0 then
+    local passed = math.min(1, (now - (state[b .. 'seen'] or now)) / CAP_SECONDS)
+    state[b .. 'cap'] = math.max(1, state[b .. 'cap'] + (cap - state[b .. 'cap']) * passed)
+  end
+  state[b .. 'seen'] = now
+  state[b .. 'limit'], state[b .. 'rate'] = limit, rate
+  return changed
+end
+
+-- What the bucket holds: the reset, where there is one, knows fractions and debts that `remaining` does not show.
+local function level_of(b, remaining, reset)
+  if reset < 0 then return remaining end
+  local cap = state[b .. 'cap']
+  local level = cap - reset * state[b .. 'rate']
+  if remaining > 0 then return clamp(level, remaining, remaining + 0.999) end
+  return clamp(level, -2 * cap, 0.999)
+end
+
+-- Calls on their way to the provider look like budget to spare: only what is there for a while counts.
+local function lasting(b, more)
+  if not state[b .. 'more_since'] then
+    state[b .. 'more_since'], state[b .. 'more'] = now, more
+    return 0
+  end
+  state[b .. 'more'] = math.min(state[b .. 'more'], more)
+  if now - state[b .. 'more_since'] < LASTING_SECONDS then return 0 end
+  state[b .. 'more_since'] = nil
+  return state[b .. 'more']
+end
+
+local function observe(b, limit, remaining, reset, base)
+  if limit < 0 or remaining < 0 then return end
+  local changed = learn_limit(b, limit, remaining, reset)
+  local level = level_of(b, remaining, reset)
+  local at_answer = level - (state[b .. 'level'] + ahead[b])
+  local most = ceiling(state, b) - ahead[b]
+  if state[b .. 'fresh'] then
+    state[b .. 'fresh'] = nil
+    state[b .. 'level'] = math.min(most, level - ahead[b])
+    return
+  end
+  if not base then return end  -- granted before there was a bucket: there is nothing to compare with
+  local correction, at_admission = at_answer, level - (base + state[b .. 'correction'])
+  if at_admission * at_answer <= 0 then
+    correction = 0
+  elseif math.abs(at_admission) < math.abs(at_answer) then
+    correction = at_admission
+  end
+  correction = math.min(most - state[b .. 'level'], correction)
+  if correction > 0 then correction = lasting(b, correction) else state[b .. 'more_since'] = nil end
+  state[b .. 'level'] = state[b .. 'level'] + correction
+  state[b .. 'correction'] = state[b .. 'correction'] + correction
+  if not changed then
+    local span = state[b .. 'spent'] + SCALE_SECONDS * state[b .. 'rate']
+    local scale = state[b .. 'scale'] * (1 - clamp(correction / span, -0.3, 0.3))
+    state[b .. 'scale'] = clamp(scale, b == 'r_' and 1 or 0.1, 10)
+  end
+  state[b .. 'spent'] = 0
+end
+
+local function give_back(b, amount)
+  if state[b .. 'limit'] and amount > 0 then
+    amount = amount * state[b .. 'scale']
+    state[b .. 'level'] = math.min(state[b .. 'cap'], state[b .. 'level'] + amount)
+    state[b .. 'spent'] = math.max(0, state[b .. 'spent'] - amount)
+  end
+end
+
+give_back('r_', tonumber(ARGV[4]))
+give_back('t_', tonumber(ARGV[5]))
+
+local has_headers = tonumber(ARGV[7]) >= 0 or tonumber(ARGV[11]) >= 0
+if has_headers and state.guessed then
+  close_bucket(state, 'r_')
+  state.guessed = nil
+end
+for i, b in ipairs({'r_', 't_'}) do
+  local at = 3 + i * 4
+  observe(b, tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
+end
+
+if refusals > 0 then
+  state.refusals = (state.refusals or 0) + refusals
+  -- those refused together count once, a refused probe counts anew
+  if not state.refused or state.probe_until then state.in_a_row = (state.in_a_row or 0) + 1 end
+  local backoff = math.min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ^ (state.in_a_row - 1))
+  if refused_wait < 0 then refused_wait = backoff end
+  state.not_before = math.max(state.not_before or 0, now + refused_wait)
+  state.refused, state.probe_until = 1, nil
+  if not has_headers and not state.t_limit and (state.guessed or not state.r_limit) then
+    -- a server without headers: its limit is somewhere below the pace that it refused
+    local guess = math.max(0.1, GUESS_OF_PACE * math.min(pace(state, now), state.r_rate or math.huge))
+    open_bucket(state, 'r_', guess * 60, 0)
+    state.r_cap, state.guessed = math.max(1, guess), 1
+  end
+elseif answered > 0 then
+  state.answered, state.in_a_row = 1, 0
+  if state.refused and (state.probe_until or 0) > 0 then state.refused, state.probe_until = nil, nil end
+  if not state.refused then state.probe_until = nil end
+elseif not state.answered then
+  state.probe_until = nil  -- the probe failed without an answer: another one may try
+end
+
+save_state(KEYS[1], state, ARGV[6])
+return {string.format('%.17g', math.max(0, (state.not_before or 0) - now))}
