@@ -1,0 +1,1 @@
+"""The commands of `gradequeue`, one file per kind of user's errand; `producer.cli` puts them together."""

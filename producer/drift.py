@@ -1,0 +1,186 @@
+"""Drift: what two gradings of the same submissions say differently, field by field. Pure; reads rows, stores nothing.
+
+Fields are compared where both batches have a result. Numbers have a distance; whatever else is equal or not. A list of
+objects is compared by the objects' ids where they have one, else by its length and content.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from workers.store.reading import ResultRow
+
+MOST_TRANSITIONS = 3
+"""The commonest moves from one label to another; more would not be read."""
+_LABEL_LENGTH = 40
+"""A longer text is prose: that it changed says something, from what to what does not."""
+_IDENTITIES = ("criterion_id", "error_id", "id", "name")
+"""What tells an object of a list from the others, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field of one submission that differs. None stands for a field that one side lacks."""
+
+    id: str
+    field: str
+    old: object
+    new: object
+
+    @property
+    def difference(self) -> float | None:
+        """New less old, for numbers."""
+        if _is_number(self.old) and _is_number(self.new):
+            return float(self.new) - float(self.old)  # type: ignore[arg-type]
+        return None
+
+
+@dataclass(slots=True)
+class FieldDrift:
+    """What one field did over all submissions compared."""
+
+    name: str
+    compared: int = 0
+    changes: list[FieldChange] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        """Submissions in which it differs."""
+        return len(self.changes)
+
+    @property
+    def mean_difference(self) -> float | None:
+        """Over all compared, the unchanged counted as 0; None for what is no number."""
+        found = self._differences()
+        return sum(found) / self.compared if found and self.compared else None
+
+    @property
+    def mean_size(self) -> float | None:
+        """Mean size of the differences among the changed, whatever their sign."""
+        found = self._differences()
+        return sum(map(abs, found)) / len(found) if found else None
+
+    @property
+    def largest(self) -> FieldChange | None:
+        """The change that moved furthest."""
+        moved = [change for change in self.changes if change.difference is not None]
+        return max(moved, key=lambda change: abs(change.difference or 0.0), default=None)
+
+    @property
+    def transitions(self) -> list[tuple[str, str, int]]:
+        """The commonest moves between short labels, such as levels: (from, to, how often)."""
+        moves = Counter(
+            (change.old, change.new)
+            for change in self.changes
+            if isinstance(change.old, str) and isinstance(change.new, str)
+            if max(len(change.old), len(change.new)) <= _LABEL_LENGTH
+        )
+        return [(old, new, count) for (old, new), count in moves.most_common(MOST_TRANSITIONS)]
+
+    def _differences(self) -> list[float]:
+        return [change.difference for change in self.changes if change.difference is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Two batches side by side."""
+
+    compared: int
+    """Submissions with a result in both."""
+    unchanged: int
+    only_old: int
+    """With a result in the old batch alone: failed, unfinished or missing in the new one."""
+    only_new: int
+    fields: tuple[FieldDrift, ...]
+    has_standin: bool
+    """Part of the grades compared are not real."""
+
+    @property
+    def changes(self) -> Iterator[FieldChange]:
+        """Every difference, field by field."""
+        return chain.from_iterable(field.changes for field in self.fields)
+
+
+def compare(old_rows: Iterable[ResultRow], new_rows: Iterable[ResultRow]) -> Drift:
+    """Compare by the submissions' ids. Order of rows does not matter; the old batch's results are held in memory."""
+    old = {row.id: row for row in old_rows if row.result is not None}
+    seen: set[str] = set()
+    only_new = unchanged = 0
+    has_standin = any(row.is_standin for row in old.values())
+    fields: dict[str, FieldDrift] = {}
+    for row in new_rows:
+        if row.result is None:
+            continue
+        has_standin = has_standin or row.is_standin
+        before = old.get(row.id)
+        if before is None:
+            only_new += 1
+            continue
+        seen.add(row.id)
+        unchanged += not _compare_one(row.id, before.result, row.result, fields)
+    return Drift(
+        compared=len(seen),
+        unchanged=unchanged,
+        only_old=len(old) - len(seen),
+        only_new=only_new,
+        fields=tuple(fields.values()),
+        has_standin=has_standin,
+    )
+
+
+def _compare_one(identity: str, old: object, new: object, fields: dict[str, FieldDrift]) -> bool:
+    """Note what differs; true when anything does."""
+    before, after = dict(_flat(old)), dict(_flat(new))
+    differs = False
+    for name in dict.fromkeys((*before, *after)):
+        drift = fields.setdefault(name, FieldDrift(name))
+        drift.compared += 1
+        change = FieldChange(identity, name, before.get(name), after.get(name))
+        if change.old != change.new:
+            drift.changes.append(change)
+            differs = True
+    return differs
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Path -> plain value. `criteria[style].points` for objects in a list that have an id."""
+    match value:
+        case dict():
+            for key, part in value.items():
+                yield from _flat(part, f"{name}.{key}" if name else str(key))
+        case list():
+            yield from _flat_list(value, name)
+        case _:
+            yield name or "result", value
+
+
+def _flat_list(parts: list[object], name: str) -> Iterator[tuple[str, object]]:
+    identity = _identity_of(parts)
+    if identity is not None:
+        for part in parts:
+            content: Mapping[str, object] = part  # type: ignore[assignment] # _identity_of saw that it is an object
+            rest = {key: value for key, value in content.items() if key != identity}
+            yield from _flat(rest, f"{name}[{content[identity]}]")
+        return
+    yield f"{name} (number)", len(parts)
+    yield f"{name} (content)", repr(parts)
+
+
+def _identity_of(parts: list[object]) -> str | None:
+    if not parts or not all(isinstance(part, dict) for part in parts):
+        return None
+    for key in _IDENTITIES:
+        found = [part.get(key) for part in parts if isinstance(part, dict)]
+        if all(isinstance(each, str) for each in found) and len(set(found)) == len(found):
+            return key
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
