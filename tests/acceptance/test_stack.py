@@ -1,0 +1,357 @@
+"""The whole system as docker-compose.yml starts it, with a real broker, database, browser, beat and Flower.
+
+One stack serves every test here: starting it takes longer than any of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import os
+import shutil
+import urllib.error
+import urllib.request
+import zipfile
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ops.local_stack.stack import LocalStack
+from producer.client import Item, JobClient
+from tests.acceptance.browser import PHONE, open_browser
+from tests.acceptance.conftest import REPOSITORY, StandinServer, wait_until
+from tests.conftest import SHARED_DATA
+from tests.postgres import fresh_schema
+from workers.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(420)]
+
+PASSWORD = "letters0and0digits"
+MARKER = "XMARKERX"
+QUICK = {
+    "GRADEQUEUE_HEARTBEAT": "0.5",
+    "GRADEQUEUE_DEAD_AFTER": "5",
+    "GRADEQUEUE_FEEDER_PERIOD": "0.2",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class Stack(LocalStack):
+    """The stack with what tests ask of it."""
+
+    @property
+    def page_url(self) -> str:
+        return f"http://{self.address('dashboard', 8501)}"
+
+    @property
+    def standin(self) -> StandinServer:
+        return StandinServer(f"http://{self.address('standin', 8080)}/v1", None)  # type: ignore[arg-type]
+
+    @contextmanager
+    def client(self) -> Iterator[JobClient]:
+        told = self.environment("dashboard")
+        settings = load_settings(redis_url=told["REDIS_URL"], database_url=told["DATABASE_URL"], offline=True)
+        client = JobClient.connect(settings)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def flower(self, path: str, *, auth: str | None = f"operator:{PASSWORD}", method: str = "GET") -> tuple[int, str]:
+        request = urllib.request.Request(f"http://{self.address('flower', 5555)}{path}", method=method)
+        if auth is not None:
+            request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")
+        try:
+            with urllib.request.urlopen(request) as answer:  # noqa: S310 - http on loopback
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    if shutil.which("redis-server") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no redis-server, and in CI there must be")
+        pytest.skip("there is no redis-server on this machine")
+    folder = tmp_path_factory.mktemp("stack")
+    nightly = folder / "nightly"
+    nightly.mkdir()
+    (nightly / "nightly.toml").write_text("nightly = []\n")
+    names = ("REDIS_PASSWORD", "POSTGRES_PASSWORD", "FLOWER_PASSWORD", "GRADEQUEUE_DASHBOARD_PASSWORD")
+    with (
+        fresh_schema() as database_url,
+        Stack(
+            folder=folder,
+            variables={
+                **dict.fromkeys(names, PASSWORD),
+                "GRADEQUEUE_OFFLINE": "1",
+                "GRADEQUEUE_NIGHTLY_FOLDER": str(nightly),
+            },
+            database_url=database_url,
+            profiles=("offline",),
+            overrides=QUICK,
+        ) as running,
+    ):
+        yield running
+
+
+def programs(count: int) -> dict[str, str]:
+    """Real programs where they are at hand, each with the marker."""
+    file = SHARED_DATA / "nus_python_q1.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()[:count]] if file.exists() else []
+    made_up = [
+        {"id": f"s{number:03d}", "code": f"def f():\n    return {number}\n"} for number in range(len(rows), count)
+    ]
+    return {row["id"].replace("/", "_"): f"{row['code']}\n# {MARKER}\n" for row in rows + made_up}
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in files.items():
+            made.writestr(name, content)
+    return buffer.getvalue()
+
+
+def enter(page: Page, url: str) -> None:
+    page.goto(url)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Enter").click()
+
+
+def upload(page: Page, *files: tuple[str, bytes]) -> None:
+    page.locator("input[type=file]").first.set_input_files(
+        [{"name": name, "mimeType": "application/octet-stream", "buffer": content} for name, content in files]
+    )
+
+
+def finished(stack: Stack, name: str) -> bool:
+    with stack.client() as client:
+        return any(each.name == name and each.is_finished for each in client.batches())
+
+
+def batch_names(stack: Stack) -> list[str]:
+    with stack.client() as client:
+        return [each.name for each in client.batches()]
+
+
+def test_from_upload_to_download_through_a_refresh_and_a_restart_of_the_page(stack: Stack):
+    students = programs(30)
+    week = archive(
+        {f"week1/{name}.py": text.encode() for name, text in students.items()}
+        | {
+            "week1/empty.py": b"",
+            "week1/picture.py": b"\x89PNG\x00\x01",
+            "../evil.py": b"x",
+            "week1/wide.py": f"# {MARKER} Größe".encode("utf-16"),
+            "week1/old.py": f"# {MARKER} Größe".encode("cp1252"),
+        }
+    )
+    bomb = archive({f"{number}.py": b"0" * (4 * 2**20) for number in range(130)})
+    stack.standin.configure(latency_ms="1500-2500", faults=[])
+
+    with open_browser() as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(stack.page_url)
+        page.get_by_label("Password", exact=True).fill("wrong")
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_text("This is not the password").wait_for()
+        assert page.get_by_text("Grade submissions").count() == 0
+        enter(page, stack.page_url)
+        upload(page, ("week1.zip", week), ("bomb.zip", bomb))
+        page.get_by_text("4 left out").click()
+        page.get_by_text("bomb.zip: unpacked it exceeds 512 MiB").wait_for()
+        page.get_by_text("week1/empty.py: the file is empty").wait_for()
+        page.get_by_text("week1/picture.py: this is a picture").wait_for()
+        page.get_by_text("the path leads out of the archive").wait_for()
+        template = page.get_by_role("textbox", name="Template")
+        template.fill("Grade for me:\n{submission}")
+        template.blur()
+        page.get_by_text(f"Grade for me: # {MARKER} Größe").wait_for()
+        page.get_by_label("Name of the batch").fill("week1")
+        page.get_by_label("Name of the batch").blur()
+        page.get_by_role("button", name="Grade 32 submissions").click()
+        page.get_by_text("of 32 done").wait_for()
+        page.reload()
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_text("of 32 done").wait_for()
+        stack.restart("dashboard")
+        enter(page, f"{stack.page_url}/batches?batch=week1")
+        page.get_by_text("32 of 32 done").wait_for()
+        page.get_by_text("these grades are not real").wait_for()
+        downloads = {}
+        for name in ("CSV", "JSONL"):
+            with page.expect_download() as download:
+                page.get_by_role("button", name=name, exact=True).click()
+            downloads[name] = download.value.path().read_bytes().decode("utf-8-sig")
+
+    lines = [json.loads(line) for line in downloads["JSONL"].splitlines()]
+    assert {line["id"] for line in lines} == {*students, "wide", "old"}
+    assert {line["state"] for line in lines} == {"succeeded"}
+    assert all(line["standin"] for line in lines)
+    table = list(csv.DictReader(io.StringIO(downloads["CSV"])))
+    assert [row["id"] for row in table] == [line["id"] for line in lines]
+    assert {row["standin"] for row in table} == {"true"}
+    assert {url for url in asked if "127.0.0.1" not in url and not url.startswith(("blob:", "data:"))} == set()
+    assert sum(stack.standin.calls_per_prompt().values()) == 32, "a refresh and a restart asked nobody twice"
+
+
+def test_failures_are_explained_run_again_alone_and_html_stays_text(stack: Stack):
+    evil = "<b id=evil>*bold*</b> [x](http://example.com)"
+    stack.standin.configure(latency_ms="10-20", faults=["refusal=1.0"])
+    with stack.client() as client:
+        client.enqueue(
+            [Item(evil, f"Grade {MARKER}"), Item("ben", f"Grade it {MARKER}")],
+            name="evil *batch*", schema="feedback", model="standin", queue="interactive",
+        )  # fmt: skip
+    wait_until(lambda: finished(stack, "evil *batch*"), "both have failed")
+    stack.standin.configure(latency_ms="10-20", faults=[])
+
+    with open_browser(size=PHONE) as page:
+        enter(page, f"{stack.page_url}/batches")
+        page.get_by_role("button", name="evil *batch*").click()
+        page.get_by_text("2 refused: The model declined this text").wait_for()
+        page.get_by_text(evil, exact=True).last.wait_for()
+        assert page.locator("#evil").count() == 0
+        assert page.locator("a[href*='example.com']").count() == 0
+        page.get_by_role("button", name="Run the failed ones again").click()
+        page.get_by_text("2 of 2 done").wait_for()
+        page.get_by_text("Succeeded").wait_for()
+        wait_until(lambda: page.get_by_text("2 refused").count() == 0, "the failures are gone")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE[0], "nothing sticks out sideways on a phone"
+
+    with stack.client() as client:
+        assert {(row.state, row.round) for row in client.batch("evil *batch*").results()} == {("succeeded", 2)}
+
+
+def test_what_has_not_finished_is_cancelled_after_a_question(stack: Stack):
+    stack.standin.configure(latency_ms="60000", faults=[])
+    with stack.client() as client:
+        client.enqueue(
+            [Item(f"s{number}", f"Grade {number} {MARKER}") for number in range(3)],
+            name="unwanted", schema="feedback", model="standin", queue="interactive",
+        )  # fmt: skip
+    with open_browser() as page:
+        enter(page, f"{stack.page_url}/batches?batch=unwanted")
+        page.get_by_role("button", name="Cancel the rest").click()
+        page.get_by_role("button", name="Cancel them").click()
+        page.get_by_text("3 cancelled: The job was cancelled").wait_for()
+    stack.standin.configure(latency_ms="10-20", faults=[])
+
+    with stack.client() as client:
+        assert {row.failure_kind for row in client.batch("unwanted").failures()} == {"cancelled"}
+
+
+def test_the_real_beat_regrades_at_night_once(stack: Stack):
+    stack.standin.configure(latency_ms="10-20", faults=[])
+    with stack.client() as client:
+        client.enqueue(
+            [Item(f"s{number}", f"Grade {number} {MARKER}") for number in range(10)],
+            name="term", schema="feedback", model="standin",
+        )  # fmt: skip
+    wait_until(lambda: finished(stack, "term"), "the batch is graded")
+    due = datetime.now(UTC) + timedelta(seconds=4)
+    (stack.folder / "nightly" / "nightly.toml").write_text(
+        f'[[nightly]]\nname = "night"\nat = "{due:%H:%M:%S}"\nbatches = ["term"]\nmodel = "standin-2"\n'
+    )
+    night = f"term-night-{due:%Y-%m-%d}"
+
+    stack.restart("beat")
+    wait_until(lambda: finished(stack, night), "the night's batch is graded")
+    stack.restart("beat")  # it catches up on the night that is past, and finds it done
+    wait_until(lambda: "jobs=0" in stack.log("beat").read_text(), "beat has looked again")
+
+    assert [name for name in batch_names(stack) if "night" in name] == [night]
+    with stack.client() as client:
+        assert client.batch(night).progress().total == 10
+        assert client.batch(night).progress().queue == "bulk"
+        assert client.batch(night).origin()["regrade_of"] == "term"
+
+
+def test_flower_shows_states_asks_for_a_password_and_holds_no_text(stack: Stack):
+    stack.standin.configure(latency_ms="10-20", faults=["refusal@1"])
+    with stack.client() as client:
+        client.enqueue(
+            [Item(f"s{number}", f"Grade for Flower {number} {MARKER}") for number in range(5)],
+            name="watched", schema="feedback", model="standin", queue="interactive",
+        )  # fmt: skip
+    wait_until(lambda: finished(stack, "watched"), "the batch is graded")
+    with stack.client() as client:
+        rows = list(client.batch("watched").results())
+    states = {row.job_id: row.state for row in rows}
+
+    def shown() -> dict[str, Any] | None:
+        status, body = stack.flower("/api/tasks?limit=1000")
+        tasks = {key.partition(":")[0]: task for key, task in json.loads(body).items()} if status == 200 else {}
+        done = {"SUCCESS", "FAILURE"}
+        return tasks if all(tasks.get(job, {}).get("state") in done for job in states) else None
+
+    tasks = wait_until(shown, "Flower has heard of every task")
+    assert {job: tasks[job]["state"] for job in states} == {
+        job: "SUCCESS" if state == "succeeded" else "FAILURE" for job, state in states.items()
+    }
+    assert sorted(states.values()).count("failed") == 1
+    for path in ("/", "/tasks", "/api/tasks", "/workers", "/broker"):
+        assert stack.flower(path, auth=None)[0] == 401, path
+        assert stack.flower(path, auth="operator:wrong")[0] == 401, path
+    pages = [
+        stack.flower(path)[1] for path in ("/workers", "/tasks", "/broker", "/api/workers", "/api/tasks", "/metrics")
+    ]
+    pages += [stack.flower(f"/task/{task['uuid']}")[1] for task in tasks.values()]
+    text = "\n".join(pages)
+    assert MARKER not in text
+    answers = [row.result["summary"] for row in rows if isinstance(row.result, dict)]
+    assert answers
+    assert not [answer for answer in answers if answer in text]
+    assert ">Routing Key<" in stack.flower("/tasks")[1], "the column that shows the queue"
+    worker = next(iter(json.loads(stack.flower("/api/workers?refresh=1")[1])))
+    assert stack.flower(f"/api/worker/shutdown/{worker}", method="POST")[0] == 403
+
+
+def test_a_rolling_restart_under_load_loses_nothing_and_asks_nobody_twice(stack: Stack):
+    stack.standin.configure(latency_ms="800-1200", faults=[])
+    prompts = [f"Grade under load {number} {MARKER}" for number in range(150)]
+    stack.start("worker-bulk")  # as --scale worker-bulk=2
+    before = stack.standin.calls_per_prompt()
+    with stack.client() as client:
+        client.enqueue(
+            [Item(f"s{number}", prompt) for number, prompt in enumerate(prompts)],
+            name="load", schema="feedback", model="standin",
+        )  # fmt: skip
+        batch = client.batch("load")
+        wait_until(lambda: batch.progress().running >= 20, "workers are busy")
+        stack.restart("worker-bulk")
+        stack.restart("worker-interactive")
+        wait_until(lambda: batch.progress().is_finished, "everything is graded")
+        progress = batch.progress()
+
+    assert (progress.succeeded, progress.failed) == (150, 0)
+    assert dict(progress.attempts) == {"answered": 150}
+    calls = stack.standin.calls_per_prompt()
+    assert sum(calls.values()) - sum(before.values()) == 150
+
+
+def test_no_log_of_any_service_holds_what_students_wrote_or_a_password(stack: Stack):
+    logs = {path.name: path.read_text() for path in (stack.folder / "logs").glob("*.log")}
+    workers = [path.read_text() for name in ("worker-bulk", "worker-interactive")
+               for path in (stack.folder / name).rglob("*.log")]  # fmt: skip
+
+    assert set(logs) >= {f"{name}.log" for name in ("redis", "migrate", "beat", "flower", "dashboard", "worker-bulk")}
+    assert workers
+    assert not [name for name, text in logs.items() if MARKER in text or PASSWORD in text]
+    assert not [text for text in workers if MARKER in text or PASSWORD in text]
+    assert (REPOSITORY / "docker-compose.yml").exists()

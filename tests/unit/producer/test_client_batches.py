@@ -1,0 +1,185 @@
+"""`JobClient` and `Batch`: what a program of somebody else's is built on."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import insert, select, update
+
+from producer import Item, JobClient
+from workers.contract.errors import InvalidInput
+from workers.contract.job import JobParameters
+from workers.contract.outcome import AccountState, FailureKind
+from workers.contract.registry import builtin_registry
+from workers.store.liveness import register_worker
+from workers.store.parks import park_account
+from workers.store.tables import batches, jobs, now_seconds, outcomes
+
+if TYPE_CHECKING:
+    from workers.store import Store
+
+RESULT = '{"summary": "fine", "score": 90, "suggestions": []}'
+
+
+class Feedback(BaseModel):
+    summary: str
+    score: int
+
+
+class Other(BaseModel):
+    points: float
+
+
+@pytest.fixture
+def client(store: Store) -> JobClient:
+    return JobClient(store=store, publisher=None, registry=builtin_registry(), provider="p")
+
+
+def enqueue(client: JobClient, count: int, name: str = "b") -> None:
+    items = [Item(f"s{number}", f"Grade {number}", {"row": number, "nested": {"a": [1]}}) for number in range(count)]
+    client.enqueue(
+        items, name=name, schema="feedback", model="m", queue="interactive", params=JobParameters(max_tokens=9)
+    )
+
+
+def end(client: JobClient, item_id: str, *, kind: FailureKind | None = None) -> None:
+    """A worker's part: the job ends now."""
+    with client.store.transaction() as connection:
+        row = connection.execute(select(jobs).where(jobs.c.item_id == item_id)).one()
+        connection.execute(
+            insert(outcomes).values(
+                job_id=row.id, round=row.round, batch_id=row.batch_id, claim=row.claim, finished_at=now_seconds(),
+                result=None if kind else RESULT, failure_kind=kind, failure_message="so" if kind else None,
+                is_standin=False,
+            )
+        )  # fmt: skip
+        connection.execute(update(jobs).where(jobs.c.id == row.id).values(state="failed" if kind else "succeeded"))
+
+
+def test_items_take_schema_model_and_parameters_from_the_call_and_metadata_comes_back_untouched(client: JobClient):
+    enqueue(client, 2)
+    end(client, "s1")
+
+    first, second = client.batch("b").results()
+
+    assert (first.id, first.state, first.schema, first.model) == ("s0", "ready", "feedback", "m")
+    assert second.metadata == {"row": 1, "nested": {"a": [1]}}
+    assert second.parse(Feedback) == Feedback(summary="fine", score=90)
+    with client.store.snapshot() as connection:
+        assert connection.execute(select(jobs.c.parameters)).scalars().first()["max_tokens"] == 9
+        assert connection.execute(select(batches.c.queue)).scalar() == "interactive"
+
+
+def test_an_item_without_schema_or_model_is_refused(client: JobClient):
+    with pytest.raises(InvalidInput, match="'a' names neither schema nor model"):
+        client.enqueue([Item("a", "x")], name="b", model="m")
+
+
+def test_a_result_is_parsed_or_refused_by_name_never_invented(client: JobClient):
+    enqueue(client, 2)
+    end(client, "s0")
+    end(client, "s1", kind=FailureKind.TRUNCATED)
+    good, bad = client.batch("b").results()
+
+    with pytest.raises(InvalidInput, match="'s1' has no result: truncated"):
+        bad.parse(Feedback)
+    with pytest.raises(InvalidInput, match="'s0' is no Other; its schema is feedback"):
+        good.parse(Other)
+    assert (good.advice, "raise --max-tokens" in bad.advice) == ("", True)
+
+
+def test_results_come_as_they_finish_each_once_and_the_iteration_ends_with_the_batch(client: JobClient):
+    enqueue(client, 3)
+    end(client, "s2")
+    stream = client.batch("b").results_as_finished(poll_seconds=0.01)
+
+    assert next(stream).id == "s2"
+    end(client, "s0")
+    assert next(stream).id == "s0"
+    end(client, "s1")
+    assert [row.id for row in stream] == ["s1"]
+
+
+def test_results_as_finished_are_found_while_another_thread_waits(client: JobClient):
+    enqueue(client, 2)
+    seen: list[str] = []
+    reader = threading.Thread(
+        target=lambda: seen.extend(row.id for row in client.batch("b").results_as_finished(poll_seconds=0.01))
+    )
+    reader.start()
+    end(client, "s1")
+    end(client, "s0")
+    reader.join(10)
+
+    assert not reader.is_alive()
+    assert sorted(seen) == ["s0", "s1"]
+
+
+def test_failures_are_retried_by_kind_and_old_outcomes_stay(client: JobClient):
+    enqueue(client, 3)
+    end(client, "s0", kind=FailureKind.TRUNCATED)
+    end(client, "s1", kind=FailureKind.REFUSED)
+    end(client, "s2")
+    batch = client.batch("b")
+
+    assert [(row.id, row.failure_kind) for row in batch.failures()] == [("s0", "truncated"), ("s1", "refused")]
+    assert batch.retry_failed(["truncated"]) == 1
+    assert [(row.id, row.round) for row in batch.results()] == [("s0", 2), ("s1", 1), ("s2", 1)]
+    with pytest.raises(InvalidInput, match="no failure kind 'tired'"):
+        batch.retry_failed(["tired"])
+    with client.store.snapshot() as connection:
+        assert len(connection.execute(select(outcomes)).all()) == 3
+
+
+def test_cancel_ends_what_waits(client: JobClient):
+    enqueue(client, 3)
+    end(client, "s0")
+
+    assert client.batch("b").cancel() == 2
+    assert client.batch("b").progress().failures == {FailureKind.CANCELLED: 2}
+
+
+def test_progress_says_pace_time_left_and_what_is_waited_for(client: JobClient, store: Store):
+    enqueue(client, 4)
+    batch = client.batch("b")
+    nobody = batch.progress()
+    assert (nobody.jobs_per_second, nobody.seconds_left) == (None, None)
+    assert "no worker serves the queue interactive for p; start one with: gradequeue worker" in nobody.waiting_for[0]
+
+    with store.transaction() as connection:
+        register_worker(connection, worker_id="w", hostname="h", pid=1, queues="interactive.p")
+    assert batch.progress().waiting_for == ("4 wait for a free place in a worker",)
+    with store.transaction() as connection:
+        connection.execute(update(jobs).where(jobs.c.item_id == "s3").values(not_before=now_seconds() + 40))
+    deferred, place = batch.progress().waiting_for
+    assert "1 wait until the provider takes more, the first for 40 s" in deferred
+    assert "3 wait" in place
+    with store.transaction() as connection:
+        park_account(connection, account="p", state=AccountState.QUOTA_EXHAUSTED, message="x")
+    (parked,) = batch.progress().waiting_for
+    assert "p is parked (quota_exhausted)" in parked
+
+    for item in ("s0", "s1"):
+        end(client, item)
+    moving = batch.progress()
+    assert moving.jobs_per_second is not None
+    assert moving.jobs_per_second > 0
+    assert moving.seconds_left == pytest.approx(2 / moving.jobs_per_second)
+    for item in ("s2", "s3"):
+        end(client, item)
+    assert batch.progress().seconds_left == 0.0
+    assert batch.progress().waiting_for == ()
+
+
+def test_a_batch_that_is_not_there_is_said(client: JobClient):
+    for ask in (
+        client.batch("x").progress,
+        client.batch("x").origin,
+        client.batch("x").cancel,
+        lambda: list(client.batch("x").results()),
+    ):
+        with pytest.raises(InvalidInput, match="there is no batch 'x'"):
+            ask()

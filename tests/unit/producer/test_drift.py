@@ -1,0 +1,88 @@
+"""Drift: per field how many changed, and by how much."""
+
+from __future__ import annotations
+
+from producer.drift import compare
+from workers.contract.outcome import FailureKind, Usage
+from workers.store.reading import ResultRow
+
+
+def row(identity: str, result: object, *, is_standin: bool = False) -> ResultRow:
+    return ResultRow(
+        id=identity, job_id=identity, batch="b", round=1, state="succeeded" if result is not None else "failed",
+        schema="s", schema_fingerprint="f", prompt_hash="p", provider="x", model="m", model_answered="m",
+        result=result, failure_kind=None if result is not None else FailureKind.REFUSED, failure_message=None,
+        is_standin=is_standin, usage=Usage(), cost_usd=0.0, attempts=1, metadata={},
+    )  # fmt: skip
+
+
+def rows(results: dict[str, object]) -> list[ResultRow]:
+    return [row(identity, result) for identity, result in results.items()]
+
+
+def test_numbers_have_a_distance_and_the_unchanged_count_in_the_mean():
+    found = compare(
+        rows({"a": {"score": 10}, "b": {"score": 20}, "c": {"score": 30}, "d": {"score": 40}}),
+        rows({"a": {"score": 10}, "b": {"score": 26}, "c": {"score": 28}, "d": {"score": 40}}),
+    )
+
+    (score,) = found.fields
+    assert (score.name, score.compared, score.changed) == ("score", 4, 2)
+    assert score.mean_difference == 1.0
+    assert score.mean_size == 4.0
+    assert score.largest is not None
+    assert (score.largest.id, score.largest.difference) == ("b", 6.0)
+    assert found.unchanged == 2
+
+
+def test_labels_tell_where_they_moved_and_prose_only_that_it_did():
+    prose = "a long text that nobody wants to read twice in a table"
+    found = compare(
+        rows({"a": {"level": "good", "feedback": prose}, "b": {"level": "good", "feedback": prose}}),
+        rows({"a": {"level": "poor", "feedback": prose + "!"}, "b": {"level": "poor", "feedback": prose}}),
+    )
+
+    level, feedback = found.fields
+    assert level.transitions == [("good", "poor", 2)]
+    assert (feedback.changed, feedback.transitions) == (1, [])
+    assert level.mean_difference is None
+
+
+def test_criteria_are_matched_by_their_id_not_by_their_place():
+    found = compare(
+        rows({"a": {"criteria": [{"criterion_id": "x", "points": 1}, {"criterion_id": "y", "points": 2}]}}),
+        rows({"a": {"criteria": [{"criterion_id": "y", "points": 2}, {"criterion_id": "x", "points": 4}]}}),
+    )
+
+    assert {each.name: each.changed for each in found.fields} == {"criteria[x].points": 1, "criteria[y].points": 0}
+
+
+def test_a_list_of_texts_is_compared_by_length_and_content():
+    found = compare(rows({"a": {"errors": ["x", "y"]}}), rows({"a": {"errors": ["x", "z", "w"]}}))
+
+    assert {each.name: each.mean_difference for each in found.fields} == {
+        "errors (number)": 1.0,
+        "errors (content)": None,
+    }
+
+
+def test_a_field_that_one_side_lacks_is_a_change_and_true_is_no_number():
+    found = compare(rows({"a": {"passed": True, "old": 1}}), rows({"a": {"passed": False}}))
+
+    assert {each.name: (each.changed, each.mean_difference) for each in found.fields} == {
+        "passed": (1, None),
+        "old": (1, None),
+    }
+
+
+def test_what_has_no_result_on_one_side_is_counted_not_compared():
+    found = compare(
+        rows({"a": {"score": 1}, "b": {"score": 2}, "c": None}), rows({"a": {"score": 1}, "b": None, "c": {"score": 3}})
+    )
+
+    assert (found.compared, found.only_old, found.only_new, found.unchanged) == (1, 1, 1, 1)
+
+
+def test_stand_in_grades_are_said():
+    assert compare([row("a", {"s": 1})], [row("a", {"s": 1}, is_standin=True)]).has_standin
+    assert not compare([row("a", {"s": 1})], [row("a", {"s": 1})]).has_standin

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import csv
+import io
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from producer.commands.files import check_writable, csv_lines, write_atomically
+from workers.contract.errors import InvalidInput
+from workers.contract.outcome import FailureKind, Usage
+from workers.store.reading import ResultRow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def row(**changes: Any) -> ResultRow:
+    values: dict[str, Any] = {
+        "id": "s1", "job_id": "j", "batch": "b", "round": 1, "state": "succeeded", "schema": "feedback",
+        "schema_fingerprint": "f", "prompt_hash": "h", "provider": "standin", "model": "m", "model_answered": "m",
+        "result": {"score": 7, "notes": ["a", "b"], "parts": {"x": {"points": 1.5}}, "rows": [{"k": 1}]},
+        "failure_kind": None, "failure_message": None, "is_standin": True, "usage": Usage(), "cost_usd": None,
+        "attempts": 1, "metadata": {"seat": 4},
+    }  # fmt: skip
+    return ResultRow(**(values | changes))
+
+
+def table(*rows: ResultRow) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO("".join(csv_lines(lambda: rows)))))
+
+
+def test_csv_has_a_column_for_every_field_of_every_result():
+    failed = row(id="s2", result=None, state="failed", failure_kind=FailureKind.REFUSED, failure_message="no")
+    first, second = table(row(), failed)
+    assert first["result.score"] == "7"
+    assert first["result.notes"] == "a; b"
+    assert first["result.parts.x.points"] == "1.5"
+    assert first["result.rows"] == '[{"k": 1}]'
+    assert first["metadata.seat"] == "4"
+    assert (second["failure.kind"], second["result.score"]) == ("refused", "")
+    assert first["standin"] == "true"
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx"])
+def test_a_text_that_a_spreadsheet_would_compute_is_quoted(text: str):
+    (only,) = table(row(result={"feedback": text, "score": -1}))
+    assert only["result.feedback"] == f"'{text}"
+    assert only["result.score"] == "-1"
+
+
+def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path: Path):
+    path = tmp_path / "grades.jsonl"
+    path.write_text("old")
+
+    def broken() -> Any:
+        yield "new"
+        raise RuntimeError("the store went away")
+
+    with pytest.raises(RuntimeError):
+        write_atomically(path, broken())
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    write_atomically(path, ["new"])
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path):
+    with pytest.raises(InvalidInput, match="--out"):
+        check_writable(tmp_path)
+    with pytest.raises(InvalidInput, match="--out"):
+        check_writable(tmp_path / "missing" / "grades.jsonl")
+    check_writable(tmp_path / "grades.jsonl")
