@@ -99,6 +99,7 @@ def test_threads_with_loops_of_their_own_do_not_share_a_client():
     together = threading.Barrier(4)
 
     async def many(thread: int) -> object:
+        together.wait(20)
         client = await get_client()
         together.wait(20)
         results = await asyncio.gather(*(complete(thread * 100 + number) for number in range(20)))

@@ -417,6 +417,7 @@ def test_a_cold_stop_does_not_wait_for_a_coroutine_that_takes_its_time(bench: Be
                 await bench.gate.wait()
             except asyncio.CancelledError:
                 cancellations += 1
+        raise asyncio.CancelledError
 
     stuck = bench.deliver(end_when_let_go)
     bench.hub.turn_until(lambda: bench.running == 1)

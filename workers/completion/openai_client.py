@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
@@ -58,6 +59,8 @@ class _Unset(Enum):
 OPENAI_API_KEY: str | _Unset | None = _Unset.LOOK_UP
 _client: LoopClients | Any = None
 
+_making: Final = threading.Lock()
+"""Two threads that ask first at the same moment must not each make the holder: one would lose its client."""
 _logger: Final = logging.getLogger(__name__)
 _ANSWERS_THAT_FAIL: Final = frozenset(
     {FailureKind.REFUSED, FailureKind.TRUNCATED, FailureKind.CONTENT_FILTERED, FailureKind.INVALID_OUTPUT}
@@ -105,7 +108,9 @@ async def get_client() -> AsyncOpenAI:
     """Return the running loop's client, made at the first call; ValueError when no API key is set."""
     global _client  # noqa: PLW0603 - the one global, named by the surface its users patch
     if _client is None:
-        _client = LoopClients(load_profiles(load_settings().model_profiles))
+        with _making:
+            if _client is None:
+                _client = LoopClients(load_profiles(load_settings().model_profiles))
     if isinstance(_client, LoopClients):
         return await _client.get(_make_client)
     client: AsyncOpenAI = _client
@@ -115,11 +120,14 @@ async def get_client() -> AsyncOpenAI:
 async def close_client() -> None:
     """Close the running loop's client; the next call makes a new one. Closing twice does no harm."""
     global _client  # noqa: PLW0603 - as above
-    client, _client = _client, None
+    client = _client
     if isinstance(client, LoopClients):
         await client.close()
-        _client = client if len(client) else None
+        with _making:
+            if _client is client and not len(client):
+                _client = None
     elif client is not None:
+        _client = None
         await client.close()
 
 
