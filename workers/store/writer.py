@@ -1,9 +1,10 @@
 """Group commit: what hundreds of coroutines want of the store, in one transaction on the writer's own thread.
 
 While one transaction commits, the next one's work piles up; under load commits begin a moment apart, so that many
-operations share the cost of one. A coroutine goes on only after the commit that holds its operation. While the store is away, everything is kept and tried again: a paid answer is
-never dropped. A worker that must stop waits for a while, then spools its paid answers to disk. A transaction that one
-row's data spoils is replayed operation by operation; only that one fails.
+operations share the cost of one. A coroutine goes on only after the commit that holds its operation. While the store
+is away, everything is kept and tried again: a paid answer is never dropped. A worker that must stop waits for a while,
+then spools its paid answers to disk. A transaction that one row's data spoils is replayed operation by operation; only
+that one fails.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 MOST_OPERATIONS = 500
 """Operations per transaction: bounds the time other writers of one SQLite file wait."""
 GATHER_SECONDS = 0.1
-"""Under full load commits begin so far apart. Next to a call of seconds it is nothing; the CPU of a job falls by a third."""
+"""Under full load commits begin so far apart: nothing next to a call of seconds, and a third less CPU per job."""
 FULL_LOAD = 20
 """Operations in one commit that make the next one wait for all of `GATHER_SECONDS`; fewer shorten the wait in
 proportion, so that who comes in a quiet moment does not wait."""
