@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     requests_per_minute: int | None = Field(default=None, ge=1, validation_alias="GRADEQUEUE_RPM")
     """The provider's limit per model, before its first answer says it; not needed where its headers do."""
     tokens_per_minute: int | None = Field(default=None, ge=1, validation_alias="GRADEQUEUE_TPM")
-    concurrency: int = Field(default=100, ge=1, le=5000, validation_alias="GRADEQUEUE_CONCURRENCY")
+    concurrency: int = Field(default=400, ge=1, le=5000, validation_alias="GRADEQUEUE_CONCURRENCY")
     """Jobs in flight in one worker process."""
     window: int = Field(default=2000, ge=1, validation_alias="GRADEQUEUE_WINDOW")
     """Messages per broker queue; the rest of the jobs wait in the store."""

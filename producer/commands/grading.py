@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.argument("input_path", metavar="INPUT", type=click.Path(path_type=Path))
 @job_options
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Worker processes.")
-@click.option("--concurrency", type=click.IntRange(1, 5000), help="Jobs in flight per process [default: 100].")
+@click.option("--concurrency", type=click.IntRange(1, 5000), help="Jobs in flight per process [default: 400].")
 @click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), help="Write results here (JSONL).")
 @reports_errors
 def run(input_path: Path, processes: int, out_path: Path | None, **options: Any) -> int:

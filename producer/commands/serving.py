@@ -34,7 +34,7 @@ POLL_SECONDS = 0.25
 @click.option(
     "--queues", default="interactive,bulk", show_default=True, help="Queues to serve, one process each, by comma."
 )
-@click.option("--concurrency", type=click.IntRange(1, 5000), help="Jobs in flight per process [default: 100].")
+@click.option("--concurrency", type=click.IntRange(1, 5000), help="Jobs in flight per process [default: 400].")
 @click.option("--offline", is_flag=True, help="Serve stand-in batches; needs GRADEQUEUE_STANDIN_URL or starts one.")
 @data_dir_option
 @reports_errors

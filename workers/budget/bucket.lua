@@ -15,7 +15,9 @@ local MARGIN_SECONDS = 0.5     -- requests on their way to the provider: what ma
 local MARGIN_OF_CAP = 0.25
 local LAG_SECONDS = 0.5        -- between a grant and its arrival: what a full bucket loses meanwhile cannot be spent
 local LAG_OF_CAP = 0.5
-local GUESS_GROWTH = 1.05      -- a second, for a limit that only refusals told
+local GUESS_CUT = 0.4          -- of the pace that was refused, where only refusals tell the limit
+local GUESS_SECONDS = 8        -- until a guess is back at that pace
+local LOWEST_GUESS = 0.1       -- a second
 local PACE_SECONDS = 5         -- slots in which grants are counted for that guess
 
 local function time_now()
@@ -77,6 +79,12 @@ local function ceiling(state, b)
   return state[b .. 'cap'] - math.min(state[b .. 'rate'] * LAG_SECONDS, (state[b .. 'cap'] - 1) * LAG_OF_CAP)
 end
 
+-- Cubic, as in TCP: soon near the pace that was refused, slowly past it, then ever faster.
+local function guessed_rate(state, now)
+  local x = math.max(0, now - state.cut_at) / GUESS_SECONDS - 1
+  return math.max(LOWEST_GUESS, state.peak * (1 + GUESS_CUT * x ^ 3))
+end
+
 local function refill(state, now, ahead)
   local passed = math.max(0, now - (state.at or now))
   for _, b in ipairs({'r_', 't_'}) do
@@ -89,7 +97,7 @@ local function refill(state, now, ahead)
     end
   end
   if state.guessed then
-    local rate = state.r_rate * math.min(2, GUESS_GROWTH ^ passed)
+    local rate = math.min(2 * state.r_rate, guessed_rate(state, now))
     state.r_rate, state.r_limit, state.r_cap = rate, rate * 60, math.max(1, rate)
   end
   state.at = now

@@ -10,7 +10,7 @@
 
 local FIRST_BACKOFF_SECONDS = 1
 local LONGEST_BACKOFF_SECONDS = 60
-local GUESS_OF_PACE = 0.6
+local TOGETHER_SECONDS = 1  -- refusals of so long are one: their calls were sent before the first was heard of
 local LASTING_SECONDS = 0.5
 
 local now = time_now()
@@ -126,7 +126,13 @@ if refusals > 0 then
   state.refused, state.probe_until = 1, nil
   if not has_headers and not state.t_limit and (state.guessed or not state.r_limit) then
     -- a server without headers: its limit is somewhere below the pace that it refused
-    local guess = math.max(0.1, GUESS_OF_PACE * math.min(pace(state, now), state.r_rate or math.huge))
+    if not state.cut_at or now > state.cut_at + TOGETHER_SECONDS then
+      local granted = pace(state, now)
+      -- once guessed, the pace is that of a pause too: it may take half away, not all
+      state.peak = state.guessed and math.max(state.peak / 2, math.min(2 * granted, state.r_rate)) or granted
+    end
+    state.cut_at = state.not_before
+    local guess = guessed_rate(state, now)
     open_bucket(state, 'r_', guess * 60, 0)
     state.r_cap, state.guessed = math.max(1, guess), 1
   end

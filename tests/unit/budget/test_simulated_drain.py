@@ -41,6 +41,10 @@ class Drain:
     config: Config
     latency_seconds: float
     headers_at_admission: bool = False
+    has_headers: bool = True
+    faults: Callable[[float], bool] = lambda _second: False
+    """Whether a call at this second is refused for no reason that a limit would explain."""
+    jobs_per_second: float = 2000.0
     tokens: Callable[[random.Random], tuple[int, int]] = lambda _random: (1000, 1000)
     """What we estimate, and what the provider charges."""
     lag_seconds: float = 0.1
@@ -51,7 +55,7 @@ class Drain:
     async def run(self, seconds: float) -> None:  # noqa: C901 - an event loop of its own
         began, draw, order = self.clock.now, random.Random(7), itertools.count()  # noqa: S311 - jitter
         limiter = Limiter(self.config)
-        settlements, settled_at, ask_at = Settlements(), began, began
+        settlements, settled_at, ask_at, taken = Settlements(), began, began, 0
         events: list[tuple[float, int, str, Grant, int]] = []
         pending: list[tuple[int, int]] = []
         answers: dict[int, Lesson] = {}
@@ -64,28 +68,29 @@ class Drain:
                 at, number, kind, grant, charge = heapq.heappop(events)
                 if kind == "send":
                     try:
-                        limiter.check("a", model="m", cost_tokens=charge, now=at)
+                        self._admit(limiter, charge, at=at, second=at - began)
                     except ApiError as refusal:
                         self.refused.append(at - began)
                         wait = float(refusal.headers["Retry-After"])
-                        headers = limiter.headers("a", model="m", now=at)
+                        headers = self._headers(limiter, at)
                         settlements.add(_lesson(grant, headers, refused_wait_seconds=wait))
                         settled_at = 0.0
                         continue
                     limiter.charge("a", model="m", cost_tokens=charge, now=at)
                     self.admitted.append((at - began, charge))
-                    answers[number] = _lesson(grant, limiter.headers("a", model="m", now=at))
+                    answers[number] = _lesson(grant, self._headers(limiter, at))
                     heapq.heappush(events, (at + self.latency_seconds, number, "answer", grant, charge))
                 else:
                     lesson = answers.pop(number)
                     if not self.headers_at_admission:
-                        lesson = _lesson(grant, limiter.headers("a", model="m", now=at))
+                        lesson = _lesson(grant, self._headers(limiter, at))
                     settlements.add(lesson)
             if now - settled_at >= SETTLE_SECONDS and settlements != Settlements():
                 await self.shared.settle(self.key, settlements)
                 settlements, settled_at = Settlements(), now
             if now >= ask_at:
-                while len(pending) < 100:
+                most = self.jobs_per_second * (now - began) - taken
+                while len(pending) < min(100, most):
                     pending.append(self.tokens(draw))
                 estimates = [estimate for estimate, _charge in pending]
                 answer = await self.shared.reserve(
@@ -95,12 +100,21 @@ class Drain:
                     policy=QueuePolicy(),
                     limits=Limits(),
                 )
+                taken += len(answer.grants)
                 for grant in answer.grants:
                     _estimate, charge = pending.pop(0)
                     at = now + grant.delay_seconds + draw.random() * self.lag_seconds
                     heapq.heappush(events, (at, next(order), "send", grant, charge))
                 ask_at = now + min(max(answer.wait_seconds, 0.25), 0.5) if len(answer.grants) < 100 else now
             self.clock.now = round(now + STEP_SECONDS, 6)
+
+    def _admit(self, limiter: Limiter, charge: int, *, at: float, second: float) -> None:
+        if self.faults(second):
+            raise ApiError(429, "Slow down.", headers={"Retry-After": "1"})
+        limiter.check("a", model="m", cost_tokens=charge, now=at)
+
+    def _headers(self, limiter: Limiter, at: float) -> dict[str, str]:
+        return limiter.headers("a", model="m", now=at) if self.has_headers else {}
 
     def requests_between(self, start: float, end: float) -> int:
         return sum(1 for at, _charge in self.admitted if start <= at < end)
@@ -198,6 +212,25 @@ async def test_moving_limits_and_other_traffic_are_followed(
         used = run.requests_between(start, end) / ((end - start) * per_second)
         assert used >= 0.95, f"{used:.0%} between {start} s and {end} s"
     assert run.refused_per_thousand <= 15
+
+
+@pytest.mark.parametrize("latency_seconds", [0.5, 3.0])
+async def test_a_limit_that_only_refusals_tell_is_found_and_used(drain: Callable[..., Drain], latency_seconds: float):
+    run = drain(latency_seconds, {"rpm": 1200, "slice_seconds": 1.0}, has_headers=False, jobs_per_second=60.0)
+
+    await run.run(120)
+
+    assert run.requests_between(40, 120) >= 0.8 * 20 * 80
+    assert len([at for at in run.refused if at >= 40]) <= 0.08 * 20 * 80
+
+
+async def test_refusals_that_no_limit_explains_cost_seconds(drain: Callable[..., Drain]):
+    run = drain(0.5, {}, jobs_per_second=20.0, faults=lambda second: 10 <= second < 14)
+
+    await run.run(60)
+
+    assert run.requests_between(14, 30) >= 0.7 * 20 * 16
+    assert run.requests_between(0, 60) >= 0.97 * 20 * 60, "the jobs that waited are made up for"
 
 
 async def test_a_provider_that_gives_nothing_is_called_ever_less(drain: Callable[..., Drain]):
