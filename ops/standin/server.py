@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import socket
 import struct
@@ -86,6 +87,7 @@ async def running(
         request_factory=_request,  # type: ignore[arg-type]  # its private alias names the C reader only
         handler_cancellation=True,
         access_log=None,
+        logger=_http_logger,
     )
     runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
@@ -119,6 +121,14 @@ def _request(
 
 class _ScriptedResetError(ConnectionResetError):
     """We closed the connection on purpose; the server drops the call silently, as for any lost connection."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], _ScriptedResetError))
+
+
+_http_logger = logging.getLogger(__name__)
+_http_logger.addFilter(_is_news)
 
 
 @dataclass(slots=True)

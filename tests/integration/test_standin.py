@@ -333,12 +333,15 @@ async def test_odd_answers_are_well_formed_completions(standin: Standin):
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET_BEFORE, Fault.RESET_BODY])
-async def test_a_reset_breaks_the_connection_and_is_not_taken_for_a_client_that_left(standin: Standin, fault: Fault):
+async def test_a_reset_breaks_the_connection_and_is_not_taken_for_a_client_that_left(
+    standin: Standin, fault: Fault, caplog: pytest.LogCaptureFixture
+):
     with pytest.raises(aiohttp.ClientError):
         await body_of(standin, fault)
     await until(lambda: standin.stats()["in_flight"] == 0)
     stats = standin.stats()
     assert (stats["faulted"], stats["admitted"], stats["answered"], stats["disconnected"]) == ({fault: 1}, 1, 0, 0)
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 async def test_a_hanging_call_is_counted_until_its_client_leaves(standin: Standin, client: AsyncOpenAI):
