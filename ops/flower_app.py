@@ -1,6 +1,7 @@
 """`python -m ops.flower_app`: Flower, with the project's configuration. Needs REDIS_URL and GRADEQUEUE_FLOWER_AUTH.
 
-It speaks to the broker as every process of ours does, and holds no task code: what it shows is what events say.
+It speaks to the broker as every process of ours does, and holds no task code: what it shows is what events say. Its
+/metrics page also shows the provider's limits.
 """
 
 from __future__ import annotations
@@ -8,7 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from workers.publisher import new_celery
+from prometheus_client import REGISTRY
+
+from ops.budget_metrics import BudgetMetrics
+from workers.budget.view import BudgetView
+from workers.publisher import KEY_PREFIX, new_celery
 from workers.settings import load_settings
 
 
@@ -20,6 +25,7 @@ def main() -> int:
         return 2
     app = new_celery(url)
     app.set_current()
+    REGISTRY.register(BudgetMetrics(BudgetView.connect(url, key_prefix=KEY_PREFIX)))
     app.start(["flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}"])
     return 0
 

@@ -313,6 +313,7 @@ def test_flower_shows_states_asks_for_a_password_and_holds_no_text(stack: Stack)
     ]
     pages += [stack.flower(f"/task/{task['uuid']}")[1] for task in tasks.values()]
     text = "\n".join(pages)
+    assert 'gradequeue_budget_waiting{account="standin"' in text
     assert MARKER not in text
     answers = [row.result["summary"] for row in rows if isinstance(row.result, dict)]
     assert answers

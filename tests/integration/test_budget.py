@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from ops.bench.chaos.services import Broker
+from ops.budget_metrics import BudgetMetrics
 from ops.standin.config import Config
 from ops.standin.errors import ApiError
 from ops.standin.limits import Limiter
@@ -181,8 +183,25 @@ async def test_the_view_shows_limit_use_and_waiters(budgets: list[Budget], model
     assert 0 < seen.waiting <= 70
     assert seen.startable(30.0) == pytest.approx(600, rel=0.15)
     assert startable[model] == pytest.approx(600 - seen.waiting, rel=0.2)
+    page = await asyncio.to_thread(generate_latest, _registry_with(view))
+    labels = f'{{account="provider",model="{model}"}}'
+    assert f"gradequeue_budget_requests_limit{labels} {float(RPM)}" in page.decode()
+    assert f"gradequeue_budget_waiting{labels}" in page.decode()
+    assert "gradequeue_budget_tokens_limit{" not in page.decode(), "an unknown limit is no limit of 0"
     view.close()
     await draining
+
+
+def test_metrics_say_that_redis_is_away():
+    away = BudgetView.connect("redis://127.0.0.1:1", key_prefix=PREFIX)
+
+    assert b"gradequeue_budget_up 0.0" in generate_latest(_registry_with(away))
+
+
+def _registry_with(view: BudgetView) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(BudgetMetrics(view))
+    return registry
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -131,6 +131,13 @@ class BudgetView:
             if state
         ]
 
+    def read_all(self) -> list[ModelBudget]:
+        """Every budget of every account that this broker serves. Walks its few keys: for people, not for workers."""
+        prefix = models_key(self._prefix, "")
+        names: Iterable[bytes] = self._client.scan_iter(match=f"{prefix}*", count=1000)
+        accounts = sorted(name.decode().removeprefix(prefix) for name in names)
+        return [budget for account in accounts for budget in self.read(account)]
+
     def crowd_out(self, account: str, models: Iterable[str]) -> None:
         """Ask the waiters of these models who would wait for long to give their slots to other models."""
         with suppress(*AWAY), self._client.pipeline(transaction=False) as pipe:
