@@ -49,7 +49,7 @@ def _cell(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list):
-        return f"{len(value)} entries"
+        return f"{len(value)} {'entry' if len(value) == 1 else 'entries'}"
     text = " ".join(str(value).split())
     return text if len(text) <= _CELL_LENGTH else f"{text[: _CELL_LENGTH - 1]}…"
 
