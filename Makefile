@@ -20,7 +20,7 @@ demo: setup ## grade 20 bundled submissions with the stand-in provider
 		--schema error_report --offline --data-dir $(VENV)/demo
 
 test: setup ## the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
