@@ -5,12 +5,16 @@ A night has a key (entry, date it was due, batch) that names the new batch: firi
 was interrupted goes on where it stopped. A night missed by more than `catch_up_hours` is left out, for nobody expects
 a bill at noon. Only finished batches older than the night are regraded, never a regrade.
 
+The night's date is in the key: every night pays for every selected batch again, until `newer_than_days` or `times` ends
+it. The file is read when beat starts; the templates and rubrics it names are read anew each night.
+
     [[nightly]]
     name = "term"                   # part of the new batches' names
     at = "02:30"
     zone = "Europe/Berlin"
     batches = ["cs101-*"]           # names, with * and ?
     newer_than_days = 120           # optional
+    times = 1                       # optional: at most so many regrades of one batch by this entry
     model = "..."                   # one of model, template and rubric at least
     template = "prompts/v2.md"      # paths from the file's own folder
     rubric = "rubrics.json#style"   # or catalogue
@@ -21,6 +25,7 @@ from __future__ import annotations
 import logging
 import threading
 import tomllib
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -34,7 +39,7 @@ from celery.schedules import BaseSchedule, schedstate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from producer.client import JobClient
-from producer.regrade import REGRADE_OF, Change, linked_name, regrade
+from producer.regrade import REGRADE_OF, Change, SubmissionUnknown, linked_name, regrade
 from producer.scheme import scheme_from_options
 from producer.templates import Template
 from workers.contract.errors import GradequeueError, InvalidInput, ServiceUnavailable
@@ -54,6 +59,8 @@ RETRY_SECONDS = 60.0
 LONGEST_SLEEP_SECONDS = 5.0
 """Beat looks at the clock so often; a stop is heard as soon."""
 SECONDS_PER_DAY = 86_400.0
+ENTRY = "nightly"
+"""Key in a batch's origin: the name of the entry that made it."""
 
 
 class NightlyEntry(BaseModel):
@@ -66,6 +73,8 @@ class NightlyEntry(BaseModel):
     zone: str = "UTC"
     batches: Annotated[tuple[str, ...], Field(min_length=1)]
     newer_than_days: Annotated[int, Field(ge=1)] | None = None
+    times: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """At most so many regrades of one batch by this entry, over all nights; None regrades it every night."""
     model: str | None = None
     template: str | None = None
     rubric: str | None = None
@@ -167,11 +176,12 @@ def run_night(client: JobClient, entry: NightlyEntry, *, due: datetime, folder: 
     change = change_of(entry, folder)
     enqueued, names, refused = 0, [], []
     for overview in selected(client.batches(at_most=None), entry, due=due, provider=client.provider):
-        name = linked_name(overview.name, f"{entry.name}-{night_of(due):%Y-%m-%d}")
+        name = _night_name(overview.name, entry, due)
         try:
-            report = regrade(
-                client, overview.name, change, name=name, queue=QueueName.BULK, note={"nightly": entry.name}
-            )
+            report = regrade(client, overview.name, change, name=name, queue=QueueName.BULK, note={ENTRY: entry.name})
+        except SubmissionUnknown as problem:
+            refused.append(f"{overview.name}: {problem.message}; regrade it by hand, with its submissions given again")
+            continue
         except InvalidInput as problem:
             refused.append(f"{overview.name}: {problem}")
             continue
@@ -188,7 +198,11 @@ def night_of(due: datetime) -> date:
 def selected(
     overviews: Sequence[BatchOverview], entry: NightlyEntry, *, due: datetime, provider: str
 ) -> list[BatchOverview]:
-    """The entry's batches, oldest first: finished, this provider's, made before the night, and no regrades."""
+    """The entry's batches, oldest first: finished, this provider's, made before the night, and no regrades.
+
+    With `times`, those it has regraded less often; a regrade of this same night does not count, so it can be resumed.
+    """
+    times = _times_before(overviews, entry, due)
     latest = due.timestamp()
     earliest = latest - entry.newer_than_days * SECONDS_PER_DAY if entry.newer_than_days else 0.0
     return [
@@ -199,7 +213,22 @@ def selected(
         and overview.provider == provider
         and REGRADE_OF not in overview.origin
         and earliest <= overview.created_at < latest
+        and (entry.times is None or times[overview.name] < entry.times)
     ]
+
+
+def _times_before(overviews: Sequence[BatchOverview], entry: NightlyEntry, due: datetime) -> Counter[str]:
+    """Batch -> its regrades by this entry on other nights; one that was never opened has cost nothing."""
+    regraded = (
+        (str(each.origin.get(REGRADE_OF)), each)
+        for each in overviews
+        if each.origin.get(ENTRY) == entry.name and each.total > 0
+    )
+    return Counter(old for old, each in regraded if each.name != _night_name(old, entry, due))
+
+
+def _night_name(batch: str, entry: NightlyEntry, due: datetime) -> str:
+    return linked_name(batch, f"{entry.name}-{night_of(due):%Y-%m-%d}")
 
 
 class Night(BaseSchedule):  # type: ignore[misc]  # Celery has no types

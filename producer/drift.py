@@ -1,7 +1,7 @@
 """Drift: what two gradings of the same submissions say differently, field by field. Pure; reads rows, stores nothing.
 
-Fields are compared where both batches have a result. Numbers have a distance; whatever else is equal or not. A list of
-objects is compared by the objects' ids where they have one, else by its length and content.
+Fields are compared where both batches have a result. Numbers have a distance; whatever else is equal or not. Of a
+list the number of entries is compared, and its objects by their ids; where neither side has ids, its whole content.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ MOST_TRANSITIONS = 3
 """The commonest moves from one label to another; more would not be read."""
 _LABEL_LENGTH = 40
 """A longer text is prose: that it changed says something, from what to what does not."""
+_BY_IDENTITY = object()
+"""Stands for the content of a list whose objects are compared one by one."""
 _IDENTITIES = ("criterion_id", "error_id", "id", "name")
 """What tells an object of a list from the others, in this order."""
 
@@ -74,13 +76,12 @@ class FieldDrift:
 
     @property
     def transitions(self) -> list[tuple[str, str, int]]:
-        """The commonest moves between short labels, such as levels: (from, to, how often)."""
-        moves = Counter(
-            (change.old, change.new)
-            for change in self.changes
-            if isinstance(change.old, str) and isinstance(change.new, str)
-            if max(len(change.old), len(change.new)) <= _LABEL_LENGTH
-        )
+        """The commonest moves between short labels, such as levels, or True and False: (from, to, how often)."""
+        moves: Counter[tuple[str, str]] = Counter()
+        for change in self.changes:
+            old, new = _label(change.old), _label(change.new)
+            if old is not None and new is not None:
+                moves[old, new] += 1
         return [(old, new, count) for (old, new), count in moves.most_common(MOST_TRANSITIONS)]
 
     def _differences(self) -> list[float]:
@@ -139,6 +140,8 @@ def _compare_one(identity: str, old: object, new: object, fields: dict[str, Fiel
     before, after = dict(_flat(old)), dict(_flat(new))
     differs = False
     for name in dict.fromkeys((*before, *after)):
+        if before.get(name) is _BY_IDENTITY or after.get(name) is _BY_IDENTITY:
+            continue
         drift = fields.setdefault(name, FieldDrift(name))
         drift.compared += 1
         change = FieldChange(identity, name, before.get(name), after.get(name))
@@ -162,14 +165,14 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
 
 def _flat_list(parts: list[object], name: str) -> Iterator[tuple[str, object]]:
     identity = _identity_of(parts)
-    if identity is not None:
-        for part in parts:
-            content: Mapping[str, object] = part  # type: ignore[assignment] # _identity_of saw that it is an object
-            rest = {key: value for key, value in content.items() if key != identity}
-            yield from _flat(rest, f"{name}[{content[identity]}]")
-        return
     yield f"{name} (number)", len(parts)
-    yield f"{name} (content)", repr(parts)
+    yield f"{name} (content)", repr(parts) if identity is None else _BY_IDENTITY
+    if identity is None:
+        return
+    for part in parts:
+        content: Mapping[str, object] = part  # type: ignore[assignment] # _identity_of saw that it is an object
+        rest = {key: value for key, value in content.items() if key != identity}
+        yield from _flat(rest, f"{name}[{content[identity]}]")
 
 
 def _identity_of(parts: list[object]) -> str | None:
@@ -180,6 +183,12 @@ def _identity_of(parts: list[object]) -> str | None:
         if all(isinstance(each, str) for each in found) and len(set(found)) == len(found):
             return key
     return None
+
+
+def _label(value: object) -> str | None:
+    if isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and len(value) <= _LABEL_LENGTH else None
 
 
 def _is_number(value: object) -> bool:

@@ -1,9 +1,9 @@
 """Regrading: the jobs of a batch asked anew, as a batch of its own beside the old one, which stays as it is.
 
-With another model the stored prompts are sent again. Another template or rubric needs what the student handed in. That
-stands in the store once, inside the prompt; it is cut out along the old template and rubric, and the cut is proved by
-putting the prompt together again. Where it cannot be proved (two columns side by side, a prompt from somewhere else),
-nothing is guessed: the input has to be given again. See docs/decisions/.
+With another model the stored prompts are sent again. Another rubric goes around what stood inside the old one's fence.
+Another template needs what the student handed in. That stands in the store once, inside the prompt; it is cut out along
+the old template, and every cut is proved by putting the prompt together again. Where it cannot be proved (two columns
+side by side, a prompt from somewhere else), nothing is guessed: the input has to be given again. See docs/decisions/.
 
 The new batch is named after the old one and what changed, or after the night, so the same regrade twice is one.
 """
@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from producer.client import MAX_NAME_LENGTH
@@ -40,7 +41,13 @@ REGRADE_OF = "regrade_of"
 TEMPLATE_TEXT = "template_text"
 """Key in a batch's origin: the template its prompts were made with."""
 _FENCED = re.compile(r"\A(?P<section>.*?)\n\n# Submission\n\n.*?\n\n<<< (?P<mark>[0-9a-f]{8})\n", re.DOTALL)
-_GIVE_INPUT = "give the submissions again with --input"
+
+
+class SubmissionUnknown(InvalidInput):
+    """The stored prompts do not tell what was handed in. `message` is the reason alone; `str()` adds what helps."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; give the submissions again with --input"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +91,27 @@ def regrade(
 ) -> EnqueueReport:
     """Enqueue the batch's jobs with the change as a new batch linked to it; again does nothing.
 
-    Every job is prepared before anything is enqueued, so a batch is regraded as a whole or not at all. `note` is kept
-    with the new batch. Raises `InvalidInput` when a prompt was purged or a submission cannot be told.
+    Without a new rubric or catalogue every job keeps its own. Every job is prepared before anything is enqueued, so a
+    batch is regraded as a whole or not at all; only where its jobs have several rubrics, it is enqueued rubric by
+    rubric, and the same call completes what was interrupted. `note` is kept with the new batch. Raises `InvalidInput`,
+    as `SubmissionUnknown` when a prompt was purged or a submission cannot be told.
     """
     old = _overview(client, batch)
-    specs = list(_specs(client, old, change))
-    if not specs:
+    prepared = list(_prepared(client, old, change))
+    if not prepared:
         raise InvalidInput(f"batch {batch!r} holds no jobs")
-    return client.enqueue(
-        specs,
-        name=name or regrade_name(batch, change),
-        queue=queue,
-        context=change.scheme.context if change.scheme else _only_context(client, batch),
-        origin={**_origin(old, change), **(note or {})},
+    reports = [
+        client.enqueue(
+            specs,
+            name=name or regrade_name(batch, change),
+            queue=queue,
+            context=change.scheme.context if change.scheme else _context(client, context_hash),
+            origin={**_origin(old, change), **(note or {})},
+        )
+        for context_hash, specs in _by_context(prepared).items()
+    ]
+    return replace(
+        reports[-1], new=sum(report.new for report in reports), existing=sum(report.existing for report in reports)
     )
 
 
@@ -134,21 +149,38 @@ def _origin(old: BatchOverview, change: Change) -> dict[str, object]:
     }
 
 
-def _only_context(client: JobClient, batch: str) -> Mapping[str, object] | None:
-    """The rubric or catalogue that the batch's jobs were enqueued with; a batch has one, or none."""
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A job of the new batch, and under which hash the rubric or catalogue that it keeps is stored."""
+
+    spec: JobSpec
+    context_hash: str | None
+
+
+def _by_context(prepared: list[_Prepared]) -> dict[str | None, list[JobSpec]]:
+    """The jobs of each rubric; those that need none go with the first, so that nearly every batch is one enqueue."""
+    first = next((job.context_hash for job in prepared if job.context_hash), None)
+    found: dict[str | None, list[JobSpec]] = {}
+    for job in prepared:
+        found.setdefault(job.context_hash or first, []).append(job.spec)
+    return found
+
+
+def _context(client: JobClient, context_hash: str | None) -> Mapping[str, object] | None:
+    if context_hash is None:
+        return None
     with client.store.snapshot() as connection:
-        found = next((job.context_hash for job in read_jobs(connection, batch) if job.context_hash), None)
-        return None if found is None else read_context(connection, found)
+        return read_context(connection, context_hash)
 
 
-def _specs(client: JobClient, old: BatchOverview, change: Change) -> Iterator[JobSpec]:
+def _prepared(client: JobClient, old: BatchOverview, change: Change) -> Iterator[_Prepared]:
     if change.input_path is not None:
-        yield from _specs_from_input(client, old, change, change.input_path)
+        yield from _prepared_from_input(client, old, change, change.input_path)
         return
     make_prompt = _prompt_maker(client, old, change)
     with client.store.snapshot() as connection:
         for job in read_jobs(connection, old.name):
-            yield JobSpec(
+            spec = JobSpec(
                 id=job.id,
                 prompt=make_prompt(job),
                 schema=change.scheme.schema if change.scheme else job.schema,
@@ -156,45 +188,49 @@ def _specs(client: JobClient, old: BatchOverview, change: Change) -> Iterator[Jo
                 parameters=job.parameters,
                 metadata=job.metadata,
             )
+            yield _Prepared(spec, None if change.scheme else job.context_hash)
 
 
 def _prompt_maker(client: JobClient, old: BatchOverview, change: Change) -> Callable[[StoredJob], str]:
-    old_template = _old_template(old)
-    template = change.template or old_template
-    schemes: dict[tuple[str, str], GradingScheme | None] = {}
-
-    def scheme_of(job: StoredJob) -> GradingScheme | None:
-        if job.context_hash is None:
-            return None
-        key = (job.schema, job.context_hash)
-        if key not in schemes:
-            with client.store.snapshot() as connection:
-                context = read_context(connection, job.context_hash)
-            schemes[key] = scheme_of_context(job.schema, context) if context is not None else None
-        return schemes[key]
+    old_template = _old_template(old) if change.template is not None else None
+    scheme_of = _scheme_finder(client, change)
 
     def make_prompt(job: StoredJob) -> str:
+        scheme = scheme_of(job)
         if job.prompt is None:
-            raise InvalidInput(f"the prompt of job {job.id!r} was purged; {_GIVE_INPUT}")
+            raise SubmissionUnknown(f"the prompt of job {job.id!r} was purged")
         if not change.asks_differently:
             return job.prompt
-        scheme = change.scheme or scheme_of(job)
-        fields = submission_fields(job, old_template, is_wrapped=job.context_hash is not None)
-        written = template.render(fields) if template else as_text(fields["submission"])
+        is_wrapped = job.context_hash is not None
+        if change.template is not None:
+            written = change.template.render(submission_fields(job, old_template, is_wrapped=is_wrapped))
+        else:
+            written = _unwrapped(job) if is_wrapped else job.prompt
         return scheme.wrap_prompt(written) if scheme else written
 
     return make_prompt
 
 
+def _scheme_finder(client: JobClient, change: Change) -> Callable[[StoredJob], GradingScheme | None]:
+    """The new scheme for every job, or else the one that the job was enqueued with."""
+
+    @cache
+    def kept(schema: str, context_hash: str | None) -> GradingScheme | None:
+        context = _context(client, context_hash)
+        return scheme_of_context(schema, context) if context is not None else None
+
+    return lambda job: change.scheme or kept(job.schema, job.context_hash)
+
+
 def _old_template(old: BatchOverview) -> Template | None:
     text = old.origin.get(TEMPLATE_TEXT)
     if text is None and old.origin.get("template") is not None:
-        raise InvalidInput(f"the template of batch {old.name!r} was not kept; {_GIVE_INPUT}")
+        raise SubmissionUnknown(f"the template of batch {old.name!r} was not kept")
     return Template.parse(str(text), name=f"template of {old.name}") if text is not None else None
 
 
 def submission_fields(job: StoredJob, template: Template | None, *, is_wrapped: bool) -> dict[str, object]:
-    """What stood in the template's placeholders, proved by rendering it again; raises `InvalidInput` when unsure.
+    """What stood in the template's placeholders, proved by rendering it again; raises `SubmissionUnknown`.
 
     A prompt that no template made is the submission as a whole: `{submission}` and `{prompt}` both name it.
     """
@@ -205,10 +241,10 @@ def submission_fields(job: StoredJob, template: Template | None, *, is_wrapped: 
     unknown = sorted(template.fields - known.keys())
     if len(unknown) > 1:
         names = ", ".join(f"{{{name}}}" for name in unknown)
-        raise InvalidInput(f"the old template holds {names}, and where one ends cannot be told; {_GIVE_INPUT}")
+        raise SubmissionUnknown(f"the old template holds {names}, and where one ends cannot be told")
     fields = {**known, **({unknown[0]: _cut_out(text, template, unknown[0], known)} if unknown else {})}
     if template.render(fields) != text:
-        raise InvalidInput(f"the prompt of job {job.id!r} was not made with the kept template; {_GIVE_INPUT}")
+        raise SubmissionUnknown(f"the prompt of job {job.id!r} was not made with the kept template")
     return fields
 
 
@@ -237,24 +273,24 @@ def _unwrapped(job: StoredJob) -> str:
         for text in (inner, inner.removesuffix("\n")):
             if prompt_with_submission(fenced["section"], text) == prompt:
                 return text
-    raise InvalidInput(f"the prompt of job {job.id!r} is not laid out as a rubric's; {_GIVE_INPUT}")
+    raise SubmissionUnknown(f"the prompt of job {job.id!r} is not laid out as a rubric's")
 
 
-def _specs_from_input(client: JobClient, old: BatchOverview, change: Change, path: Path) -> Iterator[JobSpec]:
+def _prepared_from_input(client: JobClient, old: BatchOverview, change: Change, path: Path) -> Iterator[_Prepared]:
     """The submissions read again; ids must be the batch's own, and what a job had of its own is kept."""
     with client.store.snapshot() as connection:
         jobs = {job.id: replace(job, prompt=None) for job in read_jobs(connection, old.name)}
     first = next(iter(jobs.values()), None)
     if first is None:
         return
-    scheme = change.scheme or _scheme_of_batch(client, old.name, first)
+    scheme_of = _scheme_finder(client, change)
     checked = check_items(
         path,
         template=change.template or _old_template(old),
-        schema=scheme.schema if scheme else first.schema,
+        schema=first.schema,
         model=change.model or first.model,
         parameters=JobParameters(),
-        wrap_prompt=scheme.wrap_prompt if scheme else None,
+        wrap_prompt=str if any(map(scheme_of, jobs.values())) else None,  # takes raw submissions; wrapped below
     )
     given = {spec.id for spec in checked.specs()}
     if missing := sorted(jobs.keys() - given):
@@ -262,15 +298,15 @@ def _specs_from_input(client: JobClient, old: BatchOverview, change: Change, pat
     for spec in checked.specs():
         job = jobs.get(spec.id)
         if job is not None:
-            yield replace(
-                spec,
-                schema=scheme.schema if scheme else job.schema,
-                model=change.model or job.model,
-                parameters=job.parameters,
-                metadata=job.metadata,
-            )
+            yield _Prepared(_as_before(spec, job, change, scheme_of(job)), None if change.scheme else job.context_hash)
 
 
-def _scheme_of_batch(client: JobClient, batch: str, job: StoredJob) -> GradingScheme | None:
-    context = _only_context(client, batch)
-    return scheme_of_context(job.schema, context) if context is not None else None
+def _as_before(spec: JobSpec, job: StoredJob, change: Change, scheme: GradingScheme | None) -> JobSpec:
+    return replace(
+        spec,
+        prompt=scheme.wrap_prompt(spec.prompt) if scheme else spec.prompt,
+        schema=scheme.schema if scheme else job.schema,
+        model=change.model or job.model,
+        parameters=job.parameters,
+        metadata=job.metadata,
+    )

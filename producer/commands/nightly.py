@@ -132,7 +132,7 @@ def _amounts(each: FieldDrift) -> tuple[str, str, str, str]:
     largest = each.largest
     return (
         _signed(each.mean_difference),
-        "" if each.mean_size is None else f"{each.mean_size:g}"[:8],
+        "" if each.mean_size is None else f"{each.mean_size:.4g}",
         "" if largest is None else f"{largest.id}: {largest.old} -> {largest.new}",
         ", ".join(f"{old} -> {new} ({count})" for old, new, count in each.transitions),
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import update
 
-from producer.beat import Night, NightlyEntry, NightlyScheduler, load_nightly, run_night, selected
+from producer.beat import ENTRY, Night, NightlyEntry, NightlyScheduler, load_nightly, run_night, selected
 from producer.client import Item, JobClient
-from producer.regrade import REGRADE_OF
+from producer.regrade import REGRADE_OF, TEMPLATE_TEXT
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.registry import builtin_registry
 from workers.publisher import new_celery
@@ -120,6 +120,28 @@ def test_only_finished_batches_of_this_provider_made_before_the_night_are_taken_
     assert selected([overview("cs-old", created_at=86_400.0)], entry(newer_than_days=3), due=due, provider="p") == []
 
 
+def test_an_entry_that_is_bounded_takes_a_batch_so_often_and_no_more():
+    due = datetime.fromtimestamp(10 * 86_400, UTC)
+    regrades = [
+        overview(f"cs-old-term-1970-01-{day:02}", origin={REGRADE_OF: "cs-old", ENTRY: "term"}) for day in (8, 9)
+    ]
+    others = [
+        overview("cs-old-term-1970-01-07", origin={REGRADE_OF: "cs-old", ENTRY: "term"}, total=0, succeeded=0),
+        overview("cs-old-by-hand", origin={REGRADE_OF: "cs-old"}),
+        overview("cs-old-other-1970-01-09", origin={REGRADE_OF: "cs-old", ENTRY: "other"}),
+        overview("cs-new-term-1970-01-09", origin={REGRADE_OF: "cs-new", ENTRY: "term"}),
+        overview("cs-old-term-1970-01-11", origin={REGRADE_OF: "cs-old", ENTRY: "term"}),  # this night's own
+    ]
+    found = [overview("cs-old"), *others, *regrades]
+
+    def taken(**changes: object) -> list[str]:
+        return [each.name for each in selected(found, entry(zone="UTC", **changes), due=due, provider="p")]
+
+    assert taken() == ["cs-old"]
+    assert taken(times=3) == ["cs-old"]
+    assert taken(times=2) == []
+
+
 @pytest.fixture
 def client(store: Store) -> JobClient:
     return JobClient(store=store, publisher=None, registry=builtin_registry(), provider="p")
@@ -149,6 +171,37 @@ def test_twice_in_one_night_enqueues_once_and_the_next_night_again(client: JobCl
     assert next_night.batches == ("cs-1-term-2026-11-24",)
     progress = client.batch("cs-1-term-2026-11-23").progress()
     assert (progress.queue, progress.total) == ("bulk", 3)
+
+
+def test_bounded_to_once_the_next_night_leaves_it_and_the_same_night_goes_on(client: JobClient, tmp_path: Path):
+    graded_batch(client, "cs-1")
+    once = entry(times=1)
+
+    nights = [run_night(client, once, due=due, folder=tmp_path) for due in (DUE, DUE, DUE + timedelta(days=1))]
+
+    assert [night.enqueued for night in nights] == [3, 0, 0]
+    assert nights[1].batches == ("cs-1-term-2026-11-23",)
+    assert nights[2].batches == nights[2].refused == ()
+
+
+def test_a_batch_of_several_columns_is_passed_over_in_words_that_fit_the_file(client: JobClient, tmp_path: Path):
+    client.enqueue(
+        [Item("s0", "Task 1: print(1)")],
+        name="cs-1", schema="feedback", model="old", origin={TEMPLATE_TEXT: "Task {task}: {submission}"},
+    )  # fmt: skip
+    with client.store.transaction() as connection:
+        connection.execute(update(jobs).values(state="succeeded"))
+        connection.execute(update(batches).values(created_at=DUE.timestamp() - 3600))
+    (tmp_path / "v2.md").write_text("New: {submission}")
+
+    report = run_night(client, entry(model=None, template="v2.md"), due=DUE, folder=tmp_path)
+
+    (sentence,) = report.refused
+    assert sentence == (
+        "cs-1: the old template holds {submission}, {task}, and where one ends cannot be told; "
+        "regrade it by hand, with its submissions given again"
+    )
+    assert run_night(client, entry(), due=DUE, folder=tmp_path).refused == (), "another model needs no cut"
 
 
 def test_a_night_that_was_interrupted_goes_on_where_it_stopped(
@@ -228,6 +281,8 @@ def test_the_file_is_read_and_its_faults_are_named(tmp_path: Path):
         (good.replace("zone", "zoen"), "Extra inputs"),
         (good.replace("Europe/Berlin", "Berlin"), "'Berlin' is no time zone"),
         (good.replace('at = "02:30"', 'at = "26:30"'), "nightly.0.at"),
+        (good + "times = 0\n", "nightly.0.times"),
+        (good + "times = true\n", "nightly.0.times"),
         (good + good, "two entries are named 'term'"),
         ("nightly = [", "not valid TOML"),
         ("", "nightly"),

@@ -54,7 +54,33 @@ def test_criteria_are_matched_by_their_id_not_by_their_place():
         rows({"a": {"criteria": [{"criterion_id": "y", "points": 2}, {"criterion_id": "x", "points": 4}]}}),
     )
 
-    assert {each.name: each.changed for each in found.fields} == {"criteria[x].points": 1, "criteria[y].points": 0}
+    assert {each.name: each.changed for each in found.fields} == {
+        "criteria (number)": 0,
+        "criteria[x].points": 1,
+        "criteria[y].points": 0,
+    }
+
+
+def test_objects_where_the_other_side_has_none_are_counted_from_zero():
+    some = {"errors": [{"error_id": "x", "penalty": 1}, {"error_id": "y", "penalty": 2}]}
+    found = compare(rows({"a": {"errors": []}, "b": some}), rows({"a": some, "b": {"errors": []}}))
+
+    number, *others = found.fields
+    assert (number.name, [(each.old, each.new) for each in number.changes]) == ("errors (number)", [(0, 2), (2, 0)])
+    assert (number.mean_difference, number.mean_size) == (0.0, 2.0)
+    assert {each.name: each.changed for each in others} == {"errors[x].penalty": 2, "errors[y].penalty": 2}
+
+
+def test_objects_with_ids_are_counted_against_others_without():
+    found = compare(
+        rows({"a": {"errors": [{"error_id": "x", "line": 1}]}}),
+        rows({"a": {"errors": [{"error_id": "x", "line": 1}, {"error_id": "x", "line": 2}]}}),
+    )
+
+    assert [(each.field, each.old, each.new) for each in found.changes] == [
+        ("errors (number)", 1, 2),
+        ("errors[x].line", 1, None),
+    ]
 
 
 def test_a_list_of_texts_is_compared_by_length_and_content():
@@ -73,6 +99,16 @@ def test_a_field_that_one_side_lacks_is_a_change_and_true_is_no_number():
         "passed": (1, None),
         "old": (1, None),
     }
+
+
+def test_a_flipped_truth_tells_its_direction():
+    found = compare(
+        rows({"a": {"passed": True}, "b": {"passed": True}, "c": {"passed": False}, "d": {"passed": None}}),
+        rows({"a": {"passed": False}, "b": {"passed": False}, "c": {"passed": True}, "d": {"passed": True}}),
+    )
+
+    (passed,) = found.fields
+    assert (passed.changed, passed.transitions) == (4, [("True", "False", 2), ("False", "True", 1)])
 
 
 def test_what_has_no_result_on_one_side_is_counted_not_compared():

@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.client import JobClient
-from producer.regrade import REGRADE_OF, TEMPLATE_TEXT, Change, linked_name, regrade, regrade_name, submission_fields
-from producer.scheme import scheme_of_rubric
+from producer.regrade import (
+    REGRADE_OF,
+    TEMPLATE_TEXT,
+    Change,
+    SubmissionUnknown,
+    linked_name,
+    regrade,
+    regrade_name,
+    submission_fields,
+)
+from producer.scheme import GradingScheme, scheme_of_rubric
 from producer.templates import Template
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters, JobSpec
@@ -129,6 +138,103 @@ def test_another_model_keeps_the_rubric(client: JobClient):
     report = regrade(client, "old", Change(model="n"))
 
     assert jobs_of(client, report.batch.name)[0].context_hash == jobs_of(client, "old")[0].context_hash
+
+
+def enqueue_under(
+    client: JobClient, schemes: dict[str, GradingScheme | None], template: Template | None = None
+) -> None:
+    """One batch filled job by job, each under a rubric of its own or none."""
+    for identity, own in schemes.items():
+        written = template.render({"id": identity, "submission": f"{identity}'s"}) if template else f"{identity}'s"
+        client.enqueue(
+            [JobSpec(id=identity, prompt=own.wrap_prompt(written) if own else written,
+                     schema=own.schema if own else "feedback", model="m")],
+            name="old",
+            context=own.context if own else None,
+            origin={TEMPLATE_TEXT: template.text} if template else {},
+        )  # fmt: skip
+
+
+SEVERAL = {"anna": scheme("first"), "ben": scheme("second"), "cleo": None, "dora": scheme("first")}
+
+
+def test_with_another_model_every_job_keeps_its_own_rubric(client: JobClient):
+    enqueue_under(client, SEVERAL)
+    before = {job.id: (job.prompt, job.schema, job.context_hash) for job in jobs_of(client, "old")}
+
+    report = regrade(client, "old", Change(model="n"))
+    again = regrade(client, "old", Change(model="n"))
+
+    new = {job.id: (job.prompt, job.schema, job.context_hash) for job in jobs_of(client, report.batch.name)}
+    assert new == before
+    assert len({context_hash for _, _, context_hash in new.values()}) == 3
+    assert (report.new, report.existing, again.new, again.existing) == (4, 0, 0, 4)
+
+
+def test_with_another_template_every_job_keeps_its_own_rubric(client: JobClient):
+    enqueue_under(client, SEVERAL, TEMPLATE)
+
+    report = regrade(client, "old", Change(template=Template.parse("New {submission}")))
+
+    before = {job.id: job.context_hash for job in jobs_of(client, "old")}
+    new = jobs_of(client, report.batch.name)
+    assert {job.id: job.context_hash for job in new} == before
+    assert {job.id: job.prompt for job in new} == {
+        identity: own.wrap_prompt(f"New {identity}'s") if own else f"New {identity}'s"
+        for identity, own in SEVERAL.items()
+    }
+
+
+def test_with_the_input_given_again_every_job_keeps_its_own_rubric(client: JobClient, tmp_path: Path):
+    enqueue_under(client, SEVERAL)
+    file = tmp_path / "again.csv"
+    file.write_text("id,submission\n" + "".join(f"{identity},{identity} again\n" for identity in SEVERAL))
+
+    report = regrade(client, "old", Change(model="n", input_path=file))
+
+    before = {job.id: (job.schema, job.context_hash) for job in jobs_of(client, "old")}
+    new = jobs_of(client, report.batch.name)
+    assert {job.id: (job.schema, job.context_hash) for job in new} == before
+    assert {job.id: job.prompt for job in new} == {
+        identity: own.wrap_prompt(f"{identity} again") if own else f"{identity} again"
+        for identity, own in SEVERAL.items()
+    }
+
+
+def test_one_new_rubric_takes_the_place_of_several(client: JobClient):
+    enqueue_under(client, SEVERAL)
+    third = scheme("third")
+
+    report = regrade(client, "old", Change(scheme=third))
+
+    new = jobs_of(client, report.batch.name)
+    assert {job.id: job.prompt for job in new} == {each: third.wrap_prompt(f"{each}'s") for each in SEVERAL}
+    assert len({job.context_hash for job in new}) == 1
+
+
+@pytest.mark.parametrize("old", [scheme("first"), None], ids=["with a rubric", "without one"])
+@pytest.mark.parametrize(
+    "origin", [{TEMPLATE_TEXT: "Task {task}\n{submission}"}, {"template": "0" * 64}], ids=["kept", "not kept"]
+)
+def test_another_rubric_or_model_needs_no_cut_through_a_template_of_several_columns(
+    client: JobClient, old: GradingScheme | None, origin: dict[str, object]
+):
+    written = "Task 1\nprint(1)\n"
+    client.enqueue(
+        [JobSpec(id="anna", prompt=old.wrap_prompt(written) if old else written,
+                 schema=old.schema if old else "feedback", model="m")],
+        name="old", context=old.context if old else None, origin=origin,
+    )  # fmt: skip
+    new = scheme("second")
+
+    by_rubric = regrade(client, "old", Change(scheme=new))
+    by_model = regrade(client, "old", Change(model="n"))
+
+    (job,) = jobs_of(client, by_rubric.batch.name)
+    assert (job.prompt, job.schema) == (new.wrap_prompt(written), new.schema)
+    assert jobs_of(client, by_model.batch.name)[0].prompt == jobs_of(client, "old")[0].prompt
+    with pytest.raises(SubmissionUnknown, match="give the submissions again with --input"):
+        regrade(client, "old", Change(template=Template.parse("New {submission}"), scheme=new))
 
 
 def test_a_prompt_that_the_kept_template_did_not_make_is_not_guessed_at(client: JobClient):

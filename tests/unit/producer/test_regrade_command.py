@@ -88,6 +88,17 @@ def test_a_regrade_and_what_moved(client: JobClient, tmp_path: Path):
     ]
 
 
+def test_a_tiny_amount_keeps_its_exponent(client: JobClient):
+    for name, score in (("first", "0"), ("second", "1.23456e-07")):
+        client.enqueue([Item("anna", "x")], name=name, schema="feedback", model="m")
+        grade(client, name, {"anna": f'{{"score": {score}}}'})
+
+    drift = run("drift", "first", "second")
+
+    assert drift.exit_code == 0, drift.output
+    assert "1.235e-07" in drift.output
+
+
 def test_wrong_use_is_said_and_changes_nothing(client: JobClient):
     assert run("regrade", "absent", "--model", "new", "--offline").exit_code == 2
     client.enqueue([Item("anna", "x")], name="week", schema="feedback", model="old")
