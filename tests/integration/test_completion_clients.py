@@ -114,6 +114,34 @@ def test_threads_with_loops_of_their_own_do_not_share_a_client():
 
 
 @pytest.mark.usefixtures("configured")
+def test_a_thread_that_closes_the_last_client_leaves_the_one_that_another_makes(monkeypatch: pytest.MonkeyPatch):
+    is_made, is_closed = threading.Event(), threading.Event()
+    make = openai_client._make_client
+
+    def make_slowly() -> openai.AsyncOpenAI:
+        is_made.set()
+        is_closed.wait(20)
+        return make()
+
+    async def come() -> bool:
+        client = await get_client()
+        gc.collect()
+        await asyncio.sleep(0)
+        return await get_client() is client and not client.is_closed()
+
+    async def go() -> bool:
+        await get_client()
+        monkeypatch.setattr(openai_client, "_make_client", make_slowly)
+        coming = asyncio.ensure_future(asyncio.to_thread(asyncio.run, come()))
+        await asyncio.to_thread(is_made.wait, 20)
+        await close_client()
+        is_closed.set()
+        return await coming
+
+    assert asyncio.run(go())
+
+
+@pytest.mark.usefixtures("configured")
 def test_a_loop_that_was_merely_closed_is_not_kept():
     loop = asyncio.new_event_loop()
     loop.run_until_complete(get_client())

@@ -7,7 +7,7 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
@@ -82,20 +82,30 @@ class LoopClients:
     def __init__(self, profiles: ModelProfiles | None = None) -> None:
         self.profiles = profiles
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _HeldClient] = WeakKeyDictionary()
+        self._expected: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._lock = threading.Lock()
+
+    def expect(self) -> None:
+        """The running loop is about to ask: from here on it counts."""
+        with self._lock:
+            self._expected.add(asyncio.get_running_loop())
 
     async def get(self, make: Callable[[], AsyncOpenAI]) -> AsyncOpenAI:
         """Return the running loop's client, made at the first call."""
         loop = asyncio.get_running_loop()
         with self._lock:
             held = self._clients.get(loop)
-        if held is not None:
-            return held.client
-        # Nothing awaits between the look-up and here, so a loop cannot make two.
-        held = _HeldClient(make())
-        with self._lock:
-            self._sweep()
-            self._clients[loop] = held
+        try:
+            if held is not None:
+                return held.client
+            # Nothing awaits between the look-up and here, so a loop cannot make two.
+            held = _HeldClient(make())
+            with self._lock:
+                self._sweep()
+                self._clients[loop] = held
+        finally:
+            with self._lock:
+                self._expected.discard(loop)
         await held.open()
         return held.client
 
@@ -109,7 +119,7 @@ class LoopClients:
     def __len__(self) -> int:
         with self._lock:
             self._sweep()
-            return len(self._clients)
+            return len({*self._clients, *self._expected})
 
     def _sweep(self) -> None:
         # A client keeps its loop alive, so the weak key alone would never let go.

@@ -60,7 +60,7 @@ OPENAI_API_KEY: str | _Unset | None = _Unset.LOOK_UP
 _client: LoopClients | Any = None
 
 _making: Final = threading.Lock()
-"""Two threads that ask first at the same moment must not each make the holder: one would lose its client."""
+"""Threads come and go: none may make a second holder, or let go of the one in which another is about to be held."""
 _logger: Final = logging.getLogger(__name__)
 _ANSWERS_THAT_FAIL: Final = frozenset(
     {FailureKind.REFUSED, FailureKind.TRUNCATED, FailureKind.CONTENT_FILTERED, FailureKind.INVALID_OUTPUT}
@@ -107,13 +107,15 @@ async def get_structured_completion(  # noqa: PLR0917 - the signature its users 
 async def get_client() -> AsyncOpenAI:
     """Return the running loop's client, made at the first call; ValueError when no API key is set."""
     global _client  # noqa: PLW0603 - the one global, named by the surface its users patch
-    if _client is None:
-        with _making:
-            if _client is None:
-                _client = LoopClients(load_profiles(load_settings().model_profiles))
-    if isinstance(_client, LoopClients):
-        return await _client.get(_make_client)
-    client: AsyncOpenAI = _client
+    with _making:
+        if _client is None:
+            _client = LoopClients(load_profiles(load_settings().model_profiles))
+        holder = _client
+        if isinstance(holder, LoopClients):
+            holder.expect()
+    if isinstance(holder, LoopClients):
+        return await holder.get(_make_client)
+    client: AsyncOpenAI = holder
     return client
 
 
