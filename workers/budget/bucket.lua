@@ -28,6 +28,8 @@ end
 local function load_state(key)
   local flat, state = redis.call('HGETALL', key), {}
   for i = 1, #flat, 2 do state[flat[i]] = tonumber(flat[i + 1]) end
+  -- a guess that another version of this program wrote
+  if state.guessed and not (state.peak and state.cut_at) then state.peak, state.cut_at = state.r_rate, 0 end
   return state
 end
 

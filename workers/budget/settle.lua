@@ -10,7 +10,7 @@
 
 local FIRST_BACKOFF_SECONDS = 1
 local LONGEST_BACKOFF_SECONDS = 60
-local TOGETHER_SECONDS = 1  -- refusals of so long are one: their calls were sent before the first was heard of
+local MOST_BELIEVED = 2  -- refusals in a row whose named wait is believed
 local LASTING_SECONDS = 0.5
 
 local now = time_now()
@@ -121,13 +121,19 @@ if refusals > 0 then
   -- those refused together count once, a refused probe counts anew
   if not state.refused or state.probe_until then state.in_a_row = (state.in_a_row or 0) + 1 end
   local backoff = math.min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ^ (state.in_a_row - 1))
-  if refused_wait < 0 then refused_wait = backoff end
+  if refused_wait < 0 then
+    refused_wait = backoff
+  elseif state.in_a_row > MOST_BELIEVED then
+    -- the server's word was kept and did not do: it may leave out what the refused call itself was charged
+    refused_wait = math.max(refused_wait, backoff) + backoff
+  end
+  local is_first = not state.refused  -- others were sent before it was heard of, and a probe is no pace
   state.not_before = math.max(state.not_before or 0, now + refused_wait)
   state.refused, state.probe_until = 1, nil
   if not has_headers and not state.t_limit and (state.guessed or not state.r_limit) then
     -- a server without headers: its limit is somewhere below the pace that it refused
-    if not state.cut_at or now > state.cut_at + TOGETHER_SECONDS then
-      local granted = pace(state, now)
+    if is_first or not state.peak then
+      local granted = math.max(LOWEST_GUESS, pace(state, now))
       -- once guessed, the pace is that of a pause too: it may take half away, not all
       state.peak = state.guessed and math.max(state.peak / 2, math.min(2 * granted, state.r_rate)) or granted
     end
