@@ -63,11 +63,15 @@ class Spool:
             self._file.close()
 
     def _opened(self) -> IO[str]:
-        if self._file is None:
+        while self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            self._file = os.fdopen(descriptor, "a", encoding="utf-8")
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            file = os.fdopen(descriptor, "a", encoding="utf-8")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                self._file = file
+            else:  # a worker that starts has taken the empty file up before it was locked
+                file.close()
         return self._file
 
 

@@ -91,7 +91,9 @@ class Writer:
         self._spool = spool
         self._pending: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._give_up_at = float("inf")
+        self._stop_expected_at = 0.0
+        self._patience_seconds = 0.0
+        self._away_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self.commits = 0
         self.operations = 0
@@ -103,7 +105,7 @@ class Writer:
     def expect_stop(self, *, patience_seconds: float) -> None:
         """The worker drains: from here on a store that is away is waited for so long, then its answers are spooled."""
         if not self._stopping.is_set():
-            self._give_up_at = time.monotonic() + patience_seconds
+            self._stop_expected_at, self._patience_seconds = time.monotonic(), patience_seconds
             self._stopping.set()
 
     def stop(self, *, patience_seconds: float) -> bool:
@@ -166,7 +168,8 @@ class Writer:
             try:
                 self._apply(operations)
             except ServiceUnavailable as error:
-                if time.monotonic() >= self._give_up_at:
+                self._away_since = self._away_since or time.monotonic()
+                if self._stopping.is_set() and time.monotonic() >= self._patience_ends:
                     self._give_up(operations)
                     return
                 logger.warning(
@@ -182,7 +185,12 @@ class Writer:
 
     def _pause(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
-            time.sleep(max(0.0, min(seconds, self._give_up_at - time.monotonic())))
+            time.sleep(max(0.0, min(seconds, self._patience_ends - time.monotonic())))
+
+    @property
+    def _patience_ends(self) -> float:
+        """A drain may last longer than the patience: an outage that begins in it is waited for as long."""
+        return max(self._stop_expected_at, self._away_since or 0.0) + self._patience_seconds
 
     def _give_up(self, operations: list[_Operation]) -> None:
         settlements = [operation.work for operation in operations if isinstance(operation.work, Settlement)]
@@ -198,6 +206,7 @@ class Writer:
     def _apply(self, operations: Sequence[_Operation]) -> None:
         with self._store.transaction() as connection:
             self._write(connection, operations)
+        self._away_since = None
         self.commits += 1
         self.operations += len(operations)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -157,6 +158,25 @@ def test_a_release_is_not_worth_a_file(store: Store, tmp_path: Path):
 
     assert spool.keep([Settlement(release=Release(job_id=job.id, claim=job.claim))]) == 0
     assert not spool_folder(tmp_path, store).exists()
+
+
+def test_a_file_that_was_taken_up_empty_before_its_lock_is_made_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    [job] = claimed(store)
+    lock, meanwhile = fcntl.flock, [lambda: take_up(tmp_path, store)]
+
+    def late_lock(file: IO[str], how: int) -> None:
+        if meanwhile:
+            meanwhile.pop()()
+        lock(file, how)
+
+    settlement = paid(store, job)
+    monkeypatch.setattr(fcntl, "flock", late_lock)
+    spooled(store, tmp_path, settlement)
+
+    assert take_up(tmp_path, store) == 1
+    assert states(store) == {"succeeded": 1}
 
 
 def test_an_answer_comes_in_time_although_its_job_was_freed(store: Store, tmp_path: Path):

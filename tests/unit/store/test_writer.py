@@ -194,6 +194,18 @@ async def test_a_stopping_worker_still_waits_its_patience_for_the_store(store: S
     assert states(store) == {"succeeded": 1}
 
 
+async def test_an_outage_late_in_a_drain_is_waited_for_like_any_other(store: Store, monkeypatch: pytest.MonkeyPatch):
+    [job] = claimed(store)
+    spooled: list[Settlement] = []
+    async with writing(store, spool=spooled.extend) as writer:
+        writer.expect_stop(patience_seconds=30)
+        writer._stop_expected_at -= 60  # a call may take two minutes
+        Away(store, monkeypatch, transactions=2)
+        assert await writer.settle(Settlement(ending=success(job)))
+
+    assert spooled == []
+
+
 async def test_a_spool_that_cannot_be_written_does_not_stop_the_writer(store: Store, monkeypatch: pytest.MonkeyPatch):
     [job] = claimed(store)
     Away(store, monkeypatch, transactions=float("inf"))
