@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +154,8 @@ class _Worker:
 
         def expect_stop(**_signal: object) -> None:
             writer.expect_stop(patience_seconds=settings.store_patience_seconds)
+            with suppress(RuntimeError):  # the loop is closed: there is nothing to drain
+                loop.call_soon_threadsafe(grader.drain)
 
         worker_shutting_down.connect(expect_stop, weak=False)
         writer.start()

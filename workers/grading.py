@@ -22,7 +22,7 @@ from workers.budget.charge import charge_tokens
 from workers.budget.records import UNREAD, BucketReading, Lesson, NotGranted
 from workers.completion.attempt import CompletionRequest
 from workers.completion.classify import Blocked, Throttled, Transient
-from workers.contract.errors import GradequeueError, InvalidInput
+from workers.contract.errors import GradequeueError, InvalidInput, ServiceUnavailable
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
 from workers.retry_policy import Counters, Finish, Park, Retry, Snooze, decide
 from workers.store.claims import NotDue, Release
@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 LONGEST_EARLY_SECONDS = 10.0
 """A message that comes so early waits in place: hosts' clocks differ, and a countdown ends by one of them."""
+PARK_AGAIN_SECONDS = 5.0
+"""For a job whose account could not be parked because the store was away."""
 STANDIN_MARK = "standin"
 """What the stand-in provider puts into `system_fingerprint`; such grades are never real, whatever the base URL."""
 
@@ -140,6 +142,7 @@ class Grader:
         self._longest_countdown_seconds = longest_countdown_seconds
         self._draw = draw
         self._runs: dict[str, _Run] = {}
+        self._draining = asyncio.Event()
 
     @property
     def held(self) -> set[str]:
@@ -152,6 +155,11 @@ class Grader:
         if run is not None and run.task is not None:
             run.cancelled = True
             run.task.cancel()
+
+    def drain(self) -> None:
+        """The worker stops: calls in flight are finished and stored, but no other is begun. Jobs wait elsewhere."""
+        self._draining.set()
+        self._budget.drain()
 
     async def run(self, job_id: str) -> RunEnding:
         """Take one message's job to its end.
@@ -184,7 +192,8 @@ class Grader:
         finally:
             if run.grant is not None:
                 self._budget.give_back(run.grant)
-            del self._runs[job.id]
+            if self._runs.get(job.id) is run:  # taken for dead, this process may have claimed the job a second time
+                del self._runs[job.id]
 
     async def _graded(self, run: _Run) -> RunEnding:
         failure = self._resolve_schema(run) or _past_deadline(run)
@@ -222,14 +231,17 @@ class Grader:
         parameters = run.job.parameters
         texts = [run.job.prompt, *([run.repair.raw_output] if run.repair else [])]
         tokens = charge_tokens(*texts, max_tokens=parameters.max_tokens)
-        answer = await self._budget.reserve(run.model, tokens, within_seconds=run.seconds_to_deadline)
+        answer = await self._budget.reserve(
+            run.model, tokens, within_seconds=run.seconds_to_deadline, stays=run.repair is not None
+        )
         return _take(run, answer)
 
     async def _confirm(self, run: _Run) -> NotGranted | None:
         """The store may have stalled: a grant whose moment has passed is exchanged for another."""
         assert run.grant is not None  # noqa: S101 - _reserve came first
         grant, run.grant = run.grant, None
-        return _take(run, await self._budget.confirm(grant, within_seconds=run.seconds_to_deadline))
+        stays = run.repair is not None
+        return _take(run, await self._budget.confirm(grant, within_seconds=run.seconds_to_deadline, stays=stays))
 
     async def _without_budget(self, run: _Run, refused: NotGranted) -> RunEnding:
         closing = self._open_closing(run)
@@ -247,7 +259,7 @@ class Grader:
     async def _open(self, run: _Run) -> None:
         """Write the request into the ledger, just before it is sent."""
         job = run.job
-        run.attempt_id = new_id()
+        run.attempt_id, run.is_sent = new_id(), False
         log_ids.attempt_id.set(run.attempt_id)
         opened = await self._writer.open_attempt(
             AttemptOpening(
@@ -299,10 +311,24 @@ class Grader:
                 return None
             case Snooze() as snooze:
                 after_seconds = snooze.after_seconds + self._draw() * snooze.spread_seconds
+                if run.repair is not None and after_seconds <= self._longest_countdown_seconds:
+                    # what it repairs is paid for, and this run alone knows it
+                    await self._writer.settle(Settlement(closing=closing))
+                    run.attempt_id = None
+                    await asyncio.sleep(after_seconds)
+                    return None
                 return await self._snooze(run, closing, after_seconds)
             case Park() as park:
-                await self._park(park)
-                return await self._snooze(run, closing, None)
+                return await self._snooze(run, closing, await self._parked(park))
+
+    async def _parked(self, park: Park) -> float | None:
+        """None when the store has noted it; else how long this job waits: the next one to be refused parks."""
+        try:
+            await self._park(park)
+        except ServiceUnavailable as error:
+            logger.warning("job.park_not_stored state=%s reason=%s", park.account_state, error)
+            return PARK_AGAIN_SECONDS
+        return None
 
     async def _prepare(self, run: _Run, retry: Retry) -> None:
         run.repair = retry.repair
@@ -313,7 +339,11 @@ class Grader:
             run.on_fallback = True
             run.spent = 0
         logger.info("job.retry job=%s model=%s after_seconds=%.2f", run.job.id, run.model, retry.after_seconds)
-        await asyncio.sleep(retry.after_seconds)
+        try:
+            async with asyncio.timeout(retry.after_seconds):
+                await self._draining.wait()
+        except TimeoutError:
+            return
 
     async def _finish(
         self, run: _Run, outcome: Outcome, *, closing: AttemptClosing | None, reply: Reply | None

@@ -95,7 +95,9 @@ def decide(ending: Ending, counters: Counters, parameters: JobParameters) -> Dec
 
 def _after_failure(failure: Failure, counters: Counters, parameters: JobParameters) -> Decision:
     repairable = failure.kind is FailureKind.INVALID_OUTPUT and failure.raw_output is not None
-    if repairable and parameters.allow_repair and not counters.repairs:
+    # a repair that was lost with its claim is forgotten: the attempts bound how often its grade is bought again
+    may_repair = parameters.allow_repair and not counters.repairs
+    if repairable and may_repair and counters.attempts_spent <= parameters.max_retries + 1:
         return Retry(
             after_seconds=0.0,
             repair=Repair(raw_output=failure.raw_output or "", validation_errors=failure.validation_errors),

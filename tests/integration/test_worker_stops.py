@@ -151,6 +151,21 @@ def test_sigterm_during_200_calls_finishes_stores_and_acks_them_all(scene: Scene
     assert scene.queued == 300 - progress.succeeded
 
 
+def test_sigterm_sends_those_who_wait_for_a_low_limit_back_at_once(scene: Scene):
+    worker = scene.start_knowing_worker(concurrency=50)
+    scene.provider.configure(latency_ms="1000", rpm=6, slice_seconds=10)
+    scene.enqueue(50)
+    scene.wait_until(lambda: scene.provider.stats()["answered"] and scene.progress().running > 30, "many wait in line")
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(DEADLINE_SECONDS) == 0, "fifty jobs at six a minute would be eight minutes"
+    progress, stats = scene.progress(), scene.provider.stats()
+    assert (progress.running, progress.failed, scene.unacked) == (0, 0, 0)
+    assert progress.attempts.get("unknown", 0) == 0
+    assert progress.succeeded == stats["answered"]
+
+
 def test_sigquit_during_200_calls_frees_every_claim_and_then_returns_every_message(scene: Scene):
     worker = scene.start_knowing_worker(concurrency=200)
     scene.provider.configure(latency_ms="120000")

@@ -13,17 +13,19 @@ from sqlalchemy import select, update
 from tests.unit.store.steps import enqueue, new_job, publish
 from workers.budget.records import BudgetKey, Grant, Lesson, NotGranted
 from workers.completion.attempt import Attempt, CompletionRequest, Reply
-from workers.completion.classify import Throttled
+from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.response_note import RateLimits
+from workers.contract.errors import ServiceUnavailable
 from workers.contract.model_profile import ModelProfile
-from workers.contract.outcome import FailureKind, Success, Usage
+from workers.contract.outcome import AccountState, Failure, FailureKind, Success, Usage
 from workers.contract.registry import builtin_registry
 from workers.grading import Dropped, Finished, Grader, Snoozed
+from workers.store.claims import free_claims
 from workers.store.tables import attempts, jobs, now_seconds
 from workers.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from workers.retry_policy import Park
     from workers.store import Store
@@ -43,16 +45,32 @@ class Playing:
     tokens: int = 0
     blocked: asyncio.Event | None = None
     confirms: NotGranted | None = None
+    is_draining: bool = False
+    on_complete: Callable[[], object] = lambda: None
+    gates: list[asyncio.Event] = field(default_factory=list)
+    """One for each call to come."""
 
-    async def reserve(self, model: str, tokens: int, *, within_seconds: float | None = None) -> Grant | NotGranted:  # noqa: ARG002 - the budget\'s own shape
+    async def reserve(
+        self,
+        model: str,
+        tokens: int,
+        *,
+        within_seconds: float | None = None,  # noqa: ARG002 - the budget's own shape
+        stays: bool = False,
+    ) -> Grant | NotGranted:
         self.told.append("reserve")
         self.tokens = tokens
+        if self.is_draining and not stays:
+            return NotGranted.CROWDED_OUT
         if self.blocked is not None:
             self.blocked.set()
             await asyncio.Event().wait()
         return self.answers.pop(0) if self.answers else grant(model, tokens)
 
-    async def confirm(self, grant: Grant, *, within_seconds: float | None = None) -> Grant | NotGranted:  # noqa: ARG002 - as above
+    def drain(self) -> None:
+        self.is_draining = True
+
+    async def confirm(self, grant: Grant, **_options: object) -> Grant | NotGranted:
         self.told.append("confirm")
         return self.confirms or grant
 
@@ -65,6 +83,9 @@ class Playing:
 
     async def complete(self, request: CompletionRequest) -> Attempt:
         self.told.append("complete")
+        self.on_complete()
+        if self.gates:
+            await self.gates.pop(0).wait()
         ending = self.endings.pop(0) if self.endings else Success(request.schema_model.model_construct())
         if isinstance(ending, Exception):
             raise ending
@@ -187,6 +208,31 @@ async def test_who_is_crowded_out_waits_in_the_store_without_a_message(grader: G
     assert publish(store) == [job_id]
 
 
+async def test_a_worker_that_stops_begins_no_second_call(grader: Grader, playing: Playing, store: Store):
+    job_id = published(store, max_retries=3, retry_delay_seconds=600.0)
+    playing.endings.append(Transient("The connection to the provider failed", None, None))
+
+    running = asyncio.create_task(grader.run(job_id))
+    await until(lambda: ledger(store) == {"failed": 1})  # it waits out its backoff now
+    grader.drain()
+
+    assert await running == Snoozed(0.0, message_follows=False)
+    assert playing.told.count("complete") == 1
+    assert row(store, job_id) == ("ready", False)
+
+
+async def test_a_worker_that_stops_ends_the_repair_of_an_answer_that_is_paid_for(
+    grader: Grader, playing: Playing, store: Store
+):
+    job_id = published(store, max_retries=0, allow_repair=True)
+    invalid = Failure(kind=FailureKind.INVALID_OUTPUT, message="no", raw_output="{}")
+    playing.endings.append(invalid)
+    playing.on_complete = grader.drain
+
+    assert await grader.run(job_id) == Finished(None)
+    assert playing.told.count("complete") == 2
+
+
 async def test_a_grant_that_cannot_be_confirmed_closes_its_row_as_not_sent(
     grader: Grader, playing: Playing, store: Store
 ):
@@ -223,3 +269,72 @@ async def test_a_message_for_a_finished_job_is_dropped(grader: Grader, store: St
     await grader.run(job_id)
 
     assert await grader.run(job_id) == Dropped()
+
+
+async def test_a_refused_repair_is_tried_again_in_place_because_its_answer_is_paid_for(
+    grader: Grader, playing: Playing, store: Store
+):
+    job_id = published(store, max_retries=0, allow_repair=True)
+    invalid = Failure(kind=FailureKind.INVALID_OUTPUT, message="no", raw_output="{}")
+    playing.endings.extend([invalid, Throttled("slow down", 0.01, 429)])
+
+    assert await grader.run(job_id) == Finished(None)
+    assert ledger(store) == {"answered": 2, "throttled": 1}
+    with store.snapshot() as connection:
+        assert Counter(connection.execute(select(attempts.c.purpose)).scalars()) == {"grade": 1, "repair": 2}
+
+
+async def test_a_second_call_that_was_not_sent_is_not_unknown(grader: Grader, playing: Playing, store: Store):
+    job_id = published(store, max_retries=3, retry_delay_seconds=0.0)
+    playing.endings.append(Transient("The connection to the provider failed", None, None))
+    playing.on_complete = lambda: setattr(playing, "confirms", NotGranted.CROWDED_OUT)
+
+    assert await grader.run(job_id) == Snoozed(0.0, message_follows=False)
+    assert ledger(store) == {"failed": 1, "not_sent": 1}
+
+
+async def test_an_account_that_cannot_be_parked_fails_no_job(
+    grader: Grader, playing: Playing, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    async def away(_park: Park) -> None:
+        raise ServiceUnavailable("store", "away")
+
+    monkeypatch.setattr(grader, "_park", away)
+    job_id = published(store)
+    playing.endings.append(Blocked(AccountState.AUTH_FAILED, "The provider refused the API key", 401))
+
+    ending = await grader.run(job_id)
+
+    assert isinstance(ending, Snoozed)
+    assert ending.message_follows
+    assert row(store, job_id) == ("ready", True)
+    assert ledger(store) == {"throttled": 1}
+
+
+async def test_a_process_that_was_taken_for_dead_keeps_its_second_claim_of_a_job(
+    grader: Grader, playing: Playing, store: Store
+):
+    job_id = published(store)
+    gates = [asyncio.Event(), asyncio.Event()]
+    playing.gates.extend(gates)
+    first = asyncio.create_task(grader.run(job_id))
+    await until(lambda: playing.told.count("complete") == 1)
+    store.run(lambda connection: free_claims(connection, [job_id], worker_ids={"w1"}))
+    publish(store)
+    second = asyncio.create_task(grader.run(job_id))
+    await until(lambda: playing.told.count("complete") == 2)
+    playing.endings.append(Failure(kind=FailureKind.REFUSED, message="no"))
+
+    gates[0].set()
+
+    assert await first == Dropped(), "a failure needs the current claim"
+    assert grader.held == {job_id}
+    gates[1].set()
+    assert await second == Finished(None)
+    assert grader.held == set()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the store and the playing provider signal nobody
+            await asyncio.sleep(0.01)

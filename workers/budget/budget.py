@@ -71,16 +71,20 @@ class Budget:
         self._limits = limits or Limits()
         self._known = known or {}
         self._quotas: dict[str, _Quota] = {}
+        self._is_draining = False
 
-    async def reserve(self, model: str, tokens: int, *, within_seconds: float | None = None) -> Grant | NotGranted:
+    async def reserve(
+        self, model: str, tokens: int, *, within_seconds: float | None = None, stays: bool = False
+    ) -> Grant | NotGranted:
         """Return when one call of this model may be sent. Waits for as long as it takes, spending nothing.
 
-        `tokens` is what the provider will charge. Cancelled, it leaves the line and gives back.
+        `tokens` is what the provider will charge. Cancelled, it leaves the line and gives back. With `stays` it waits
+        through a drain.
         """
         loop = asyncio.get_running_loop()
         deadline = float("inf") if within_seconds is None else loop.time() + within_seconds
         quota = self._quota(model)
-        answer = await quota.line.join(tokens, within_seconds=within_seconds)
+        answer = await quota.line.join(tokens, within_seconds=within_seconds, stays=stays)
         if isinstance(answer, NotGranted):
             return answer
         if answer.starts_at >= deadline:
@@ -93,13 +97,15 @@ class Budget:
             raise
         return answer
 
-    async def confirm(self, grant: Grant, *, within_seconds: float | None = None) -> Grant | NotGranted:
+    async def confirm(
+        self, grant: Grant, *, within_seconds: float | None = None, stays: bool = False
+    ) -> Grant | NotGranted:
         """The grant, or another one when its moment has passed: after a stall, calls must not go out in a clump."""
         quota = self._quota(grant.key.model)
         if quota.is_unlimited or asyncio.get_running_loop().time() - grant.starts_at < LATE_SECONDS:
             return grant
         self.give_back(grant)
-        return await self.reserve(grant.key.model, grant.tokens, within_seconds=within_seconds)
+        return await self.reserve(grant.key.model, grant.tokens, within_seconds=within_seconds, stays=stays)
 
     def settle(self, lesson: Lesson) -> None:
         """Learn from a call that ended. Never waits, never raises."""
@@ -122,6 +128,12 @@ class Budget:
         quota.unsettled.give_back(grant)
         self._settle_soon(quota)
 
+    def drain(self) -> None:
+        """The worker stops: waiters give their jobs back, for a low limit may let them wait for hours."""
+        self._is_draining = True
+        for quota in self._quotas.values():
+            quota.line.drain()
+
     async def close(self) -> None:
         """Tell what is still untold, and let go of Redis."""
         for quota in self._quotas.values():
@@ -142,6 +154,8 @@ class Budget:
                 pause_seconds=partial(_pause_seconds, quota),
                 ahead_seconds=self._policy.ahead_seconds,
             )
+            if self._is_draining:
+                quota.line.drain()
             self._quotas[model] = quota
         return quota
 

@@ -45,6 +45,8 @@ AWAY = (RedisError, OSError, TimeoutError)
 class _Waiter:
     tokens: int
     answer: asyncio.Future[Grant | NotGranted]
+    stays: bool
+    """Through a drain: it is the second half of work that is paid for."""
 
 
 @dataclass(slots=True)
@@ -63,16 +65,19 @@ class Line:
     _awaits_probe: bool = False
     _retry_seconds: float = FIRST_RETRY_SECONDS
     _said_at: float = float("-inf")
+    _is_draining: bool = False
 
     @property
     def length(self) -> LineLength:
         """Who stands in it now."""
         return LineLength(waiters=len(self._waiters), tokens=sum(waiter.tokens for waiter in self._waiters))
 
-    async def join(self, tokens: int, *, within_seconds: float | None) -> Grant | NotGranted:
+    async def join(self, tokens: int, *, within_seconds: float | None, stays: bool = False) -> Grant | NotGranted:
         """Stand in line until granted; the grant's delay is still to be waited."""
+        if self._is_draining and not stays:
+            return NotGranted.CROWDED_OUT
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(tokens, loop.create_future())
+        waiter = _Waiter(tokens, loop.create_future(), stays)
         self._waiters.append(waiter)
         if self._moving is None or self._moving.done():
             self._moving = loop.create_task(self._move())
@@ -90,6 +95,14 @@ class Line:
         """The provider answered: whoever waits for a probe asks again now."""
         if self._awaits_probe:
             self._news.set()
+
+    def drain(self) -> None:
+        """Whoever waits leaves now, and nobody new may stand here; those who must stay do."""
+        self._is_draining = True
+        for waiter in [waiter for waiter in self._waiters if not waiter.stays]:
+            self._waiters.remove(waiter)
+            if not waiter.answer.done():
+                waiter.answer.set_result(NotGranted.CROWDED_OUT)
 
     async def stop(self) -> None:
         """End the line; who still waits is cancelled by its own task."""

@@ -140,3 +140,19 @@ async def test_a_fault_of_ours_strands_nobody(line: Line, script: Script):
     tasks = await joined(line, 1, 2)
 
     assert [type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)] == [ValueError] * 2
+
+
+async def test_a_drain_empties_the_line_but_for_those_who_must_stay(line: Line, script: Script):
+    script.opened.clear()
+    script.grants.extend([2, 1])
+    leaving = await joined(line, 1, 2)
+    staying = asyncio.create_task(line.join(3, within_seconds=None, stays=True))
+    await asyncio.sleep(0)
+
+    line.drain()
+
+    assert [await task for task in leaving] == [NotGranted.CROWDED_OUT] * 2
+    assert await line.join(4, within_seconds=None) is NotGranted.CROWDED_OUT
+    script.opened.set()
+    assert await staying == grant(3)
+    assert script.returned == [grant(1), grant(2)], "what was asked for those who left goes back"
