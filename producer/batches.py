@@ -94,12 +94,17 @@ class Batch:
             find_batch(connection, self.name)
             yield from read_results(connection, self.name, failed_only=True)
 
-    def retry_failed(self, kinds: Iterable[FailureKind | str] = ()) -> int:
-        """Begin another round for the failed jobs (of these kinds, when given); returns how many.
+    def retry_failed(self, kinds: Iterable[FailureKind | str] | None = None) -> int:
+        """Begin another round for the failed jobs, of these kinds or of all of them; returns how many.
 
-        The old outcomes stay. Raises `InvalidInput` for a kind that does not exist.
+        No kinds are no jobs. The old outcomes stay. Raises `InvalidInput` for a kind that does not exist.
         """
-        count = retry_failed(self._store, self.name, kinds=[_kind(kind) for kind in kinds])
+        if isinstance(kinds, str):
+            kinds = [kinds]
+        wanted = None if kinds is None else [_kind(kind) for kind in kinds]
+        if wanted == []:
+            return 0
+        count = retry_failed(self._store, self.name, kinds=wanted or ())
         if count and self._publish is not None:
             self._publish()
         return count

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from producer.batches import Batch
@@ -18,7 +20,7 @@ from workers.contract.registry import SchemaRegistry, builtin_registry
 from workers.publisher import Publisher
 from workers.settings import Settings, load_settings
 from workers.store import Store
-from workers.store.batches import EnqueueReport, NewJob, add_jobs, find_batch, open_batch, save_context
+from workers.store.batches import CHUNK, EnqueueReport, NewJob, add_jobs, find_batch, open_batch, save_context
 from workers.store.feed import Feed
 from workers.store.overview import list_overviews
 
@@ -82,14 +84,18 @@ class JobClient:
 
         `schema`, `model` and `params` are for `Item`s; a `JobSpec` brings its own.
         `context` is what a schema is built from beside its name (a rubric); `origin` is kept with a new batch.
-        Raises `InvalidInput` (an unknown schema, a conflicting job) before the batch is opened.
+        Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON) before the batch is
+        opened; nothing at all is written when it concerns the first thousand jobs and the batch is new.
         """
         if not name or len(name) > MAX_NAME_LENGTH:
             raise InvalidInput(f"a batch name must have 1 to {MAX_NAME_LENGTH} characters")
-        batch = open_batch(self.store, name=name, provider=self.provider, queue=str(QueueName(queue)), origin=origin)
+        if queue not in list(QueueName):
+            raise InvalidInput(f"there is no queue {str(queue)!r}; choose from {', '.join(QueueName)}")
         context_hash = self._keep(context)
-        jobs = (_spec(spec, schema, model, params) for spec in specs)
-        report = add_jobs(self.store, batch, self._checked(jobs, context, context_hash), on_chunk=on_chunk)
+        jobs = self._checked((_spec(spec, schema, model, params) for spec in specs), context, context_hash)
+        first = list(islice(jobs, CHUNK))
+        batch = open_batch(self.store, name=name, provider=self.provider, queue=str(queue), origin=origin)
+        report = add_jobs(self.store, batch, chain(first, jobs), on_chunk=on_chunk)
         self._publish(Feed(batch.queue, batch.provider))
         return report
 
@@ -127,6 +133,7 @@ class JobClient:
     ) -> Iterator[NewJob]:
         fingerprints: dict[str, tuple[str, str | None]] = {}
         for spec in specs:
+            _check_metadata(spec)
             if spec.schema not in fingerprints:
                 needed = context if context is not None and self.registry.needs_context(spec.schema) else None
                 entry = self.registry.resolve(spec.schema, needed)
@@ -167,4 +174,20 @@ def _spec(spec: JobSpec | Item, schema: str | None, model: str | None, params: J
     )
 
 
+def _check_metadata(spec: JobSpec) -> None:
+    """Metadata comes back untouched, so it must be what JSON holds."""
+    try:
+        written = json.dumps(dict(spec.metadata), ensure_ascii=False, allow_nan=False).encode()
+        is_kept = json.loads(written) == spec.metadata and not WRITTEN_NUL.search(written)
+    except (TypeError, ValueError, RecursionError):
+        is_kept = False
+    if not is_kept:
+        raise InvalidInput(
+            f"metadata of {spec.id!r} would not come back as it is: only text keys, text, finite numbers, true, false, "
+            "null, lists and objects are kept"
+        )
+
+
 MAX_NAME_LENGTH = 200
+WRITTEN_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""A NUL character as JSON writes it, which a database cannot store."""

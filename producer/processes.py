@@ -80,6 +80,8 @@ class WorkerFleet:
     settings: Settings
     services: Services
     log_dir: Path
+    logs_to_stderr: bool = False
+    """Their lines go to our own standard error, as a container wants it, and to no file."""
     _workers: list[_Worker] = field(default_factory=list)
     _fast_crashes: int = 0
 
@@ -105,7 +107,7 @@ class WorkerFleet:
             self._fast_crashes = self._fast_crashes + 1 if is_refusal else 0
             if self._fast_crashes >= MOST_FAST_CRASHES:
                 raise ServiceUnavailable(
-                    "worker", f"worker processes die as they start: {_last_words(worker.log_file)} (see {self.log_dir})"
+                    "worker", f"worker processes die as they start: {self._why(worker)}"
                 )
             worker.close()
             self._workers[place] = self._start_one()
@@ -139,9 +141,14 @@ class WorkerFleet:
             if worker.process.poll() is None:
                 worker.process.send_signal(number)
 
+    def _why(self, worker: _Worker) -> str:
+        if worker.log_file is None:
+            return "their log says why"
+        return f"{_last_words(worker.log_file)} (see {self.log_dir})"
+
     def _start_one(self) -> _Worker:
         name = f"{self.queue}-{secrets.token_hex(3)}"
-        log_file = self.log_dir / f"worker-{name}.log"
+        log_file = None if self.logs_to_stderr else self.log_dir / f"worker-{name}.log"
         command = worker_command(
             queue=broker_queue(self.queue, self.settings.provider),
             name=name,
@@ -154,7 +161,7 @@ class WorkerFleet:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=stderr,
+                stderr=None if self.logs_to_stderr else stderr,
                 start_new_session=True,
                 pass_fds=[broker.lock_fd] if broker else [],
                 env=worker_environment(self.settings, self.services),
@@ -163,7 +170,7 @@ class WorkerFleet:
 
 
 class _Worker:
-    def __init__(self, process: subprocess.Popen[bytes], log_file: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log_file: Path | None) -> None:
         self.process = process
         self.log_file = log_file
         self._started_at = time.monotonic()

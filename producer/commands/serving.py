@@ -35,10 +35,11 @@ POLL_SECONDS = 0.25
     "--queues", default="interactive,bulk", show_default=True, help="Queues to serve, one process each, by comma."
 )
 @click.option("--concurrency", type=click.IntRange(1, 5000), help="Jobs in flight per process [default: 400].")
+@click.option("--log-to-stderr", is_flag=True, help="Log there instead of into DATA_DIR/logs, as containers do.")
 @click.option("--offline", is_flag=True, help="Serve stand-in batches; needs GRADEQUEUE_STANDIN_URL or starts one.")
 @data_dir_option
 @reports_errors
-def worker(queues: str, **options: Any) -> int:
+def worker(queues: str, *, log_to_stderr: bool, **options: Any) -> int:
     """Serve queues until stopped, one worker process per queue.
 
     \b
@@ -48,7 +49,14 @@ def worker(queues: str, **options: Any) -> int:
     names = [_queue(name) for name in queues.split(",")]
     with provided(settings) as settings, joined_services(settings) as services:
         fleets = [
-            WorkerFleet(queue=name, count=1, settings=settings, services=services, log_dir=log_dir(settings))
+            WorkerFleet(
+                queue=name,
+                count=1,
+                settings=settings,
+                services=services,
+                log_dir=log_dir(settings),
+                logs_to_stderr=log_to_stderr,
+            )
             for name in names
         ]
         _serve(fleets, services)

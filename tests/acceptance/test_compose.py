@@ -63,7 +63,7 @@ def test_each_queue_has_workers_of_its_own_that_may_finish_a_call_when_stopped()
 
     for queue in ("interactive", "bulk"):
         worker = services[f"worker-{queue}"]
-        assert worker.command == ("gradequeue", "worker", "--queues", queue)
+        assert worker.command == ("gradequeue", "worker", "--queues", queue, "--log-to-stderr")
         assert worker.stop_grace_seconds > defaults["call_timeout_seconds"] + defaults["store_patience_seconds"]
         assert worker.health_check is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from typing import TYPE_CHECKING
 
@@ -183,3 +184,46 @@ def test_a_batch_that_is_not_there_is_said(client: JobClient):
     ):
         with pytest.raises(InvalidInput, match="there is no batch 'x'"):
             ask()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"day": dt.date(2026, 11, 23)}, {1: 2}, {"pair": (1, 2)}, {"x": float("nan")},
+        {"x": "a\x00b"}, {"x": "\ud800"},
+    ],
+    ids=["a date", "a number as key", "a tuple", "NaN", "NUL", "half a character"],
+)  # fmt: skip
+def test_metadata_that_would_not_come_back_is_refused_and_leaves_nothing(
+    client: JobClient, metadata: dict[str, object]
+):
+    items = [
+        Item("fine", "x", {"text": "\\u0000 as text", "deep": [{"n": 1.5, "none": None}]}),
+        Item("bad", "x", metadata),
+    ]
+
+    with pytest.raises(InvalidInput, match="metadata of 'bad'"):
+        client.enqueue(items, name="b", schema="feedback", model="m")
+
+    assert client.batches() == []
+    client.enqueue(items[:1], name="b", schema="feedback", model="m")
+    assert next(iter(client.batch("b").results())).metadata == items[0].metadata
+
+
+@pytest.mark.parametrize("wrong", [{"schema": "feedbcak"}, {"queue": "fast"}])
+def test_a_refused_enqueue_leaves_no_empty_batch(client: JobClient, wrong: dict[str, str]):
+    with pytest.raises(InvalidInput):
+        client.enqueue([Item("s0", "x")], name="b", **({"schema": "feedback", "model": "m"} | wrong))
+
+    assert client.batches() == []
+
+
+def test_no_kinds_to_retry_are_no_jobs(client: JobClient):
+    enqueue(client, 2)
+    end(client, "s0", kind=FailureKind.TRUNCATED)
+    batch = client.batch("b")
+
+    assert batch.retry_failed([]) == 0
+    assert batch.retry_failed("truncated") == 1
+    end(client, "s1", kind=FailureKind.REFUSED)
+    assert batch.retry_failed() == 1
