@@ -6,6 +6,8 @@ made. Used by the page; knows nothing of jobs.
 
 from __future__ import annotations
 
+import errno
+import lzma
 import stat
 import zipfile
 import zlib
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 16
 _ENCRYPTED = 0x1
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError
+)  # fmt: skip
 """What damaged, encrypted or oddly compressed entries raise in the standard library."""
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,7 @@ class _TooLargeError(Exception):
 def unpack(file: IO[bytes], folder: Path, *, name: str, limits: ArchiveLimits | None = None) -> list[InvalidInput]:
     """Unpack into `folder`; returns what was left out, one problem each.
 
-    Raises `InvalidInput` when nothing of the archive can be used: not a ZIP, too many entries, a bomb.
+    Raises `InvalidInput` when nothing of the archive can be used: not a ZIP, too many entries, a bomb, a full disk.
     """
     limits = limits or ArchiveLimits()
     try:
@@ -79,8 +84,17 @@ def _unpacked(archive: zipfile.ZipFile, folder: Path, name: str, limits: Archive
                 size = f"{limits.max_total_bytes // 2**20} MiB"
                 raise InvalidInput(f"unpacked it exceeds {size}; it was not taken", where=name) from None
             yield InvalidInput(f"the file is larger than {limits.max_file_bytes:,} bytes unpacked", where=where)
-        except _UNREADABLE:
-            yield InvalidInput("the file cannot be unpacked; it is damaged, or compressed in a rare way", where=where)
+        except _UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                # as a whole: a student's folder must not be graded with half of its files
+                raise InvalidInput("there is no room left to unpack it; it was not taken", where=name) from None
+            yield InvalidInput(_why(error), where=where)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None:  # the system's, not a decompressor's
+        return f"the file cannot be stored under its name: {error.strerror}"
+    return "the file cannot be unpacked; it is damaged, or compressed in a rare way"
 
 
 def _target(entry: zipfile.ZipInfo, folder: Path, where: str) -> Path:

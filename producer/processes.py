@@ -106,9 +106,7 @@ class WorkerFleet:
             is_refusal = code > 0 and worker.age_seconds() < YOUNG_SECONDS
             self._fast_crashes = self._fast_crashes + 1 if is_refusal else 0
             if self._fast_crashes >= MOST_FAST_CRASHES:
-                raise ServiceUnavailable(
-                    "worker", f"worker processes die as they start: {self._why(worker)}"
-                )
+                raise ServiceUnavailable("worker", f"worker processes die as they start: {self._why(worker)}")
             worker.close()
             self._workers[place] = self._start_one()
         return codes

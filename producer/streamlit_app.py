@@ -10,7 +10,7 @@ import streamlit as st
 from producer.dashboard import batch_list, batch_page, new_batch
 from producer.dashboard.batch_list import BATCH
 from producer.dashboard.login import ask, is_in
-from workers.contract.errors import ServiceUnavailable
+from producer.dashboard.outage import says_when_away
 
 
 def main() -> None:
@@ -26,11 +26,7 @@ def main() -> None:
         return
     if name := st.session_state.pop("open_batch", None):
         st.switch_page(batches, query_params={BATCH: name})
-    try:
-        page.run()
-    except ServiceUnavailable as error:
-        st.error(f"A service is away ({error.service}). This page goes on when it is back; nothing is lost.")
-        st.text(error)
+    says_when_away(page.run)()
 
 
 def _batches() -> None:

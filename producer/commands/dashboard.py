@@ -65,6 +65,8 @@ def page_command(address: str, port: int) -> list[str]:
         # a traceback may quote student work
         "client.showErrorDetails": "none",
         "client.showErrorLinks": "false",
+        # the table's own download is cut to what fits a cell and guards no formula; the page's files are whole
+        "client.disableDataExport": "true",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", str(_PAGE), *flags]

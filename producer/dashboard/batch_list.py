@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from producer.dashboard.services import client
+from producer.dashboard.outage import says_when_away
+from producer.dashboard.queries import batches_on_page, number_of_batches
 from producer.dashboard.words import moment, plain
 from producer.regrade import REGRADE_OF
 from workers.settings import STANDIN_PROVIDER
@@ -18,23 +19,26 @@ PER_PAGE = 20
 REFRESH_SECONDS = 5.0
 BATCH = "batch"
 """Name of the query parameter that says which batch is open: it survives a refresh and a restart of the page."""
+ENQUEUED = "enqueued"
+"""Key in the session: the batch that was enqueued last, and a sentence on what was new in it."""
 
 
 def show() -> None:
     """Draw the page."""
+    st.session_state.pop(ENQUEUED, None)
     st.title("Batches", anchor=False)
     _list()
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
+@says_when_away
 def _list() -> None:
-    overviews = client().batches()
-    if not overviews:
+    pages = -(-number_of_batches() // PER_PAGE)
+    if not pages:
         st.info("There are no batches yet.")
         return
-    pages = -(-len(overviews) // PER_PAGE)
     page = st.pagination(pages, key="page of batches") if pages > 1 else 1
-    for overview in overviews[(page - 1) * PER_PAGE : page * PER_PAGE]:
+    for overview in batches_on_page(page, per_page=PER_PAGE):
         _line(overview)
 
 

@@ -7,11 +7,13 @@ drawn as text, never as Markdown or HTML.
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from producer.dashboard.batch_list import ENQUEUED
+from producer.dashboard.outage import says_when_away
+from producer.dashboard.queries import ended_rows
 from producer.dashboard.services import client
 from producer.dashboard.tables import LABEL_LENGTH, csv_file, jsonl_file, table_of
 from producer.dashboard.words import cost, duration, plain, rate
@@ -44,15 +46,18 @@ def show(name: str, *, back: Callable[[], None]) -> None:
         st.text(problem)
         return
     st.header(plain(name), anchor=False)
+    enqueued, report = st.session_state.get(ENQUEUED, (None, ""))
+    if enqueued == name:
+        st.info(plain(report))
     origin = batch.origin().get(REGRADE_OF)
     if origin:
         st.caption(f"Regrades {plain(origin)}; the grades there stay as they are.")
     if progress.provider == STANDIN_PROVIDER:
         st.warning(STANDIN_NOTICE, icon=":material/science:")
     is_live = not progress.is_finished
-    st.fragment(_progress, run_every=LIVE_SECONDS if is_live else None)(batch, was_live=is_live)
+    st.fragment(says_when_away(_progress), run_every=LIVE_SECONDS if is_live else None)(batch, was_live=is_live)
     _steering(batch, progress)
-    st.fragment(_results, run_every=RESULTS_SECONDS if is_live else None)(batch)
+    st.fragment(says_when_away(_results), run_every=RESULTS_SECONDS if is_live else None)(batch)
 
 
 def _progress(batch: Batch, *, was_live: bool) -> None:
@@ -96,6 +101,7 @@ def _steering(batch: Batch, progress: BatchProgress) -> None:
 
 
 @st.dialog("Cancel what has not finished?")
+@says_when_away
 def _confirm_cancel(batch: Batch) -> None:
     st.write("Results that are there stay, and an answer that still arrives is kept. Cancelled jobs can be run again.")
     if st.button("Cancel them", type="primary", key="really cancel"):
@@ -123,8 +129,7 @@ def _retry(batch: Batch, progress: BatchProgress) -> None:
 def _results(batch: Batch) -> None:
     st.subheader("Students", anchor=False)
     only_failures = st.toggle("Failures only", key="failures only")
-    found = batch.failures() if only_failures else (row for row in batch.results() if _has_ended(row))
-    rows = list(islice(found, MOST_ROWS + 1))
+    rows = ended_rows(batch.name, failures_only=only_failures, at_most=MOST_ROWS + 1)
     if not rows:
         st.caption("No failures." if only_failures else "Nothing has ended yet.")
         return
@@ -133,15 +138,13 @@ def _results(batch: Batch) -> None:
         st.caption(f"The first {MOST_ROWS:,}; the files hold them all.")
     if any(row.is_standin for row in rows):
         st.caption("Grades marked as stand-in were made up by the stand-in provider.")
+    if any(row.is_purged for row in rows):
+        st.caption("Texts were purged: where there is no grade any more, counts and cost are what is left.")
     st.dataframe(table_of(rows), hide_index=True, key="table")
     by_id = {row.id: row for row in rows}
     chosen = st.selectbox("Student", list(by_id), key="student", index=0)
     if chosen in by_id:
         _student(by_id[chosen])
-
-
-def _has_ended(row: ResultRow) -> bool:
-    return row.result is not None or row.failure_kind is not None
 
 
 def _student(row: ResultRow) -> None:
@@ -155,8 +158,10 @@ def _student(row: ResultRow) -> None:
         if row.failure_kind is not None:
             st.text(row.failure_message or "")
             st.text(row.advice)
-        else:
+        elif not row.is_purged:
             _value(row.result)
+        if row.is_purged:
+            st.text("The texts of this job were purged; counts and cost are what is left.")
         st.caption(
             f"{plain(row.model_answered or row.model)}, round {row.round}, {row.attempts} requests, "
             f"{row.usage.total_tokens:,} tokens, {cost(row.cost_usd, row.provider)}"

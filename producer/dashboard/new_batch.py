@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from producer.dashboard.batch_list import ENQUEUED
 from producer.dashboard.limits import MAX_UPLOAD_MIB
+from producer.dashboard.queries import batch_named
 from producer.dashboard.services import client, settings
-from producer.dashboard.uploads import Upload, UploadedFile, build_specs_of, read_upload
-from producer.dashboard.words import plain
+from producer.dashboard.uploads import Upload, UploadedFile, build_specs_of, is_archive, read_upload
+from producer.dashboard.words import enqueued, listed, plain
 from producer.inputs.specs import JobDefaults
 from producer.regrade import TEMPLATE_TEXT
 from producer.scheme import RUBRIC_SCHEMA, GradingScheme, scheme_of_catalogue, scheme_of_rubric
@@ -30,10 +32,21 @@ if TYPE_CHECKING:
 
 MOST_PROBLEMS = 100
 """Sentences shown about an upload; the rest is counted."""
+MOST_NOTES = 5
+"""Sentences shown on how archives were read; the rest is counted."""
 MOST_STEM = 60
 """Characters of the upload's name in the batch's."""
 _STANDIN_MODEL = "standin"
 """The model of offline jobs that name none, as on the command line."""
+_TYPED_NAME = "typed name"
+"""Key in the session: the batch's name as somebody typed it. The field's own value goes while it is not drawn."""
+_DECIDES_THE_GRADE = {
+    "template": "template",
+    "schema": "schema",
+    "scheme": "rubric or error catalogue",
+    "model": "model",
+}
+"""Key in a batch's origin -> what the page calls it; jobs that differ in one of them do not belong together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +87,32 @@ def _upload() -> Upload | None:
     )
     if not files:
         return None
-    key = [file.file_id for file in files]
-    if st.session_state.get("upload_key") != key:
-        st.session_state.upload = read_upload(UploadedFile(file.name, file) for file in files)
+    given = [UploadedFile(file.name, file) for file in files]
+    archives_are_students = any(is_archive(file) for file in given) and st.toggle(
+        "Each ZIP is the work of one student, named after the ZIP", key="archives are students"
+    )
+    key = (archives_are_students, *(file.file_id for file in files))
+    before = st.session_state.get("upload_key", ())
+    if before != key:
+        if not {*before[1:]} & {*key[1:]}:
+            st.session_state.pop(_TYPED_NAME, None)  # nothing of the upload is left that it was typed for
+        st.session_state.upload = read_upload(given, archives_are_students=archives_are_students)
         st.session_state.upload_key = key
         st.session_state.upload_stem = Path(files[0].name).stem if len(files) == 1 else "submissions"
     upload: Upload = st.session_state.upload
+    _tell(upload)
+    if not upload.items:
+        st.error("Nothing in this upload can be graded.")
+        return None
+    return upload
+
+
+def _tell(upload: Upload) -> None:
+    """What was read, and what was left out."""
+    for note in upload.notes[:MOST_NOTES]:
+        st.caption(plain(note))
+    if len(upload.notes) > MOST_NOTES:
+        st.caption(f"and {len(upload.notes) - MOST_NOTES} more archives")
     if upload.problems:
         with st.expander(
             f"{len(upload.problems)} left out: see why", expanded=not upload.items, icon=":material/warning:"
@@ -88,10 +121,6 @@ def _upload() -> Upload | None:
                 st.text(problem)
             if len(upload.problems) > MOST_PROBLEMS:
                 st.text(f"and {len(upload.problems) - MOST_PROBLEMS} more")
-    if not upload.items:
-        st.error("Nothing in this upload can be graded.")
-        return None
-    return upload
 
 
 def _order(upload: Upload) -> _Order | None:
@@ -206,10 +235,19 @@ def _preview_and_go(upload: Upload, order: _Order) -> None:
     st.subheader("First prompt", anchor=False)
     st.caption(f"for {plain(specs[0].id)}, as the model will see it")
     st.code(specs[0].prompt, language=None, wrap_lines=True, height=320)
-    suggested = _derived_name(st.session_state.upload_stem, specs, order)
-    name = st.text_input("Name of the batch", value=suggested, key=f"name {suggested}")
+    name = _name_of_batch(_derived_name(st.session_state.upload_stem, specs, order))
     if st.button(f"Grade {len(specs)} submissions", type="primary", icon=":material/play_arrow:", key="grade"):
-        _enqueue(specs, order, (name or "").strip())
+        _enqueue(specs, order, name)
+
+
+def _name_of_batch(suggested: str) -> str:
+    """What somebody typed, whatever is changed after that; the suggestion until then, or when the field is emptied."""
+
+    def keep() -> None:
+        st.session_state[_TYPED_NAME] = st.session_state["name of batch"].strip()
+
+    st.session_state["name of batch"] = st.session_state.get(_TYPED_NAME) or suggested
+    return st.text_input("Name of the batch", key="name of batch", on_change=keep).strip()
 
 
 def _derived_name(stem: str, specs: list[JobSpec], order: _Order) -> str:
@@ -232,7 +270,8 @@ def _enqueue(specs: list[JobSpec], order: _Order, name: str) -> None:
         TEMPLATE_TEXT: order.template.text,
     }
     try:
-        client().enqueue(
+        _refuse_another_order(name, origin)
+        report = client().enqueue(
             specs,
             name=name,
             queue=QueueName.INTERACTIVE,
@@ -242,8 +281,23 @@ def _enqueue(specs: list[JobSpec], order: _Order, name: str) -> None:
     except GradequeueError as problem:
         _say(problem)
         return
+    st.session_state[ENQUEUED] = (name, enqueued(report.new, report.existing))
     st.session_state.open_batch = name
     st.rerun()
+
+
+def _refuse_another_order(name: str, origin: Mapping[str, object]) -> None:
+    """One name, one way of grading: other students would else be graded beside these by another rubric, unseen."""
+    batch = batch_named(name)
+    if batch is None:
+        return
+    others = [word for key, word in _DECIDES_THE_GRADE.items() if batch.origin.get(key) != origin[key]]
+    if batch.provider != client().provider:
+        others.append("provider")
+    if others:
+        raise InvalidInput(
+            f"the batch {name!r} exists and was not made with this {listed(others)}; choose another name"
+        )
 
 
 def _say(problem: GradequeueError) -> None:

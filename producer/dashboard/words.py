@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from workers.settings import STANDIN_PROVIDER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:@/&])")
 
@@ -36,6 +40,19 @@ def cost(cost_usd: float | None, provider: str) -> str:
     if provider == STANDIN_PROVIDER:
         return "nothing"
     return "unknown" if cost_usd is None else f"${cost_usd:,.4f}"
+
+
+def enqueued(new: int, existing: int) -> str:
+    """What an enqueue did, and that the rest is neither graded nor paid for again."""
+    if not existing:
+        return f"{new:,} new"
+    there = f"{new:,} new, {existing:,} {'was' if existing == 1 else 'were'} there already"
+    return there if new else f"{there}: nothing is graded or paid for again"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b` or `a, b and c`."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def moment(seconds: float) -> str:

@@ -53,12 +53,17 @@ class Pace:
     """Until the first deferred job is due; None when none is deferred."""
 
 
-def list_overviews(connection: Connection, *, at_most: int | None) -> list[BatchOverview]:
-    """The newest batches, newest first, in one query; None lists all."""
+def count_batches(connection: Connection) -> int:
+    """How many batches there are."""
+    return connection.execute(select(func.count()).select_from(batches)).scalar_one()
+
+
+def list_overviews(connection: Connection, *, at_most: int | None, skip: int = 0) -> list[BatchOverview]:
+    """The newest batches behind the first `skip`, newest first, in one query; None lists all. No other is counted."""
     rows = connection.execute(
         select(batches, *_COUNTS)
         .outerjoin(jobs, (jobs.c.batch_id == batches.c.id) & (jobs.c.position < batches.c.opened))
-        .where(batches.c.id.in_(select(batches.c.id).order_by(batches.c.id.desc()).limit(at_most)))
+        .where(batches.c.id.in_(select(batches.c.id).order_by(batches.c.id.desc()).limit(at_most).offset(skip)))
         .group_by(batches.c.id)
         .order_by(batches.c.id.desc())
     )

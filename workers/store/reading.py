@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, select, union_all
 
 from workers.contract.errors import InvalidInput
 from workers.contract.outcome import AttemptEnding, FailureKind, Usage
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from pydantic import BaseModel
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import CompoundSelect, Connection, Row
 
 Model = TypeVar("Model", bound="BaseModel")
 
@@ -280,15 +280,36 @@ def finished_rounds(connection: Connection, name: str) -> set[tuple[str, int]]:
 
 
 def read_results(
-    connection: Connection, name: str, *, failed_only: bool = False, job_ids: Collection[str] | None = None
+    connection: Connection,
+    name: str,
+    *,
+    ended_only: bool = False,
+    failed_only: bool = False,
+    job_ids: Collection[str] | None = None,
+    at_most: int | None = None,
 ) -> Iterator[ResultRow]:
-    """Every job of the batch (or these of it) with its latest outcome, in input order, a page at a time."""
+    """Every job of the batch (or these of it) with its latest outcome, in input order, a page at a time.
+
+    `ended_only` leaves out what waits or runs, `failed_only` all but failures; no row after `at_most` is read.
+    """
     last: tuple[int, str] = (-1, "")
-    while page := _result_page(connection, name, after=last, failed_only=failed_only, job_ids=job_ids):
+    left = at_most
+    while left != 0:
+        page = _result_page(
+            connection,
+            name,
+            after=last,
+            states=("failed",) if failed_only else ("succeeded", "failed") if ended_only else None,
+            job_ids=job_ids,
+            at_most=PAGE if left is None else min(PAGE, left),
+        )
+        if not page:
+            return
         spending = _spending_by_job(connection, [row.job_id for row in page])
         for row in page:
             yield _result_row(row, spending.get(row.job_id, _NOTHING_SPENT))
         last = (page[-1].position, page[-1].job_id)
+        left = None if left is None else left - len(page)
 
 
 def _result_page(
@@ -296,8 +317,9 @@ def _result_page(
     name: str,
     *,
     after: tuple[int, str],
-    failed_only: bool,
-    job_ids: Collection[str] | None = None,
+    states: Collection[str] | None,
+    job_ids: Collection[str] | None,
+    at_most: int,
 ) -> list[Row[tuple[Any, ...]]]:
     statement = (
         select(
@@ -315,13 +337,32 @@ def _result_page(
             (jobs.c.position > after[0]) | ((jobs.c.position == after[0]) & (jobs.c.id > after[1])),
         )
         .order_by(jobs.c.position, jobs.c.id)
-        .limit(PAGE)
+        .limit(at_most)
     )  # fmt: skip
-    if failed_only:
-        statement = statement.where(jobs.c.state == "failed")
     if job_ids is not None:
         statement = statement.where(jobs.c.id.in_(job_ids))
+    if states is not None and job_ids is not None:
+        statement = statement.where(jobs.c.state.in_(states))
+    elif states is not None:
+        statement = statement.where(jobs.c.position.in_(_positions(name, states, after[0], at_most)))
     return list(connection.execute(statement))
+
+
+def _positions(name: str, states: Collection[str], after: int, at_most: int) -> CompoundSelect[tuple[int]]:
+    """Where the next jobs in each of these states stand: read from an index alone, whatever lies between them."""
+    next_of_each = (
+        select(jobs.c.position)
+        .where(
+            jobs.c.batch_id == select(batches.c.id).where(batches.c.name == name).scalar_subquery(),
+            jobs.c.state == state,
+            jobs.c.position > after,
+        )
+        .order_by(jobs.c.position)
+        .limit(at_most)
+        .subquery()
+        for state in states
+    )
+    return union_all(*(select(each.c.position) for each in next_of_each))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ def finish_everything(store: Store, stop: threading.Event) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_lines_enqueue_wait_and_show_the_result_as_text(
+def test_the_lines_grade_one_essay_after_another_and_show_the_results_as_text(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from streamlit.testing.v1 import AppTest
@@ -59,15 +59,18 @@ def test_the_lines_enqueue_wait_and_show_the_result_as_text(
     stop = threading.Event()
     worker = threading.Thread(target=finish_everything, args=(store, stop))
     worker.start()
+    shown: list[list[str]] = []
     try:
         app = AppTest.from_file(str(file), default_timeout=30).run()
-        app.text_area[0].set_value("My holidays").run()
-        app.button[0].click().run()
+        for essay in ("My holidays", "My holidays, again", "My holidays"):
+            app.text_area[0].set_value(essay).run()
+            app.button[0].click().run()
+            assert not app.exception
+            shown.append([text.value for text in app.text])
     finally:
         stop.set()
         worker.join()
 
-    assert not app.exception
-    assert [text.value for text in app.text] == ["*Well* <b>done</b>"]
-    (row,) = client.batch("mine").results()
-    assert (row.id, row.state) == ("essay", "succeeded")
+    assert shown == [["*Well* <b>done</b>"]] * 3
+    graded = [row for batch in client.batches() for row in client.batch(batch.name).results()]
+    assert [(row.id, row.state) for row in graded] == [("essay", "succeeded")] * 2, "the same essay is paid for once"

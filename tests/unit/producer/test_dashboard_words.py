@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from producer.commands.dashboard import EVERYWHERE, LOOPBACK, page_command
 from producer.dashboard.login import is_right
 from producer.dashboard.tables import STANDIN_MARK, table_of
-from producer.dashboard.words import cost, duration, plain, rate
+from producer.dashboard.words import cost, duration, enqueued, listed, plain, rate
 from tests.unit.producer.test_drift import row
 
 
@@ -63,3 +63,14 @@ def test_the_page_is_started_without_telemetry_watching_or_tracebacks(address: s
     assert {"--browser.gatherUsageStats=false", "--client.showErrorDetails=none", "--server.headless=true"} <= {
         *command
     }
+    assert "--client.disableDataExport=true" in command, "the table's own download is cut and guards no formula"
+
+
+def test_what_an_enqueue_did_is_counted_and_nothing_new_is_said():
+    assert enqueued(1200, 0) == "1,200 new"
+    assert enqueued(2, 1) == "2 new, 1 was there already"
+    assert enqueued(0, 3) == "0 new, 3 were there already: nothing is graded or paid for again"
+
+
+def test_words_are_listed_as_people_do():
+    assert [listed("abc"[:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
