@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from producer import Item, JobClient
 from workers.contract.errors import InvalidInput
@@ -227,3 +227,18 @@ def test_no_kinds_to_retry_are_no_jobs(client: JobClient):
     assert batch.retry_failed("truncated") == 1
     end(client, "s1", kind=FailureKind.REFUSED)
     assert batch.retry_failed() == 1
+
+
+def test_progress_costs_the_same_few_statements_however_large_the_batch(client: JobClient):
+    statements: list[str] = []
+    event.listen(client.store.engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
+    enqueue(client, 2, name="small")
+    enqueue(client, 1500, name="large")
+
+    costs = []
+    for name in ("small", "large"):
+        statements.clear()
+        assert client.batch(name).progress().total in {2, 1500}
+        costs.append(len(statements))
+
+    assert costs[0] == costs[1] <= 14
