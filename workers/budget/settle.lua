@@ -123,8 +123,9 @@ if refusals > 0 then
   local backoff = math.min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ^ (state.in_a_row - 1))
   if refused_wait < 0 then
     refused_wait = backoff
-  elseif state.in_a_row > MOST_BELIEVED then
-    -- the server's word was kept and did not do: it may leave out what the refused call itself was charged
+  elseif not has_headers and state.in_a_row > MOST_BELIEVED then
+    -- the server's word was kept and did not do: it may leave out what the refused call itself was charged, and has no
+    -- header that would tell
     refused_wait = math.max(refused_wait, backoff) + backoff
   end
   local is_first = not state.refused  -- others were sent before it was heard of, and a probe is no pace
