@@ -23,9 +23,9 @@ from workers.budget.budget import Budget
 from workers.budget.records import Limits
 from workers.budget.shared import SharedBudget, connect
 from workers.budget.view import BudgetView, known_limits
+from workers.channel import use_worker_connections
 from workers.completion.attempt import attempt_completion
 from workers.completion.clients import new_client
-from workers.consumer import use_worker_connections
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.model_profile import load_profiles
 from workers.contract.registry import builtin_registry

@@ -1,4 +1,4 @@
-"""Celery's consumer and its broker connection, mended where they fail and where they cost most.
+"""Celery's consumer, mended where it fails and where it costs most.
 
 Nothing here changes what Celery does; only `workers.app` may import it.
 """
@@ -6,14 +6,9 @@ Nothing here changes what Celery does; only `workers.app` may import it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
+from celery.worker import state
 from celery.worker.consumer import Consumer
-from kombu.connection import Connection
-from kombu.transport import redis
-
-if TYPE_CHECKING:
-    from celery import Celery
 
 EVENTS_SECONDS = 0.25
 """Task events are gathered for so long and sent as one message: as many messages as jobs cost a tenth of the CPU."""
@@ -39,7 +34,12 @@ class LossProofConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         """Connected, for the first time or again."""
         if self.event_dispatcher is not None:
             self.event_dispatcher.buffer_limit = MOST_EVENTS
+        self.task_consumer.channel.free_slots = self._free_slots
         super().on_ready()
+
+    def _free_slots(self) -> int:
+        slots: int = self.pool.num_processes
+        return slots - len(state.reserved_requests)
 
     def on_send_event_buffered(self) -> None:
         """Flush in a moment; a timer that was lost with its connection is set anew by the first event after it."""
@@ -52,36 +52,3 @@ class LossProofConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         """The last jobs ended after the hub stood still: their events are still here."""
         self._flush_events()
         super().shutdown()
-
-
-class Channel(redis.Channel):
-    """Keeps its client: kombu makes a new one for every ack, which is a fifth of the hub thread's work."""
-
-    _kept_client: Any = None
-
-    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's signature
-        if asynchronous:
-            return super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]  # kombu's
-        if self._kept_client is None or self._kept_client.connection_pool is not self.pool:
-            self._kept_client = super()._create_client()  # type: ignore[no-untyped-call]  # kombu's
-        return self._kept_client
-
-
-class Transport(redis.Transport):
-    """kombu's Redis transport with our channel."""
-
-    Channel = Channel
-
-
-class WorkerConnection(Connection):
-    """A connection whose channels keep their client, whatever the form of the Redis URL."""
-
-    def get_transport_cls(self) -> Any:
-        """Ours instead of kombu's; others stay what they are."""
-        transport = super().get_transport_cls()  # type: ignore[no-untyped-call]  # kombu's
-        return Transport if transport is redis.Transport else transport
-
-
-def use_worker_connections(app: Celery) -> None:
-    """Every connection that this application makes from now on."""
-    app.amqp.Connection = WorkerConnection

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import current_task
 
-from workers.consumer import use_worker_connections
+from workers.channel import use_worker_connections
 from workers.pool import run_on_loop
 from workers.publisher import new_celery
 from workers.stopping import OrderlyStop
