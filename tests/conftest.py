@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from producer.embedded import EmbeddedBroker
 from workers.store import Store
@@ -19,6 +21,10 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 GRADEQUEUE_SETTINGS = ("OPENAI_", "REDIS_URL", "DATABASE_URL", "GRADEQUEUE_")
 
 os.environ.pop("COLUMNS", None)  # xdist tells its processes how wide its own terminal is, and tables would be folded
+
+# how fast a machine is that does three things at once says nothing of the code
+hypothesis_settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,9 @@
-"""A Celery pool whose jobs are coroutines: one asyncio loop thread, and a tracer thread for each job in flight.
+"""A Celery pool whose jobs are coroutines: one asyncio loop thread beside Celery's hub thread.
 
-Celery's tracer runs unpatched in a tracer thread; the task's synchronous body hands its coroutine to the loop with
-`run_on_loop` and waits. Three kinds of thread, and what each may do:
+Celery's tracer runs unpatched, in a greenlet on the hub thread; the task's synchronous body hands its coroutine to the
+loop with `run_on_loop`, and the greenlet stands aside until the coroutine has ended. What each thread may do:
 
     hub (main)    owns the broker connection; every callback of Celery runs here, in order, because acks do
-    tracer        runs Celery's tracer and blocks while its coroutine runs; never touches the broker connection
     loop          runs every coroutine; never blocks
 
 While the hub is blocked on a lost broker, paid calls go on. How a delivery ends, besides by itself:
@@ -26,9 +25,9 @@ import queue
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -36,12 +35,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from billiard.einfo import ExceptionInfo
 from celery.concurrency.base import BasePool
 from celery.exceptions import Ignore, SoftTimeLimitExceeded, Terminated
+from greenlet import getcurrent, greenlet
 from vine import promise
 
 from workers.loop_thread import LoopThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from contextvars import Context
 
 logger = logging.getLogger(__name__)
 
@@ -65,26 +66,29 @@ class Job:
     """One delivery in flight: what Celery holds a weak reference to, and how it is cancelled."""
 
     __slots__ = (
-        "__weakref__", "_ended", "_limits", "_lock", "_loop", "_on_limit", "_reason", "_task", "_timers", "pid",
+        "__weakref__", "_has_ended", "_limits", "_lock", "_loop", "_on_end", "_on_limit", "_reason", "_task", "_timers",
+        "pid", "tracer",
     )  # fmt: skip
 
     def __init__(
         self,
         pid: int,
         loop: asyncio.AbstractEventLoop,
+        on_end: Callable[[Job], None],
         limits: TimeLimits = NO_LIMITS,
         on_limit: Callable[[Job, float, bool], None] | None = None,
     ) -> None:
         self.pid = pid
+        self.tracer: greenlet | None = None
         self._loop = loop
+        self._on_end = on_end
         self._limits = limits
         self._on_limit = on_limit
         self._task: asyncio.Task[Any] | None = None
         self._reason: Exception | None = None
         self._timers: tuple[asyncio.TimerHandle, ...] = ()
         self._lock = threading.Lock()
-        self._ended = threading.Lock()  # held until the coroutine has ended: half the price of an Event
-        self._ended.acquire()
+        self._has_ended = False
 
     @property
     def was_given_back(self) -> bool:
@@ -105,9 +109,15 @@ class Job:
         self._end()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run the coroutine on the loop, from the tracer thread; returns when it has really ended, or was given up."""
+        """Run the coroutine on the loop, from the tracer; returns when it has really ended, or was given up.
+
+        Meanwhile the hub goes on. `on_end` is called once, from any thread, and has to switch to the tracer.
+        """
         self._loop.call_soon_threadsafe(self._begin, coroutine, copy_context())
-        self._ended.acquire()
+        hub = getcurrent().parent
+        assert hub is not None  # noqa: S101 - a tracer was started by the hub
+        while not self._has_ended:
+            hub.switch()
         task = cast("asyncio.Task[T] | None", self._task)
         if task is None or not task.done():
             raise self._reason or RuntimeError("the job ended before it began")
@@ -155,8 +165,9 @@ class Job:
             for timer in self._timers:
                 timer.cancel()
         with self._lock:
-            if self._ended.locked():
-                self._ended.release()
+            has_ended, self._has_ended = self._has_ended, True
+        if not has_ended:
+            self._on_end(self)
 
 
 async def _contained(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -169,7 +180,12 @@ async def _contained(coroutine: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError(f"the job's coroutine raised {type(error).__name__}") from None
 
 
-_of_this_thread = threading.local()
+class _Tracer(greenlet):  # type: ignore[misc]  # greenlet has no types
+    """Runs one delivery through Celery's tracer."""
+
+    def __init__(self, job: Job, run: Callable[[], None]) -> None:
+        super().__init__(run)
+        self.job = job
 
 
 def run_on_loop(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -178,11 +194,11 @@ def run_on_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     Context variables of the caller are the coroutine's too. Raises what the coroutine raises; when it was cancelled,
     the reason (see the module).
     """
-    job: Job | None = getattr(_of_this_thread, "job", None)
-    if job is None:
+    tracer = getcurrent()
+    if not isinstance(tracer, _Tracer):
         coroutine.close()
-        raise RuntimeError("no job of workers.pool runs in this thread")
-    return job.run(coroutine)
+        raise RuntimeError("no job of workers.pool runs here")  # noqa: TRY004 - it is the place that is wrong
+    return tracer.job.run(coroutine)
 
 
 class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
@@ -199,16 +215,16 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         super().__init__(*args, **kwargs)
         self._pids = itertools.count(1)
         self._jobs: dict[int, Job] = {}
+        self._tracing = 0
+        self._waiting: deque[partial[None]] = deque()
         self._calls: queue.SimpleQueue[tuple[Callable[..., object], tuple[object, ...]]] = queue.SimpleQueue()
         self._calls_wait = promise(self._run_calls)  # one for all of them: the hub keeps a set
         self._hub: Any = None
-        self._tracers: ThreadPoolExecutor | None = None
         self._loop_thread: LoopThread | None = None
         self._times_asked_back = 0
 
     def on_start(self) -> None:
         """Open loop and services; a worker that cannot have them does not start."""
-        self._tracers = ThreadPoolExecutor(max_workers=self.limit, thread_name_prefix="tracer")
         loop_thread = LoopThread(getattr(self.app, "lifespan", None))
         loop_thread.start()
         self._loop_thread = loop_thread  # only now: a stop that a signal asks for meanwhile finds nothing to close
@@ -230,38 +246,49 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         **_options: Any,
     ) -> Job:
         """Start one delivery; never blocks. Called on the hub thread."""
-        if self._tracers is None or self._loop_thread is None:
+        if self._loop_thread is None:
             raise RuntimeError("the pool does not run")
         limits, on_limit = NO_LIMITS, None
         if soft_timeout or timeout:
             limits = TimeLimits(soft_timeout, timeout)
             on_limit = self._limit_reporter(timeout_callback)
-        job = Job(next(self._pids), self._loop_thread.loop, limits, on_limit)
+        job = Job(next(self._pids), self._loop_thread.loop, self._report_end, limits, on_limit)
         self._jobs[job.pid] = job
-        work = partial(self._trace, job, target, args or (), kwargs or {}, accept_callback, callback)
-        self._tracers.submit(Context().run, work)
+        job.tracer = _Tracer(job, partial(self._trace, job, partial(target, *(args or ()), **(kwargs or {})), callback))
+        # not now: Celery has yet to take what this returns
+        self._on_hub(self._begin, job, accept_callback)
         return job
 
-    def _trace(  # noqa: PLR0917 - the executor passes arguments by position
-        self,
-        job: Job,
-        target: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        accept_callback: Callable[..., Any] | None,
-        callback: Callable[..., Any] | None,
-    ) -> None:
+    def _begin(self, job: Job, accept_callback: Callable[..., Any] | None) -> None:
+        if self._tracing >= self.limit:  # messages whose countdown ended come whether there is room or not
+            self._waiting.append(partial(self._begin, job, accept_callback))
+            return
+        self._tracing += 1
         if accept_callback is not None:
-            self._on_hub(accept_callback, job.pid, time.monotonic())
-        _of_this_thread.job = job
+            _call(accept_callback, (job.pid, time.monotonic()))
+        if job.tracer is not None:
+            job.tracer.switch()
+
+    def _continue(self, job: Job) -> None:
+        if job.tracer:  # it has begun, and not ended
+            job.tracer.switch()
+
+    def _report_end(self, job: Job) -> None:
+        self._on_hub(self._continue, job)
+
+    def _trace(
+        self, job: Job, target: Callable[[], tuple[int, object, float]], callback: Callable[..., Any] | None
+    ) -> None:
         try:
-            result = target(*args, **kwargs)
+            result = target()
         except BaseException as error:  # noqa: BLE001 - whatever comes, the slot is given back
             logger.error("pool.tracer_failed error=%s", type(error).__name__)  # noqa: TRY400 - its text may quote a prompt
             result = (1, _lost(error), 0.0)
-        finally:
-            _of_this_thread.job = None
+        job.tracer = None
+        self._tracing -= 1
         self._on_hub(self._finish, job, callback, result)
+        if self._waiting:
+            self._on_hub(self._waiting.popleft())
 
     def _finish(self, job: Job, callback: Callable[..., Any] | None, result: tuple[int, object, float]) -> None:
         if self._jobs.pop(job.pid, None) is None:
@@ -342,16 +369,16 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
                 return
 
     def _close(self) -> None:
-        if self._tracers is None or self._loop_thread is None:
+        if self._loop_thread is None:
             return
         for job in list(self._jobs.values()):
             job.give_back()
         self._drain(seconds=GIVE_BACK_SECONDS)
         for job in self._jobs.values():
             job.let_go()
-        self._tracers.shutdown(wait=False, cancel_futures=True)
+        self._run_calls()
         self._loop_thread.stop()
-        self._tracers = self._loop_thread = None
+        self._loop_thread = None
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """`revoke(terminate=True)`: cancel one job. Its claim is freed: to end a job for good, `gradequeue cancel`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,6 @@ class Bench:
         """The tracer's verdict: its value, and what kind of ending it is, None for success."""
         tracer = build_tracer(TASK_NAME, self.task, app=self.app)
         verdict: list[Any] = []
-        traced = threading.Event()
         request = {
             "id": f"{JOB}:1",
             "delivery_info": {"exchange": "", "routing_key": self.app.conf.task_default_queue},
@@ -67,14 +65,12 @@ class Bench:
         }
 
         def target() -> tuple[int, object, float]:
-            try:
-                verdict.append(tracer(f"{JOB}:1", (JOB, version), {}, request))
-            finally:
-                traced.set()
+            verdict.append(tracer(f"{JOB}:1", (JOB, version), {}, request))
             return (0, None, 0.0)
 
         self.pool.on_apply(target)
-        assert traced.wait(20), "the tracer did not return"
+        self.pool._drain(seconds=20)
+        assert verdict, "the tracer did not return"
         value, info, _runtime, _text = verdict[0]
         return value, info
 

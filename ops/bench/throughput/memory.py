@@ -1,4 +1,4 @@
-"""What one more job in flight costs a worker in memory, and what a worker with 500 holds."""
+"""What one more job in flight costs a worker in memory, beside one more bare call, and what a worker with 500 holds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ops.bench.processes import REPOSITORY, broker, program, resident_bytes, sta
 from ops.bench.throughput.measure import Load, contenders, environment_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ops.bench.processes import Standin
@@ -25,7 +26,22 @@ SETTLE_SECONDS = 2.0
 def memory_of_the_worker(folder: Path) -> dict[str, float]:
     """Let the provider hold some calls, then more; the difference is what the further ones cost."""
     folder.mkdir(parents=True, exist_ok=True)
-    contender = contenders(None)[-1]
+    gather, *_, worker = contenders(None)
+    bare, ours = _of_bare_calls(gather, folder), _of_the_worker(worker, folder)
+    further_bare, further = _per_further_job(bare), _per_further_job(ours)
+    return {
+        "kb_per_further_job": round(further, 1),
+        "kb_per_further_bare_call": round(further_bare, 1),
+        "kb_per_further_job_beyond_the_call": round(further - further_bare, 1),
+        f"mb_with_{MANY}": round(ours[MANY] / 1e6, 1),
+    }
+
+
+def _per_further_job(held: Mapping[int, int]) -> float:
+    return (held[MANY] - held[FEW]) / (MANY - FEW) / 1024
+
+
+def _of_the_worker(contender: Contender, folder: Path) -> dict[int, int]:
     held: dict[int, int] = {}
     with standin("--latency-ms", "10") as provider, broker() as broker_url:
         environment = environment_for(contender, Load(jobs=FEW, in_flight=MANY), provider, broker_url, folder)
@@ -39,10 +55,20 @@ def memory_of_the_worker(folder: Path) -> dict[str, float]:
                 wait_until(partial(_holds, provider, jobs), f"{jobs} calls are in flight")
                 time.sleep(SETTLE_SECONDS)
                 held[jobs] = resident_bytes(worker.pid)
-    return {
-        "kb_per_further_job": round((held[MANY] - held[FEW]) / (MANY - FEW) / 1024, 1),
-        f"mb_with_{MANY}": round(held[MANY] / 1e6, 1),
-    }
+    return held
+
+
+def _of_bare_calls(contender: Contender, folder: Path) -> dict[int, int]:
+    """Two processes that differ in the number of their calls."""
+    held: dict[int, int] = {}
+    for jobs in (FEW, MANY):
+        with standin("--latency-ms", SLOW_MS) as provider, broker() as broker_url:
+            environment = environment_for(contender, Load(jobs=jobs, in_flight=jobs), provider, broker_url, folder)
+            with program([contender.python, *contender.serve], environment, folder / "gather.log") as process:
+                wait_until(partial(_holds, provider, jobs), f"{jobs} calls are in flight")
+                time.sleep(SETTLE_SECONDS)
+                held[jobs] = resident_bytes(process.pid)
+    return held
 
 
 def _fill(contender: Contender, environment: dict[str, str], jobs: int) -> None:
