@@ -169,7 +169,7 @@ class Publisher:
             routing_key=queue,
             serializer="json",
             delivery_mode=PERSISTENT,
-            headers={name: value for name, value in message.headers.items() if value is not None},
+            headers=message.headers,
             retry=False,
             **message.properties,
         )
