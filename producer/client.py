@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from producer.batches import Batch
+from producer.inputs.columns import WRITTEN_NUL
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec, QueueName
 from workers.contract.registry import SchemaRegistry, builtin_registry
@@ -189,5 +189,3 @@ def _check_metadata(spec: JobSpec) -> None:
 
 
 MAX_NAME_LENGTH = 200
-WRITTEN_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""A NUL character as JSON writes it, which a database cannot store."""

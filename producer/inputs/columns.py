@@ -27,8 +27,8 @@ _MAX_WHOLE_NUMBER = 2**31 - 1
 """What an integer column of every store holds."""
 _MAYBE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_WRITTEN_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""The escape itself, not a backslash that somebody wrote before `u0000`."""
+WRITTEN_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""A NUL character as JSON writes it, which a database cannot store; not a backslash that somebody wrote before it."""
 _COLUMNS_SHOWN = 20
 
 
@@ -139,5 +139,5 @@ def _refuse_unstorable(found: Mapping[str, object]) -> None:
         written = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):  # a lone surrogate (UnicodeEncodeError), NaN, or nesting without end
         raise InvalidInput("holds a value that cannot be stored (NaN, or half of a character)") from None
-    if _WRITTEN_NUL.search(written):
+    if WRITTEN_NUL.search(written):
         raise InvalidInput("holds a NUL character, which a database cannot store")

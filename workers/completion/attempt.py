@@ -7,7 +7,9 @@ passes through. Retries belong to the callers, so that each request can be count
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+import uuid
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
+_PROCESS = uuid.uuid4().hex
+_REQUESTS = itertools.count(1)
 DEFAULT_TIMEOUT_SECONDS = 120.0
 """Long answers of reasoning models take a minute; twice that is a call nobody will see the end of."""
 
@@ -113,12 +117,13 @@ async def _send(client: AsyncOpenAI, body: dict[str, Any]) -> object:
     # nothing to convert. *Source*: openai 3.54, README, "Undocumented endpoints", for `post`.
     options: Any = {
         "security": {"bearer_auth": True},
-        # What is not named is copied deeply from a default, or made with a call to the system's random numbers.
+        # What is not named is copied deeply from a default, or made with a call to the system's random numbers. The SDK
+        # sends no idempotency key today; should it one day, each request has its own.
         "headers": {},
         "params": {},
         "max_retries": 0,
         "timeout": client.timeout,
-        "idempotency_key": "unused",  # the API has none, and the SDK sends none
+        "idempotency_key": f"{_PROCESS}-{next(_REQUESTS)}",
     }
     return await client.post("/chat/completions", body=body, cast_to=Completion, options=options)
 
