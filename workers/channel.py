@@ -62,11 +62,17 @@ class QoS(redis.QoS):
         """One round trip, if there is anything to tell."""
         if not self._untold:
             return
-        told, self._untold = self._untold, []
         with self.pipe_or_acquire() as pipe:
-            pipe.zrem(self.unacked_index_key, *told)
-            pipe.hdel(self.unacked_key, *told)
+            pipe.zrem(self.unacked_index_key, *self._untold)
+            pipe.hdel(self.unacked_key, *self._untold)
             pipe.execute()
+        self._untold.clear()
+
+    def put_back_undelivered(self) -> None:
+        """Return what was noted and never delivered, because the delivery of one before it failed."""
+        for delivery_tag in list(self._noted):
+            self.restore_by_tag(delivery_tag)
+            self._noted.discard(delivery_tag)
 
 
 def _no_slots() -> int:
@@ -99,7 +105,8 @@ class Channel(redis.Channel):
 
     def _take_more(self) -> None:
         for queue in list(self.active_queues):
-            room = min(self.free_slots(), MOST_TAKEN, self.qos.can_consume_max_estimate() or MOST_TAKEN)
+            prefetch = self.qos.can_consume_max_estimate()  # None is no limit
+            room = min(self.free_slots(), MOST_TAKEN if prefetch is None else min(prefetch, MOST_TAKEN))
             if room <= 0:
                 return
             with self.conn_or_acquire() as client:
@@ -115,6 +122,7 @@ class Channel(redis.Channel):
         if not self.closed:
             with suppress(*self.connection_errors):  # delivered again one day, and dropped
                 self.qos.tell()
+                self.qos.put_back_undelivered()
         super().close()
 
 
@@ -130,11 +138,19 @@ class Transport(redis.Transport):
     """kombu's Redis transport with our channel."""
 
     Channel = Channel
+    _loop: Any = None
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Acks are told at the end of each turn."""
         super().register_with_event_loop(connection, loop)
+        self._loop = loop
         loop.on_tick.add(self._tell)
+
+    def close_connection(self, connection: Any) -> None:
+        """The hub forgets a connection that is gone."""
+        super().close_connection(connection)
+        if self._loop is not None:
+            self._loop.on_tick.discard(self._tell)
 
     def _tell(self) -> None:
         for channel in self.channels or ():

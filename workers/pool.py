@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from billiard.einfo import ExceptionInfo
 from celery.concurrency.base import BasePool
 from celery.exceptions import Ignore, SoftTimeLimitExceeded, Terminated
+from celery.utils.threads import LocalStack, _LocalStack
 from greenlet import getcurrent, greenlet
 from vine import promise
 
@@ -49,6 +50,11 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 GIVE_BACK_SECONDS = 1.0
 """For cancelled jobs to free their claims. One that takes longer is left to the sweeper, the others go back now."""
+
+ACK_SECONDS = 0.02
+"""After the end of a job, for others to end too: their acks are told in one round trip."""
+TURN_SECONDS = 0.5
+"""A retry takes seconds to publish when the broker is away: between two, Celery looks whether it has to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +228,13 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         self._hub: Any = None
         self._loop_thread: LoopThread | None = None
         self._times_asked_back = 0
+        self._times_asked_back = 0
+        self._turn_follows_at = 0.0
 
     def on_start(self) -> None:
         """Open loop and services; a worker that cannot have them does not start."""
+        if LocalStack is not _LocalStack:
+            raise RuntimeError("unset USE_FAST_LOCALS: with it, Celery cannot tell the jobs of this pool apart")
         loop_thread = LoopThread(getattr(self.app, "lifespan", None))
         loop_thread.start()
         self._loop_thread = loop_thread  # only now: a stop that a signal asks for meanwhile finds nothing to close
@@ -232,6 +242,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
     def register_with_event_loop(self, hub: Any) -> None:
         """Celery's hub wakes up for our callbacks from here on."""
         self._hub = hub
+        hub.on_tick.add(self._run_calls)  # what its timers added, too: countdowns that have ended
 
     def on_apply(  # noqa: PLR0917 - Celery's signature
         self,
@@ -324,10 +335,24 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
             self._hub.call_soon(self._calls_wait)
 
     def _run_calls(self) -> None:
-        """On the hub thread: what the other threads reported, in their order."""
-        for _ in range(self._calls.qsize()):
-            call, args = self._calls.get()
+        """On the hub thread: what was reported, in its order."""
+        has_called, until = False, time.monotonic() + TURN_SECONDS
+        while time.monotonic() < until:
+            try:
+                call, args = self._calls.get_nowait()
+            except queue.Empty:
+                break
+            has_called = has_called or call is not _nothing
             _call(call, args)
+        if has_called:
+            self._have_a_turn_follow()
+
+    def _have_a_turn_follow(self) -> None:
+        """Acks are for the hub's next turn, and kombu's hub does not wake up for what its own thread adds."""
+        now = time.monotonic()
+        if self._hub is not None and self._turn_follows_at < now + ACK_SECONDS / 2:  # else it may come in this turn
+            self._turn_follows_at = now + ACK_SECONDS
+            self._hub.call_later(ACK_SECONDS, _nothing)
 
     def give_back(self) -> None:
         """Do not wait for what is in flight: give it back. Once more: do not wait for the soft limit either.

@@ -29,6 +29,7 @@ class Worker:
         self.connection = WorkerConnection(celery_url(broker_url), transport_options=options)
         self.taken: list[Any] = []
         self.unacked_at_delivery: list[int] = []
+        self.breaks_at: int | None = None
         self._slots = slots
         channel = self.connection.default_channel
         channel.free_slots = lambda: self._slots - len(self.taken)
@@ -36,6 +37,8 @@ class Worker:
         self._consumer.consume()
 
     def _take(self, message: Any) -> None:
+        if message.payload["number"] == self.breaks_at:
+            raise LookupError("a delivery that fails")
         self.taken.append(message)
         self.unacked_at_delivery.append(self.server.hexists(f"{KEY_PREFIX}unacked", message.delivery_tag))
 
@@ -133,3 +136,39 @@ def test_a_rejected_message_goes_back_at_once(worker: Worker):
     worker.taken[1].reject(requeue=True)
 
     assert (worker.waiting, worker.unacked) == (1, 1)
+
+
+def test_a_delivery_that_fails_leaves_nothing_behind_when_the_channel_closes(worker: Worker):
+    worker.publish(4)
+    worker.breaks_at = 1
+    with pytest.raises(LookupError):
+        worker.read()
+    worker.connection.close()
+
+    assert (worker.waiting, worker.unacked) == (4, 0)
+
+
+def test_acks_that_could_not_be_told_are_told_when_the_channel_closes(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    worker.publish(2)
+    worker.read()
+    for message in worker.taken:
+        message.ack()
+    with monkeypatch.context() as broken:
+        broken.setattr(redis.client.Pipeline, "execute", _lose_connection)
+        with pytest.raises(ConnectionError):
+            worker.transport._tell()
+    worker.connection.close()
+
+    assert (worker.waiting, worker.unacked) == (0, 0)
+
+
+def _lose_connection(_pipeline: object) -> None:
+    raise ConnectionError
+
+
+def test_no_more_is_taken_than_may_be_unacknowledged(worker: Worker):
+    worker.connection.default_channel.basic_qos(0, 1, False)  # noqa: FBT003 - kombu's signature
+    worker.publish(3)
+    worker.read()
+
+    assert (len(worker.taken), worker.waiting) == (1, 2)

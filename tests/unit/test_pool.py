@@ -37,28 +37,51 @@ def in_another_thread(condition: Callable[[], object], action: Callable[[], obje
 
 
 class Hub:
-    """Celery's hub as far as the pool knows it; it turns when a test says so."""
+    """Celery's hub as far as the pool knows it; it turns when a test says so.
+
+    As with kombu's, only a call from another thread wakes it up; what its own thread adds waits for the next turn.
+    """
 
     def __init__(self) -> None:
+        self._thread = threading.get_ident()
         self._ready: set[Callable[[], object]] = set()
         self._called = threading.Condition()
+        self._is_awake = False
+        self._timers: list[tuple[float, Callable[[], object]]] = []
+        self.on_tick: set[Callable[[], object]] = set()
         self.callers: set[int] = set()
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         with self._called:
             self._ready.add(callback)
             self.callers.add(threading.get_ident())
-            self._called.notify()
+            if threading.get_ident() != self._thread:
+                self._is_awake = True
+                self._called.notify()
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> None:
+        self._timers.append((time.monotonic() + seconds, callback))
+
+    def _due(self) -> list[Callable[[], object]]:
+        return [callback for at, callback in self._timers if at <= time.monotonic()]
 
     def turn_until(self, condition: Callable[[], object]) -> None:
+        """Turn once, as after a message has come, and then whenever somebody wakes it up."""
         deadline = time.monotonic() + DEADLINE_SECONDS
+        self._is_awake = True
         while not condition():
+            assert time.monotonic() < deadline, "it never happened"
             with self._called:
-                self._called.wait_for(lambda: self._ready, timeout=0.05)
+                if not self._called.wait_for(lambda: self._is_awake, timeout=0.05) and not self._due():
+                    continue
+                self._is_awake = False
                 ready, self._ready = self._ready, set()
             for callback in ready:
                 callback()
-            assert time.monotonic() < deadline, "it never happened"
+            due = self._due()
+            self._timers = [timer for timer in self._timers if timer[1] not in due]
+            for callback in [*due, *self.on_tick]:
+                callback()
 
 
 class Delivery:
@@ -71,6 +94,7 @@ class Delivery:
         self.raised: BaseException | None = None
         self.threads: set[int] = set()
         self.tracer_is_free = threading.Event()
+        self.on_finish: Callable[[], object] = lambda: None
         self._body = body
         self.job = bench.pool.on_apply(
             self._target, callback=self._finish, accept_callback=self._accept, timeout_callback=self._time_out, **limits
@@ -92,6 +116,7 @@ class Delivery:
 
     def _finish(self, result: tuple[int, Any, float]) -> None:
         self.results.append(result)
+        self.on_finish()
         self.threads.add(threading.get_ident())
 
     def _time_out(self, is_soft: bool, seconds: float) -> None:  # noqa: FBT001 - Celery's shape
@@ -186,6 +211,22 @@ def test_a_job_is_accepted_once_and_finished_once_both_on_the_hub_thread(bench: 
     assert all(len(each.accepted) == 1 for each in deliveries)
     assert {thread for each in deliveries for thread in each.threads} == {threading.get_ident()}
     assert bench.pool.info["in-flight"] == 0
+
+
+def test_a_quiet_hub_hears_of_each_end_at_once(start: Callable[..., Bench]):
+    """Nothing else happens that would wake it up: a slot may not wait for that."""
+    bench = start(limit=1)
+
+    async def answer() -> str:
+        return "answered"
+
+    deliveries = [bench.deliver(answer) for _ in range(3)]
+    acked: list[Delivery] = []
+    for each in deliveries:
+        each.on_finish = lambda each=each: bench.hub.call_soon(lambda: acked.append(each))
+    bench.hub.turn_until(lambda: len(acked) == 3)
+
+    assert [each.results for each in deliveries] == [[(0, "answered", 0.0)]] * 3
 
 
 def test_a_full_pool_does_not_block_the_hub(start: Callable[..., Bench]):

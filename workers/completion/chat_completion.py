@@ -7,6 +7,8 @@ kept as they came.
 
 from __future__ import annotations
 
+from typing import Any
+
 from openai import BaseModel
 
 
@@ -27,20 +29,20 @@ class Choice(BaseModel):
 class PromptTokensDetails(BaseModel):
     """Of the tokens sent."""
 
-    cached_tokens: int | None = None
+    cached_tokens: Any = None
 
 
 class CompletionTokensDetails(BaseModel):
     """Of the tokens answered."""
 
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Any = None
 
 
 class CompletionUsage(BaseModel):
-    """What is billed."""
+    """What is billed. Typed as int, the SDK would make numbers of "12" and of true."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
 
