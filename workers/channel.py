@@ -1,7 +1,7 @@
 """The worker's connection to its broker: kombu's Redis transport with a round trip for many messages instead of each.
 
 What kombu guarantees stands: a message is among the unacknowledged ones before anybody sees it, and leaves them after
-its job has ended. Only `workers.app` and `workers.consumer` may import this.
+its job has ended. Only `workers.app` may import this.
 """
 
 from __future__ import annotations

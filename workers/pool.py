@@ -228,7 +228,6 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         self._hub: Any = None
         self._loop_thread: LoopThread | None = None
         self._times_asked_back = 0
-        self._times_asked_back = 0
         self._turn_follows_at = 0.0
 
     def on_start(self) -> None:
@@ -337,13 +336,15 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
     def _run_calls(self) -> None:
         """On the hub thread: what was reported, in its order."""
         has_called, until = False, time.monotonic() + TURN_SECONDS
-        while time.monotonic() < until:
+        while True:
             try:
                 call, args = self._calls.get_nowait()
             except queue.Empty:
                 break
             has_called = has_called or call is not _nothing
             _call(call, args)
+            if time.monotonic() >= until:
+                break
         if has_called:
             self._have_a_turn_follow()
 

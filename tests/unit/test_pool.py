@@ -229,6 +229,21 @@ def test_a_quiet_hub_hears_of_each_end_at_once(start: Callable[..., Bench]):
     assert [each.results for each in deliveries] == [[(0, "answered", 0.0)]] * 3
 
 
+def test_celery_may_look_whether_it_has_to_stop_between_two_slow_callbacks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    """A wave of retries, each of which waits for a broker that is away, must not be one long turn."""
+    monkeypatch.setattr("workers.pool.TURN_SECONDS", 0.0)
+    called: list[int] = []
+    for number in range(3):
+        bench.pool._on_hub(called.append, number)
+    bench.pool._run_calls()
+    assert called == [0]
+
+    bench.hub.turn_until(lambda: len(called) == 3)
+    assert called == [0, 1, 2]
+
+
 def test_a_full_pool_does_not_block_the_hub(start: Callable[..., Bench]):
     bench = start(limit=2)
     deliveries = [bench.deliver(bench.wait_at_gate) for _ in range(4)]
