@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+unexport PYTHONDONTWRITEBYTECODE # each of a few hundred test processes would compile every module again
 
-.PHONY: demo test setup check lock clean
+.PHONY: demo test test-again setup check docs lock audit install-check clean
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,17 +21,34 @@ demo: setup ## grade 20 bundled submissions with the stand-in provider
 		--schema error_report --offline --data-dir $(VENV)/demo
 
 test: setup ## the whole suite
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
-check: setup ## format, lint, types, import contracts
+test-again: setup ## what failed in the last `make test`, one at a time: does it fail without the others' load too?
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+
+check: setup ## format, lint, types, import contracts, generated pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/python -m ops.gate.docs --check
 
-lock: setup ## refresh requirements.lock (hashes for every platform, no registry address)
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+docs: setup ## write the generated pages: settings, index of decisions
+	$(BIN)/python -m ops.gate.docs
+
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --quiet
+
+lock: setup ## refresh both locks (hashes for every platform, no registry address): all extras, and what the images need
+	$(COMPILE) --all-extras -o requirements.lock
+	$(COMPILE) --extra dashboard --extra uvloop --no-annotate --constraint requirements.lock -o ops/deploy/image.lock
+
+install-check: setup ## the bare wheel grades; the images' lock starts what the images start
+	$(BIN)/python ops/gate/install_check.py
+
+audit: setup ## yanked releases and known advisories in both locks (ADVISORIES=all.zip: from a download); not part of the gate
+	$(BIN)/python -m ops.gate.audit $(if $(ADVISORIES),--database $(ADVISORIES)) requirements.lock ops/deploy/image.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,57 +5,93 @@ Imports the contract, the settings, the store and the publisher, and nothing els
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-from dataclasses import dataclass, field
+from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from producer.batches import Batch
-from producer.inputs.columns import WRITTEN_NUL
+from producer.batch import Batch
+from producer.inputs.api_item import Item, spec_of
+from producer.inputs.kept_metadata import check_metadata
+from producer.inputs.prices import PriceCheck
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec, QueueName
-from workers.contract.registry import SchemaRegistry, builtin_registry
-from workers.publisher import Publisher
+from workers.contract.model_parameters import ChoiceCheck
+from workers.contract.model_profile import load_profiles, profile_of
+from workers.contract.origin import BatchOrigin
+from workers.contract.printable import printable
+from workers.contract.registry import SchemaEntry, SchemaRegistry, builtin_registry
+from workers.contract.schema_files.lookup import LocalSchemas
+from workers.contract.schema_files.source import content_digest
+from workers.contract.schema_files.trust import SchemaTrust
+from workers.contract.schemes.fence import Fence
+from workers.contract.twins import TwinRule
+from workers.log import get_logger
 from workers.settings import Settings, load_settings
 from workers.store import Store
-from workers.store.batches import CHUNK, EnqueueReport, NewJob, add_jobs, find_batch, open_batch, save_context
+from workers.store.day_caps import raise_day
+from workers.store.enqueue import CHUNK, EnqueueReport, NewJob, add_jobs, open_batch, save_context
 from workers.store.feed import Feed
-from workers.store.overview import list_overviews
+from workers.store.gates import GateRequest, choose_pilot
+from workers.store.instructions import INSTRUCTIONS_KEY
+from workers.store.overviews import (
+    EVERY_BATCH,
+    BatchChoice,
+    count_batches,
+    find_batch,
+    find_overview,
+    list_overviews,
+    read_origin,
+)
+from workers.store.results import read_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from workers.store.overview import BatchOverview
+    from producer.inputs.estimate import Estimate
+    from workers.contract.model_profile import ModelProfile
+    from workers.contract.schema_files.lookup import SchemaFinder
+    from workers.publisher import Publisher
+    from workers.store.overviews import BatchOverview
 
-logger = logging.getLogger(__name__)
+__all__ = ["MAX_NAME_LENGTH", "EnqueueReport", "Item", "JobClient"]
 
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing to grade, when schema, model and parameters are the same for all of them.
-
-    `metadata` comes back untouched with the outcome.
-    """
-
-    id: str
-    prompt: str = field(repr=False)
-    metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
+logger = get_logger(__name__)
 
 
 class JobClient:
     """Enqueues jobs and looks after batches. One per process is enough; threads may share it."""
 
-    def __init__(self, *, store: Store, publisher: Publisher | None, registry: SchemaRegistry, provider: str) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        publisher: Publisher | None,
+        registry: SchemaRegistry,
+        provider: str,
+        trust: SchemaTrust | None = None,
+        profile_of: Callable[[str], ModelProfile] = profile_of,
+        day_cap_usd: float | None = None,
+    ) -> None:
+        """`trust` records the schema files that this program names, so that this host's workers may run them.
+
+        `profile_of` knows which efforts a model takes, and the prices, without which no job goes into a batch with a
+        spend cap, nor into any batch where workers keep one per day.
+        """
         self.store = store
         self.registry = registry
         self.provider = provider
         self._publisher = publisher
+        self._trust = trust
+        self._prices = PriceCheck(profile_of, provider)
+        self._choices = ChoiceCheck(profile_of)
+        self._day_cap_usd = day_cap_usd
 
     @classmethod
-    def connect(cls, settings: Settings | None = None) -> JobClient:
+    def connect(cls, settings: Settings | None = None, *, schemas: SchemaFinder | None = None) -> JobClient:
         """A client for the services of these settings; brings the store's schema up to date.
+
+        `schemas` finds users' own schemas [default: by file, among what is installed, then in the working folder].
 
         Raises `ServiceUnavailable` when the store is not configured or away. The broker is not needed to enqueue.
         """
@@ -64,8 +100,19 @@ class JobClient:
             raise ServiceUnavailable("store", "DATABASE_URL is not set")
         store = Store.open(settings.database_url)
         store.migrate()
-        publisher = Publisher.connect(settings) if settings.redis_url else None
-        return cls(store=store, publisher=publisher, registry=builtin_registry(), provider=settings.provider)
+        publisher = _publisher(settings)
+        trust = SchemaTrust(settings.data_dir, settings.trusted_schemas)
+        registry = builtin_registry(finder=schemas or LocalSchemas(Path.cwd()), trusts=trust.allows)
+        profiles, host = load_profiles(settings.model_profiles), settings.provider_host
+        return cls(
+            store=store,
+            publisher=publisher,
+            registry=registry,
+            provider=settings.provider,
+            trust=trust,
+            profile_of=lambda model: profiles.find(model, host),
+            day_cap_usd=settings.day_cap_usd,
+        )
 
     def enqueue(
         self,
@@ -77,42 +124,119 @@ class JobClient:
         queue: QueueName | str = QueueName.BULK,
         params: JobParameters | None = None,
         context: Mapping[str, object] | None = None,
-        origin: Mapping[str, object] | None = None,
+        origin: BatchOrigin | Mapping[str, object] | None = None,
+        twins: bool = True,
         on_chunk: Callable[[int, int], None] | None = None,
+        pilot: int | None = None,
+        max_cost_usd: float | None = None,
+        weight: float | None = None,
+        renews: bool = False,
+        starts_carefully: bool = True,
     ) -> EnqueueReport:
         """Commit the jobs to the batch `name`, then publish what the window takes. Sending twice changes nothing.
 
         `schema`, `model` and `params` are for `Item`s; a `JobSpec` brings its own.
-        `context` is what a schema is built from beside its name (a rubric); `origin` is kept with a new batch.
-        Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON) before the batch is
-        opened; nothing at all is written when it concerns the first thousand jobs and the batch is new.
+        `context` is what a schema is built from beside its name (a rubric). `origin` is kept with a new batch: a
+        `BatchOrigin`, or a mapping ready for JSON whose keys are read as its fields where they have their names.
+        With `twins`, jobs of the batch that have the same work under the same instructions are graded once.
+        `pilot`: only so many jobs start, spread over the input, until `Batch.resume` lets the rest go.
+        With `renews` a job that exists with other work begins another round with it; its earlier outcomes are kept.
+        With `starts_carefully`, three jobs of a new batch run until one succeeds, and three that fail alike close it.
+        `max_cost_usd` caps what the batch may cost; then its jobs wait. None leaves an existing cap as it is.
+        `weight`: its share of the queue against 1 of other batches; None leaves it as it is.
+        Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON, a model without a price
+        under a cap) before the batch is opened; nothing at all is written when it concerns the first thousand jobs and
+        the batch is new.
         """
         if not name or len(name) > MAX_NAME_LENGTH:
             raise InvalidInput(f"a batch name must have 1 to {MAX_NAME_LENGTH} characters")
+        if printable(name) != name:
+            raise InvalidInput("a batch name is one line without control characters; choose another with --name")
         if queue not in list(QueueName):
             raise InvalidInput(f"there is no queue {str(queue)!r}; choose from {', '.join(QueueName)}")
         context_hash = self._keep(context)
-        jobs = self._checked((_spec(spec, schema, model, params) for spec in specs), context, context_hash)
+        gate = GateRequest(pilot_jobs=pilot, max_usd=max_cost_usd, weight=weight, starts_carefully=starts_carefully)
+        made = (spec_of(spec, schema=schema, model=model, parameters=params) for spec in specs)
+        priced = self._priced(made, name, gate)
+        checked = map(self._with_instructions(), self._checked(priced, context, context_hash))
+        kept = origin if isinstance(origin, BatchOrigin) else BatchOrigin.from_json(origin or {})
+        kept = kept if twins else replace(kept, twins=str(TwinRule.OFF))
+        jobs = checked if kept.twins == TwinRule.OFF else map(NewJob.with_twin_key, checked)
         first = list(islice(jobs, CHUNK))
-        batch = open_batch(self.store, name=name, provider=self.provider, queue=str(queue), origin=origin)
-        report = add_jobs(self.store, batch, chain(first, jobs), on_chunk=on_chunk)
+        batch = open_batch(self.store, name=name, provider=self.provider, queue=str(queue), origin=kept, gate=gate)
+        self._refuse_another_fence(batch.name, kept)
+        report = add_jobs(self.store, batch, chain(first, jobs), on_chunk=on_chunk, renews=renews)
+        if pilot is not None:
+            self.store.run(lambda connection: choose_pilot(connection, batch.id, pilot))
         self._publish(Feed(batch.queue, batch.provider))
         return report
 
+    def estimate(self, specs: Iterable[JobSpec], *, context: Mapping[str, object] | None = None) -> list[Estimate]:
+        """What these jobs would cost as one batch, by schema and model; `context` as for `enqueue`."""
+        from producer.inputs.estimate import estimate_jobs  # noqa: PLC0415 - who enqueues need not load it
+
+        given = list(specs)
+        entries = {
+            name: self.registry.resolve(
+                name, context if context is not None and self.registry.takes(name, context) else None
+            )
+            for name in {spec.schema for spec in given}
+        }
+        return estimate_jobs(
+            given, entries=entries, store=self.store, provider=self.provider, profile_of=self._prices.profile_of
+        )
+
+    def fence(self, name: str) -> Fence:
+        """The fence of this batch; a new one while there is no such batch, to be kept in its origin.
+
+        The same command makes the same prompts again only with the batch's own fence. `InvalidInput` for a batch that
+        was made without one.
+        """
+        with self.store.snapshot() as connection:
+            origin = read_origin(connection, name)
+        if origin is None:
+            return Fence.draw()
+        if origin.fence is None:
+            raise InvalidInput(
+                f"batch {name!r} was made by an earlier release, or of whole prompts; choose another --name"
+            )
+        return Fence(origin.fence)
+
     def batch(self, name: str) -> Batch:
         """A look at one batch; it need not exist yet."""
-        return Batch(self.store, name, publish=lambda: self._publish_batch(name))
+        return Batch(self.store, name, publish=lambda: self._publish_batch(name), prices=self._prices)
 
-    def batches(self, *, at_most: int | None = 200) -> list[BatchOverview]:
-        """The newest batches, newest first; all of them with `at_most=None`."""
+    def batches(
+        self, *, at_most: int | None = 200, skip: int = 0, choice: BatchChoice = EVERY_BATCH
+    ) -> list[BatchOverview]:
+        """The batches after the first `skip`, newest first unless chosen otherwise; all with `at_most=None`."""
         with self.store.snapshot() as connection:
-            return list_overviews(connection, at_most=at_most)
+            return list_overviews(connection, at_most=at_most, skip=skip, choice=choice)
+
+    def count_batches(self, choice: BatchChoice = EVERY_BATCH) -> int:
+        """How many batches there are under this choice."""
+        with self.store.snapshot() as connection:
+            return count_batches(connection, choice)
+
+    def find_batch(self, name: str) -> BatchOverview | None:
+        """The batch of this name, or None."""
+        with self.store.snapshot() as connection:
+            return find_overview(connection, name)
+
+    def context(self, context_hash: str) -> Mapping[str, object] | None:
+        """The rubric or catalogue that jobs were enqueued with, by the hash they carry; None when it is unknown."""
+        with self.store.snapshot() as connection:
+            return read_context(connection, context_hash)
 
     def check_broker(self) -> None:
         """Raise `ServiceUnavailable` when no broker is configured or it does not answer. Enqueueing needs none."""
         if self._publisher is None:
             raise ServiceUnavailable("broker", "REDIS_URL is not set")
         self._publisher.ping()
+
+    def why_broker_waits(self) -> str | None:
+        """Why workers cannot work with the broker now; None when they can, or when no broker is configured."""
+        return self._publisher.why_waiting() if self._publisher is not None else None
 
     def close(self) -> None:
         """Release every connection."""
@@ -123,23 +247,76 @@ class JobClient:
     def _keep(self, context: Mapping[str, object] | None) -> str | None:
         if context is None:
             return None
-        canonical = json.dumps(context, sort_keys=True, separators=(",", ":"))
-        context_hash = hashlib.sha256(canonical.encode()).hexdigest()
+        context_hash = content_digest(context)
         save_context(self.store, context_hash=context_hash, content=context)
         return context_hash
+
+    def _with_instructions(self) -> Callable[[NewJob], NewJob]:
+        """Keeps each text once; a batch has one, or one per rubric."""
+        hashes: dict[str, str | None] = {}
+
+        def keep(job: NewJob) -> NewJob:
+            text = job.spec.instructions
+            if text is None:
+                return job
+            if text not in hashes:
+                hashes[text] = self._keep({INSTRUCTIONS_KEY: text})
+            return replace(job, instructions_hash=hashes[text])
+
+        return keep
+
+    def raise_day_cap(self) -> None:
+        """Open a day that a lower cap than this client's closed, as a worker that starts does."""
+        self.store.run(lambda connection: raise_day(connection, self.provider, self._day_cap_usd))
+
+    def _priced(self, specs: Iterable[JobSpec], name: str, gate: GateRequest) -> Iterator[JobSpec]:
+        """The specs; where a spend cap is kept, each is asked for its price."""
+        is_capped = bool(self._day_cap_usd) or bool(gate.max_usd) or self.batch(name).gate().max_usd is not None
+        for spec in specs:
+            if is_capped:
+                self._prices.check(spec)
+            yield spec
+
+    def _keep_source(self, entry: SchemaEntry) -> str | None:
+        """Workers load a schema file from the store, and this host's may run what was named here."""
+        kept = self._keep(entry.source)
+        if self._trust is not None and kept is not None:
+            try:
+                self._trust.add(kept)
+            except OSError as error:
+                raise ServiceUnavailable("disk", f"the data folder cannot be written: {error.strerror}") from None
+        return kept
 
     def _checked(
         self, specs: Iterable[JobSpec], context: Mapping[str, object] | None, context_hash: str | None
     ) -> Iterator[NewJob]:
         fingerprints: dict[str, tuple[str, str | None]] = {}
         for spec in specs:
-            _check_metadata(spec)
+            check_metadata(spec)
+            self._choices.check(spec)
             if spec.schema not in fingerprints:
-                needed = context if context is not None and self.registry.needs_context(spec.schema) else None
+                needed = context if context is not None and self.registry.takes(spec.schema, context) else None
                 entry = self.registry.resolve(spec.schema, needed)
-                fingerprints[spec.schema] = (entry.fingerprint, context_hash if needed is not None else None)
+                kept = self._keep_source(entry) if entry.source is not None else None
+                fingerprints[spec.schema] = (entry.fingerprint, kept or (context_hash if needed is not None else None))
             fingerprint, used_context = fingerprints[spec.schema]
             yield NewJob(spec=spec, schema_fingerprint=fingerprint, context_hash=used_context)
+
+    def _refuse_another_fence(self, name: str, origin: BatchOrigin) -> None:
+        """Two commands that made the batch in the same moment drew two fences; the later one finds the other's."""
+        if origin.fence is None:
+            return
+        with self.store.snapshot() as connection:
+            kept = read_origin(connection, name)
+        if kept is not None and kept.prompt_layout != origin.prompt_layout:
+            raise InvalidInput(
+                f"batch {name!r} was begun by an earlier release, whose prompts were laid out otherwise; its jobs "
+                "go on with `gradequeue worker`; to grade more, choose another --name"
+            )
+        if self.fence(name).mark != origin.fence:
+            raise InvalidInput(
+                f"another command made batch {name!r} at the same time; run the same command again to join it"
+            )
 
     def _publish_batch(self, name: str) -> None:
         with self.store.snapshot() as connection:
@@ -151,41 +328,21 @@ class JobClient:
         if self._publisher is None:
             return
         try:
-            if self._publisher.epoch() is not None:  # in a broker without one, a feeder will begin anew anyway
+            # in a broker without an epoch, a feeder will republish everything anyway
+            if self._publisher.epoch(self.store) is not None:
                 self._publisher.publish_due(self.store, feed)
         except ServiceUnavailable as error:
             if error.service != "broker":
                 raise
-            logger.warning("enqueue.not_published reason=%s", error)
+            logger.warning("enqueue.not_published", reason=error)
 
 
-def _spec(spec: JobSpec | Item, schema: str | None, model: str | None, params: JobParameters | None) -> JobSpec:
-    if isinstance(spec, JobSpec):
-        return spec
-    if schema is None or model is None:
-        raise InvalidInput(f"item {spec.id!r} names neither schema nor model; give both to enqueue()")
-    return JobSpec(
-        id=spec.id,
-        prompt=spec.prompt,
-        schema=schema,
-        model=model,
-        parameters=params or JobParameters(),
-        metadata=spec.metadata,
-    )
+def _publisher(settings: Settings) -> Publisher | None:
+    if not settings.redis_url:
+        return None
+    from workers.publisher import Publisher  # noqa: PLC0415 - Celery costs more than all the rest, a broker-less use needs none
 
-
-def _check_metadata(spec: JobSpec) -> None:
-    """Metadata comes back untouched, so it must be what JSON holds."""
-    try:
-        written = json.dumps(dict(spec.metadata), ensure_ascii=False, allow_nan=False).encode()
-        is_kept = json.loads(written) == spec.metadata and not WRITTEN_NUL.search(written)
-    except (TypeError, ValueError, RecursionError):
-        is_kept = False
-    if not is_kept:
-        raise InvalidInput(
-            f"metadata of {spec.id!r} would not come back as it is: only text keys, text, finite numbers, true, false, "
-            "null, lists and objects are kept"
-        )
+    return Publisher.connect(settings)
 
 
 MAX_NAME_LENGTH = 200

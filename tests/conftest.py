@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from producer.embedded import EmbeddedBroker
+from ops.bench.chaos.services import Broker
+from producer.local.embedded import EmbeddedBroker
+from tests.support.places import SHARED_DATA
+from tests.support.store_id import give_known_id
 from workers.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 GRADEQUEUE_SETTINGS = ("OPENAI_", "REDIS_URL", "DATABASE_URL", "GRADEQUEUE_")
 
 os.environ.pop("COLUMNS", None)  # xdist tells its processes how wide its own terminal is, and tables would be folded
@@ -48,6 +50,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store in a SQLite file."""
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
     store.migrate()
+    give_known_id(store)
     yield store
     store.close()
 
@@ -58,6 +61,15 @@ def broker_url(tmp_path: Path) -> Iterator[str]:
     broker = EmbeddedBroker.join(tmp_path)
     yield broker.url
     broker.leave()
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    """A server on a port of its own, to be broken by this test alone."""
+    broker = Broker()
+    broker.start()
+    yield broker
+    broker.kill()
 
 
 @pytest.fixture

@@ -6,21 +6,23 @@ that two publishers never send the same row, and a row whose send failed is foun
 
 from __future__ import annotations
 
-import logging
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 import redis
 from celery import Celery
 from celery.utils.nodenames import anon_nodename
 from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
+from workers.broker.address import BrokerAddress, reason_of
+from workers.broker.needs import refusals, why_waiting
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.wire import TASK_NAME, JobMessage, broker_queue, celery_id
+from workers.log import get_logger
 from workers.store.feed import Feed, due_jobs, mark_published, unmark_published
+from workers.store.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +31,10 @@ if TYPE_CHECKING:
     from workers.store import Store
     from workers.store.feed import Publication
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 KEY_PREFIX = "gradequeue:"
 """Before every key of ours, so that the server may be shared."""
-EPOCH_KEY = f"{KEY_PREFIX}epoch"
-"""Lives as long as the broker's memory: where it is missing, the messages are missing too."""
 PUBLISH_CHUNK = 500
 """Rows per mark-and-send round: bounds what one crash leaves marked but unsent."""
 SOCKET_SECONDS = 15.0
@@ -48,17 +48,25 @@ _BROKER_ERRORS = (KombuError, RedisError, OSError)
 
 def celery_url(url: str) -> str:
     """`unix:///run/broker.sock?db=0` as kombu wants it: `redis+socket:///run/broker.sock?virtual_host=0`."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return url
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.path}?virtual_host={database}"
+    return BrokerAddress.parse(url).celery_url
+
+
+def epoch_key(store_id: str) -> str:
+    """Lives as long as the broker's memory: where it is missing, this store's messages are missing too."""
+    return f"{KEY_PREFIX}epoch.{store_id}"
+
+
+def unacked_keys(store_id: str) -> dict[str, str]:
+    """Kombu's transport options for where the workers of one store keep what they have taken."""
+    return {f"{name}_key": f"{name}.{store_id}" for name in ("unacked", "unacked_index", "unacked_mutex")}
 
 
 def new_celery(broker_url: str, *, socket_seconds: float = SOCKET_SECONDS) -> Celery:
     """A Celery application that speaks to the broker as every process of ours does."""
-    app = Celery("gradequeue", broker=celery_url(broker_url), set_as_current=False)
+    address = BrokerAddress.parse(broker_url)
+    app = Celery("gradequeue", broker=address.celery_url, set_as_current=False)
     app.conf.update(
+        broker_use_ssl=dict(address.tls) if address.tls else False,
         broker_transport_options={
             "global_keyprefix": KEY_PREFIX,
             "visibility_timeout": VISIBILITY_SECONDS,
@@ -86,7 +94,7 @@ def new_celery(broker_url: str, *, socket_seconds: float = SOCKET_SECONDS) -> Ce
 def new_redis(broker_url: str, *, socket_seconds: float = SOCKET_SECONDS) -> redis.Redis:
     """A redis-py client with a bounded, blocking pool and deadlines."""
     pool = redis.BlockingConnectionPool.from_url(
-        broker_url,
+        BrokerAddress.parse(broker_url).redis_url,
         max_connections=10,
         timeout=socket_seconds,
         socket_timeout=socket_seconds,
@@ -99,26 +107,26 @@ def new_redis(broker_url: str, *, socket_seconds: float = SOCKET_SECONDS) -> red
 class Publisher:
     """Sends what is due, as far as the window has room. Every method raises `ServiceUnavailable("broker", ...)`."""
 
-    def __init__(self, celery: Celery, client: redis.Redis, *, window: int) -> None:
+    def __init__(self, celery: Celery, client: redis.Redis, *, window: int, address: BrokerAddress) -> None:
+        self._address = address
         self._celery = celery
         self._client = client
         self._window = window
         self._origin = anon_nodename()
+        self._turns: dict[Feed, Turns] = {}
 
     @classmethod
     def connect(cls, settings: Settings) -> Publisher:
         """A publisher for the broker of these settings; connects on first use."""
         if settings.redis_url is None:
             raise ServiceUnavailable("broker", "REDIS_URL is not set")
-        try:
-            url, socket_seconds = settings.redis_url, settings.broker_timeout_seconds
-            return cls(
-                new_celery(url, socket_seconds=socket_seconds),
-                new_redis(url, socket_seconds=socket_seconds),
-                window=settings.window,
-            )
-        except ValueError:
-            raise ServiceUnavailable("broker", "REDIS_URL is not a Redis URL; use redis://host:6379/0") from None
+        url, socket_seconds = settings.redis_url, settings.broker_timeout_seconds
+        return cls(
+            new_celery(url, socket_seconds=socket_seconds),
+            new_redis(url, socket_seconds=socket_seconds),
+            window=settings.window,
+            address=BrokerAddress.parse(url),
+        )
 
     def publish_due(self, store: Store, feed: Feed, *, startable: Mapping[str, int] | None = None) -> int:
         """Fill the queue's window with due rows, fairly over batches; returns how many messages were sent.
@@ -126,9 +134,10 @@ class Publisher:
         `startable`: calls that models with a limit can start soon; they get no more messages than that.
         """
         sent = 0
-        room = self._window - self.queue_length(feed)
+        room = self._window - self.queue_length(store, feed)
         while room > 0:
-            publications = _mark_due(store, feed, at_most=min(room, PUBLISH_CHUNK), startable=startable)
+            turns = self._turns.setdefault(feed, Turns())
+            publications = _mark_due(store, feed, at_most=min(room, PUBLISH_CHUNK), startable=startable, turns=turns)
             if not publications:
                 break
             self._send_marked(store, feed, publications)
@@ -138,13 +147,12 @@ class Publisher:
 
     def _send_marked(self, store: Store, feed: Feed, publications: Sequence[Publication]) -> None:
         try:
-            self._send(feed, publications)
+            self._send(broker_queue(feed.queue, feed.provider, store.id), publications)
         except _BROKER_ERRORS as error:
             store.run(lambda connection: unmark_published(connection, publications))
             raise _away(error) from None
 
-    def _send(self, feed: Feed, publications: Sequence[Publication]) -> None:
-        queue = broker_queue(feed.queue, feed.provider)
+    def _send(self, queue: str, publications: Sequence[Publication]) -> None:
         with (
             self._celery.producer_pool.acquire(block=True, timeout=SOCKET_SECONDS) as producer,
             producer.batch(max_size=len(publications)),
@@ -174,41 +182,55 @@ class Publisher:
             **message.properties,
         )
 
-    def queue_length(self, feed: Feed) -> int:
+    def queue_length(self, store: Store, feed: Feed) -> int:
         """Messages that wait in the broker queue, those in workers' hands excluded."""
-        queue = broker_queue(feed.queue, feed.provider)
+        queue = broker_queue(feed.queue, feed.provider, store.id)
         with _broker_calls():
             return _integer(self._client.llen(KEY_PREFIX + queue))
 
-    def epoch(self) -> str | None:
-        """The broker's epoch, None when its memory is new."""
+    def epoch(self, store: Store) -> str | None:
+        """The broker's epoch for this store, None when its memory is new."""
         with _broker_calls():
-            value: Any = self._client.get(EPOCH_KEY)
+            value: Any = self._client.get(epoch_key(store.id))
         return value.decode() if isinstance(value, bytes) else value
 
-    def begin_epoch(self) -> str:
+    def begin_epoch(self, store: Store) -> str:
         """Mark the broker's memory, unless somebody else just did; returns the epoch that holds."""
         with _broker_calls():
-            self._client.set(EPOCH_KEY, uuid.uuid4().hex, nx=True)
-        epoch = self.epoch()
+            self._client.set(epoch_key(store.id), uuid.uuid4().hex, nx=True)
+        epoch = self.epoch(store)
         if epoch is None:
             raise ServiceUnavailable("broker", "the broker forgets what it is told; is maxmemory too small?")
         return epoch
 
     def ping(self) -> None:
-        """Raises when the broker does not answer."""
-        with _broker_calls():
+        """Raises when the broker cannot be reached or lets nobody in; another error is an answer."""
+        with _broker_calls(), suppress(BusyLoadingError, ResponseError):
             self._client.ping()
+
+    def why_waiting(self) -> str | None:
+        """Why no worker can work with this broker now, None when it can: everything that workers do is tried."""
+        address = self._address
+        return why_waiting(self._client, prefix=KEY_PREFIX, database=address.database, user=address.user)
+
+    def refusals(self) -> list[str]:
+        """One sentence for each thing that workers do and this broker refuses."""
+        address = self._address
+        found = refusals(self._client, prefix=KEY_PREFIX, database=address.database)
+        return [refusal.sentence(address.user) for refusal in found]
 
     def close(self) -> None:
         """Release every connection."""
         self._celery.close()
         self._client.close()
+        self._client.connection_pool.disconnect()  # a pool that was passed in is not the client's to close
 
 
-def _mark_due(store: Store, feed: Feed, *, at_most: int, startable: Mapping[str, int] | None) -> list[Publication]:
+def _mark_due(
+    store: Store, feed: Feed, *, at_most: int, startable: Mapping[str, int] | None, turns: Turns
+) -> list[Publication]:
     with store.snapshot() as connection:  # choosing takes longer than marking, and must not hold up other writers
-        chosen = due_jobs(connection, feed, at_most=at_most, startable=startable)
+        chosen = due_jobs(connection, feed, at_most=at_most, startable=startable, turns=turns)
     return store.run(lambda connection: mark_published(connection, chosen)) if chosen else []
 
 
@@ -221,7 +243,7 @@ def _broker_calls() -> Iterator[None]:
 
 
 def _away(error: BaseException) -> ServiceUnavailable:
-    return ServiceUnavailable("broker", f"the broker does not answer: {error}")
+    return ServiceUnavailable("broker", f"the broker cannot be used now: {reason_of(error)}")
 
 
 def _integer(value: Any) -> int:

@@ -35,7 +35,7 @@ async def review(submission: str, places: asyncio.Semaphore) -> Feedback | Faile
     async with places:
         try:
             return await get_structured_completion(
-                prompt=f"Review this program:\n{submission}", model_name="gpt-4o", schema_model=Feedback
+                prompt=f"Review this program:\n{submission}", model_name="gpt-6.1-terra", schema_model=Feedback
             )
         except (OpenAITransportError, OpenAISchemaValidationError) as error:
             return error

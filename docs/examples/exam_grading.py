@@ -33,7 +33,7 @@ async def grade(submission: str) -> ErrorReport:
         f"Assignment:\n{INSTRUCTIONS}\n\nSolution:\n{SOLUTION}\n\nStudent's program:\n{submission}"
     )
     return await get_structured_completion(
-        prompt=prompt, model_name="gpt-4o", schema_model=ErrorReport, temperature=0.0, max_tokens=2_000
+        prompt=prompt, model_name="gpt-6.1-terra", schema_model=ErrorReport, temperature=0.0, max_tokens=2_000
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from workers.completion.openai_client import OpenAITransportError, close_client, get_structured_completion
 
-MODELS = ("gpt-4o", "gpt-4o-mini")
+MODELS = ("gpt-6.1-terra", "gpt-6-luna")
 HOPELESS = {"quota_exhausted", "auth_failed"}
 """Kinds that are about the account: every model would answer the same."""
 

@@ -1,4 +1,4 @@
-"""Allow one repair: the model is shown its own answer with the validation errors, and may mend it.
+"""Allow one repair: the model is shown its own answer with the validation errors, and may correct it.
 
 Strict mode holds the form of an answer, not what a validator of yours asks beyond it. A repair costs one more call, so
 it suits schemas with such validators; if it is needed often, the prompt should say what the validator wants.
@@ -34,7 +34,7 @@ async def main() -> None:
     try:
         review = await get_structured_completion(
             prompt="Review this program:\nprint('hello world')",
-            model_name="gpt-4o",
+            model_name="gpt-6.1-terra",
             schema_model=Review,
             allow_repair=True,
             max_retries=2,

@@ -45,6 +45,13 @@ class Standin:
         """Change how it answers, while it runs."""
         self._ask("config", changes)
 
+    def invoice(self, *, calls: bool = False) -> dict[str, Any]:
+        """What it bills so far; `calls` adds every call by its request id."""
+        url = f"{self.base_url.removesuffix('/v1')}/invoice{'?calls=1' if calls else ''}"
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
+            billed: dict[str, Any] = json.load(answer)
+        return billed
+
     def _ask(self, what: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         url = f"{self.base_url.removesuffix('/v1')}/standin/{what}"
         data = None if body is None else json.dumps(body).encode()

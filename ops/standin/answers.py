@@ -6,13 +6,14 @@ with: when the room is used up, alternatives of least height and the shortest ar
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ops.standin import patterns, texts
+from ops.standin import judging, patterns, texts
 from ops.standin.bounded_numbers import allows, number_drawer
 from ops.standin.draw import Draw
 from ops.standin.schema_rules import SchemaRefusal, definitions_of, has_type, types_of
@@ -83,7 +84,7 @@ class _Planner:
         if "$ref" in schema:
             return self._reference(schema["$ref"])
         if "anyOf" in schema:
-            return _union([self.part(option) for option in schema["anyOf"]])
+            return self._alternatives(schema["anyOf"])
         if "const" in schema or "enum" in schema:
             return _listed(schema)
         return _union([self._typed(schema, name) for name in types_of(schema)])
@@ -92,6 +93,19 @@ class _Planner:
         height = self._heights[name] + 1
         parts = self._parts
         return None if math.isinf(height) else _Part(height, lambda draw, room: parts[name].value(draw, room - 1))
+
+    def _alternatives(self, options: list[dict[str, Any]]) -> _Part | None:
+        refusing = [option for option in options if judging.abstains(self._resolved(option))]
+        judged = _union([self.part(option) for option in options if option not in refusing])
+        refused = _union([self.part(option) for option in refusing])
+        if judged is None or refused is None:
+            return judged or refused
+        height = max(judged.height, refused.height)
+        return _Part(height, lambda draw, room: (refused if draw.happens(draw.doubt) else judged).value(draw, room))
+
+    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        found = self.definitions.get(schema.get("$ref", ""), schema)
+        return found if isinstance(found, dict) else schema
 
     def _typed(self, schema: dict[str, Any], name: str) -> _Part | None:
         if name == "object":
@@ -110,6 +124,8 @@ class _Planner:
             part = self.part(property_schema)
             if part is None:
                 return None
+            if name in judging.QUOTED_FIELDS and property_schema.get("type") == "string":
+                part = part if {"pattern", "format"} & property_schema.keys() else _leaf(judging.quotation)
             parts[name] = part
         height = 1 + max((part.height for part in parts.values()), default=0)
 
@@ -126,13 +142,21 @@ class _Planner:
             return None
         if item is None:
             return _leaf(lambda _draw: [])
+        # A dict travels as a list of keys and values: a model would name each key once, and no schema can ask for it.
+        names_keys = set(schema["items"].get("properties", ())) == {"key", "value"}
 
         def value(draw: Draw, room: float) -> list[Any]:
             may_grow = room > item.height and draw.has_room()
             size = least + draw.index(int(most) - least + 1) if may_grow else least
-            return [item.value(draw, room - 1) for _ in range(size)]
+            items = [item.value(draw, room - 1) for _ in range(size)]
+            return _each_key_once(items, least) if names_keys else items
 
         return _Part(1 + item.height if least else 1, value)
+
+
+def _each_key_once(entries: list[Any], least: int) -> list[Any]:
+    distinct = {json.dumps(entry["key"]): entry for entry in entries}
+    return list(distinct.values()) if len(distinct) >= least else entries
 
 
 def _leaf(draw_value: Callable[[Draw], Any]) -> _Part:
@@ -160,6 +184,8 @@ def _listed(schema: dict[str, Any]) -> _Part | None:
     types = types_of(schema)
     values = [value for value in values if not types or any(has_type(value, name) for name in types)]
     values = [value for value in values if _within(value, schema)]
+    if judging.is_work_state(values):
+        return _leaf(lambda draw: draw.choice(values[1:] if draw.happens(draw.doubt) else values[:1]))
     return _leaf(lambda draw: draw.graded_choice(values)) if values else None
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.standin import errors
 from ops.standin.answers import Plan, plan_answers
+from ops.standin.cache_request import cache_plan
 from ops.standin.errors import bad_request
 from ops.standin.models import Model, find_model
 from ops.standin.parameters import (
@@ -24,14 +25,18 @@ from ops.standin.parameters import (
     string_too_long,
     unsupported_choice,
 )
+from ops.standin.pictures import picture_part_tokens
 from ops.standin.schema_rules import SchemaRefusal, check_schema
 from ops.standin.tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from ops.standin.draw import Draw
+    from ops.standin.prompt_cache import CachePlan
 
 MAX_TEXT_CHARACTERS = 10_485_760
 _NAME_CHARACTERS = 64
+_TIERS = {"flex": "flex", "priority": "priority", "fast": "priority"}
+"""Asked -> billed and reported back. *Source*: openai 3.54, `service_tier`: fast is reported as priority."""
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 # Reasoning models take these only at their default values.
 _SAMPLING_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
@@ -54,6 +59,10 @@ class ChatRequest:
     seed: int
     plan: Plan | None
     """How to answer in JSON; None for plain text."""
+    cache: CachePlan
+    """What of it may come from the prompt cache, or go into it."""
+    tier: str
+    """The service tier that answers and is billed."""
 
     @property
     def prompt_key(self) -> str:
@@ -73,11 +82,12 @@ def read_chat_request(body: bytes, *, any_model: bool) -> ChatRequest:
         raise bad_request("you must provide a model parameter")
     check_parameters(request)
     model = find_model(request["model"], any_model=any_model)
-    texts = _message_texts(request)
+    texts, picture_tokens = _message_texts(request, model)
     _check_model_parameters(request, model)
     answer_tokens = _answer_tokens(request, model)
     conversation = "\n".join(text for _, text in texts)
-    prompt_tokens = estimate_tokens(len(conversation))
+    cache = cache_plan(request, model, conversation)
+    prompt_tokens = estimate_tokens(len(conversation)) + picture_tokens
     _check_context(model, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens or 0)
     return ChatRequest(
         model=model,
@@ -88,6 +98,8 @@ def read_chat_request(body: bytes, *, any_model: bool) -> ChatRequest:
         effort=request.get("reasoning_effort") or model.effort_by_default,
         seed=request.get("seed") or 0,
         plan=_answer_plan(request.get("response_format"), model, conversation),
+        cache=cache,
+        tier=_TIERS.get(request.get("service_tier") or "auto", "default"),
     )
 
 
@@ -104,17 +116,20 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return request
 
 
-def _message_texts(request: dict[str, Any]) -> list[tuple[str, str]]:
+def _message_texts(request: dict[str, Any], model: Model) -> tuple[list[tuple[str, str]], int]:
+    """(role, text) of each message, and what all pictures count."""
     messages = request.get("messages")
     if messages is None:
         raise missing("messages")
     if not messages:
         message = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array."
         raise bad_request(message, param="messages", code="empty_array")
-    return [_message_text(message, name=f"messages[{number}]") for number, message in enumerate(messages)]
+    pictures: list[int] = []
+    texts = [_message_text(each, model, pictures, name=f"messages[{at}]") for at, each in enumerate(messages)]
+    return texts, sum(pictures)
 
 
-def _message_text(message: Any, *, name: str) -> tuple[str, str]:
+def _message_text(message: Any, model: Model, pictures: list[int], *, name: str) -> tuple[str, str]:
     if not isinstance(message, dict):
         raise invalid_type(name, expected="an object", value=message)
     role = message.get("role")
@@ -122,7 +137,22 @@ def _message_text(message: Any, *, name: str) -> tuple[str, str]:
         raise missing(f"{name}.role")
     if role not in _ROLES:
         raise unsupported_choice(f"{name}.role", value=str(role), choices=_ROLES)
-    return role, _content_text(message.get("content"), name=f"{name}.content", may_be_absent=role == "assistant")
+    content = message.get("content")
+    if isinstance(content, list):
+        content = [
+            _without_picture(part, role, model, pictures, name=f"{name}.content[{at}]")
+            for at, part in enumerate(content)
+        ]
+    return role, _content_text(content, name=f"{name}.content", may_be_absent=role == "assistant")
+
+
+def _without_picture(part: Any, role: str, model: Model, pictures: list[int], *, name: str) -> Any:
+    """A text part in place of a picture, whose tokens are added to `pictures`; any other part as it is."""
+    if not isinstance(part, dict) or part.get("type") != "image_url":
+        return part
+    pictures.append(picture_part_tokens(part, role=role, model=model, name=name))
+    digest = hashlib.sha256(str(part["image_url"]["url"]).encode()).hexdigest()[:16]
+    return {"type": "text", "text": f"[picture {digest}]"}
 
 
 def _content_text(content: Any, *, name: str, may_be_absent: bool) -> str:

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=0, help="port to listen on; 0 picks a free one")
     add("--exit-with-stdin", action="store_true", help="end when stdin ends, so that it dies with its parent")
     add("--latency-ms", type=_typed(read_latency_ms), default=default.latency_ms, metavar="A[-B]")
+    add("--slots", type=int, metavar="N", help="work on so many calls at once and let the others wait silently")
     add("--rpm", type=int, metavar="N", help="requests a minute per key and model (default: no limit)")
     add("--tpm", type=int, metavar="N", help="tokens a minute per key and model (default: no limit)")
     add("--slice-seconds", type=float, default=default.slice_seconds, help="hold the limits over slices this long")
@@ -62,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_switch(parser, "--retry-after", default=True, explain="send Retry-After with a 429")
     _add_switch(parser, "--retry-after-ms", default=False, explain="send retry-after-ms with a 429")
     add("--scatter", type=float, default=0.0, help="how far answers move from call to call, 0 to 1")
+    add("--fabricate", type=float, default=0.0, help="share of quotations that are made up, 0 to 1")
+    add("--doubt", type=float, default=0.0, help="share of judgements it says it cannot make, 0 to 1")
     add("--seed", type=int, default=0)
+    _add_switch(parser, "--bill-abandoned", default=False, explain="bill calls whose client left before the answer")
     add("--any-model", action="store_true", help="accept every model name")
     add(
         "--fault",

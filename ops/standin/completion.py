@@ -16,9 +16,25 @@ from ops.standin.tokens import CHARACTERS_PER_TOKEN, estimate_tokens
 if TYPE_CHECKING:
     from ops.standin.chat_request import ChatRequest
     from ops.standin.config import Config
+    from ops.standin.prompt_cache import CacheUse
 
-# What a reasoning model spends before it writes; the real number varies, this one only has to be paid for.
-_REASONING_TOKENS = 64
+_REASONING_TOKENS = {"none": 0, "minimal": 16, "low": 32, "medium": 64, "high": 192, "xhigh": 384, "max": 768}
+"""What a reasoning model spends before it writes, by effort. Real numbers vary; these only have to be paid for."""
+_REASONS_BY_DEFAULT = "medium"
+
+
+# A valid answer by a peer that says impossible things about itself; the mark that it is a stand-in stays.
+_ODD_METADATA: dict[str, Any] = {
+    "model": "m\x00\x1b[31m" + "x" * 400,
+    "system_fingerprint": "fp_standin\ud800\x07" + "f" * 400,
+    "usage": {
+        "prompt_tokens": 10**10,
+        "completion_tokens": -5,
+        "total_tokens": True,
+        "prompt_tokens_details": {"cached_tokens": -1},
+        "completion_tokens_details": {"reasoning_tokens": True},
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +44,51 @@ class _Answer:
     refusal: str | None = None
 
 
-def completion_body(request: ChatRequest, *, config: Config, call_number: int, fault: Fault | None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A computed answer: the body that is sent, and the usage that is billed, whatever the body tells of it."""
+
+    body: dict[str, Any]
+    usage: dict[str, Any]
+
+
+def completed(
+    request: ChatRequest, *, config: Config, call_number: int, fault: Fault | None, cache: CacheUse
+) -> Completed:
     """The completion for the n-th call of this prompt; a fault that is no odd answer changes nothing."""
     answer = _faulted(_answer(request, config=config, call_number=call_number), fault)
+    usage = _usage(request, answer, cache)
     body = {
         "id": f"chatcmpl-{os.urandom(12).hex()}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": request.model.snapshot,
         "choices": [_choice(answer)],
-        "usage": _usage(request, answer),
-        "service_tier": "default",
+        "usage": usage,
+        "service_tier": request.tier,
         "system_fingerprint": "fp_standin",
     }
+    if fault in (Fault.TRUNCATED, Fault.FENCED_CUT):
+        usage["completion_tokens"] = request.answer_tokens or 1
+    if fault is Fault.CONTEXT_FULL:
+        usage["completion_tokens"] = 1
     if fault is Fault.NO_CHOICES:
         body["choices"] = []
-    return body
+    if fault is Fault.ODD_METADATA:
+        body = body | _ODD_METADATA
+    return Completed(body, usage)
 
 
 def _answer(request: ChatRequest, *, config: Config, call_number: int) -> _Answer:
     seed = f"{config.seed} {request.seed} {request.conversation}".encode("utf-8", "surrogatepass")
-    draw = Draw(seed, scatter_seed=b"%d " % call_number + seed, scatter=config.scatter)
+    draw = Draw(
+        seed,
+        scatter_seed=b"%d " % call_number + seed,
+        scatter=config.scatter,
+        source=request.conversation,
+        fabricate=config.fabricate,
+        doubt=config.doubt,
+    )
     if request.plan is None:
         content = texts.sentence(draw)
     else:
@@ -74,6 +114,10 @@ def _faulted(answer: _Answer, fault: Fault | None) -> _Answer:
         Fault.NOT_JSON: _Answer("Here is a stand-in's feedback, in prose instead of JSON."),
         Fault.REFUSAL: _Answer(None, refusal=texts.REFUSAL_TEXT),
         Fault.TRUNCATED: _Answer(half, finish_reason="length"),
+        Fault.CONTEXT_FULL: _Answer(half, finish_reason="length"),
+        Fault.LENGTH_WHOLE: _Answer(content, finish_reason="length"),
+        Fault.FENCED: _Answer(f"```json\n{content}\n```"),
+        Fault.FENCED_CUT: _Answer("```json\n", finish_reason="length"),
         Fault.CONTENT_FILTER: _Answer(half, finish_reason="content_filter"),
     }
     return answer if fault is None else odd.get(fault, answer)
@@ -89,15 +133,21 @@ def _choice(answer: _Answer) -> dict[str, Any]:
     return {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
 
 
-def _usage(request: ChatRequest, answer: _Answer) -> dict[str, Any]:
-    reasoning_tokens = min(_reasoning_tokens(request), request.answer_tokens or _REASONING_TOKENS)
+def _usage(request: ChatRequest, answer: _Answer, cache: CacheUse) -> dict[str, Any]:
+    reasoning_tokens = _reasoning_tokens(request)
+    if request.answer_tokens is not None:
+        reasoning_tokens = min(reasoning_tokens, request.answer_tokens)
     written_tokens = estimate_tokens(len(answer.content or answer.refusal or ""))
     completion_tokens = reasoning_tokens + written_tokens
     return {
         "prompt_tokens": request.prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": request.prompt_tokens + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": cache.read_tokens,
+            "cache_write_tokens": cache.written_tokens,
+            "audio_tokens": 0,
+        },
         "completion_tokens_details": {
             "reasoning_tokens": reasoning_tokens,
             "audio_tokens": 0,
@@ -108,4 +158,4 @@ def _usage(request: ChatRequest, answer: _Answer) -> dict[str, Any]:
 
 
 def _reasoning_tokens(request: ChatRequest) -> int:
-    return _REASONING_TOKENS if request.model.reasons and request.effort != "none" else 0
+    return _REASONING_TOKENS[request.effort or _REASONS_BY_DEFAULT] if request.model.reasons else 0

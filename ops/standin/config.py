@@ -22,7 +22,13 @@ class Config:
     seed: int = 0
     scatter: float = 0.0
     """0 to 1: how far numbers and choices move from call to call of the same prompt."""
+    fabricate: float = 0.0
+    """0 to 1: the share of quotations that are made up; the others are lines of the prompt."""
+    doubt: float = 0.0
+    """0 to 1: the share of judgements that it says it cannot make, where the schema lets it."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
+    slots: int | None = None
+    """Calls worked on at once; the others wait without a word, as at a small local server. None is no bound."""
     rpm: int | None = None
     """Requests a minute per (account, model); None is no limit."""
     tpm: int | None = None
@@ -38,6 +44,8 @@ class Config:
     retry_after: bool = True
     retry_after_ms: bool = False
     any_model: bool = False
+    bill_abandoned: bool = False
+    """Whether a call is billed whose client left before the answer."""
     faults: tuple[FaultRule, ...] = ()
 
     def changed(self, changes: Mapping[str, object]) -> Config:
@@ -128,7 +136,10 @@ def _read_faults(value: object) -> tuple[FaultRule, ...]:
 _READERS: Mapping[str, Callable[[object], object]] = {
     "seed": _read_seed,
     "scatter": _read_share,
+    "fabricate": _read_share,
+    "doubt": _read_share,
     "latency_ms": read_latency_ms,
+    "slots": _read_limit,
     "rpm": _read_limit,
     "tpm": _read_limit,
     "slice_seconds": _read_positive,
@@ -138,5 +149,6 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "retry_after": _read_switch,
     "retry_after_ms": _read_switch,
     "any_model": _read_switch,
+    "bill_abandoned": _read_switch,
     "faults": _read_faults,
 }

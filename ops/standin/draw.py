@@ -20,11 +20,24 @@ _PARTS = 300
 class Draw:
     """One answer's draws. Deterministic for the same seeds and the same order of calls."""
 
-    def __init__(self, seed: bytes, *, scatter_seed: bytes = b"", scatter: float = 0.0) -> None:
+    def __init__(
+        self,
+        seed: bytes,
+        *,
+        scatter_seed: bytes = b"",
+        scatter: float = 0.0,
+        source: str = "",
+        fabricate: float = 0.0,
+        doubt: float = 0.0,
+    ) -> None:
+        """`source` is what may be quoted; `fabricate` and `doubt` are shares of quotations and of judgements."""
         self._base = Random(seed)  # noqa: S311 - made-up grades, not secrets
         self._noise = Random(scatter_seed) if scatter > 0 else None  # noqa: S311
         self._scatter = scatter
         self._parts_left = _PARTS
+        self.source = source
+        self.fabricate = fabricate
+        self.doubt = doubt
 
     def has_room(self) -> bool:
         """Whether the answer may still grow; counts the parts that ask."""
@@ -38,6 +51,10 @@ class Draw:
     def choice(self, options: Sequence[_T]) -> _T:
         """One of the options, for structure: it does not scatter."""
         return options[self.index(len(options))]
+
+    def happens(self, share: float) -> bool:
+        """Whether something happens that happens in this share of cases."""
+        return share > 0 and self._base.random() < share
 
     def graded_choice(self, options: Sequence[_T]) -> _T:
         """One of the options, as a judgement: it scatters from call to call."""

@@ -36,6 +36,8 @@ class ApiError(Exception):
         self.code = code
         self.headers = dict(headers or {})
 
+    content_type = "application/json"
+
     def body(self) -> bytes:
         """The JSON body, with the four members OpenAI always sends."""
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}

@@ -30,9 +30,34 @@ class Fault(StrEnum):
     ORGANIZATION_SPEND_LIMIT_EXCEEDED = "organization_spend_limit_exceeded"
     PROJECT_SPEND_LIMIT_EXCEEDED = "project_spend_limit_exceeded"
     ORGANIZATION_USAGE_LIMIT_EXCEEDED = "organization_usage_limit_exceeded"
+    BILLING_NOT_ACTIVE = "billing_not_active"
+    EXCEEDED_CURRENT_QUOTA_ERROR = "exceeded_current_quota_error"
     BAD_KEY = "bad_key"
     CONTEXT_OVERFLOW = "context_overflow"
     REJECTED = "rejected"
+    # refusals as other providers and gateways write them: bodies and sources in foreign_refusals
+    KEY_INVALID_400 = "key_invalid_400"
+    KEY_INVALID_WORDS = "key_invalid_words"
+    OVERDUE_400 = "overdue_400"
+    CREDIT_WORDS_400 = "credit_words_400"
+    FORBIDDEN_HTML = "forbidden_html"
+    UNLISTED_400 = "unlisted_400"
+    """Refused for a reason that no list of codes or words holds."""
+    WAIT_IN_DETAILS = "wait_in_details"
+    WAIT_IN_WORDS = "wait_in_words"
+    WAIT_EPOCH = "wait_epoch"
+    WAIT_DAY = "wait_day"
+    WAIT_CONTRADICTED = "wait_contradicted"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    CONFLICT = "conflict"
+    GATEWAY_BUDGET = "gateway_budget"
+    GATEWAY_BILLING = "gateway_billing"
+    GATEWAY_POLICY = "gateway_policy"
+    GATEWAY_COOLDOWN = "gateway_cooldown"
+    GATEWAY_RATE_LIMIT = "gateway_rate_limit"
+    UNSUPPORTED_PARAMETER = "unsupported_parameter"
+    CONTEXT_SIZE = "context_size"
+    REDIRECT = "redirect"
     # failures: admitted and charged, then broken
     SERVER_ERROR = "server_error"
     UNAVAILABLE = "unavailable"
@@ -42,6 +67,8 @@ class Fault(StrEnum):
     HTML = "html"
     BROKEN_JSON = "broken_json"
     ERROR_200 = "error_200"
+    PACKED_FLOOD = "packed_flood"
+    ENDLESS = "endless"
     # odd answers: well-formed HTTP, not the answer that was asked for
     NO_CHOICES = "no_choices"
     NULL_CONTENT = "null_content"
@@ -50,6 +77,11 @@ class Fault(StrEnum):
     REFUSAL = "refusal"
     TRUNCATED = "truncated"
     CONTENT_FILTER = "content_filter"
+    FENCED = "fenced"
+    FENCED_CUT = "fenced_cut"
+    LENGTH_WHOLE = "length_whole"
+    CONTEXT_FULL = "context_full"
+    ODD_METADATA = "odd_metadata"
 
 
 BILLING_FAULTS = frozenset(
@@ -60,16 +92,48 @@ BILLING_FAULTS = frozenset(
         Fault.ORGANIZATION_SPEND_LIMIT_EXCEEDED,
         Fault.PROJECT_SPEND_LIMIT_EXCEEDED,
         Fault.ORGANIZATION_USAGE_LIMIT_EXCEEDED,
+        Fault.BILLING_NOT_ACTIVE,
+        Fault.EXCEEDED_CURRENT_QUOTA_ERROR,
     },
 )
-REFUSALS = BILLING_FAULTS | {
-    Fault.RATE_LIMIT,
-    Fault.SLOW_DOWN,
-    Fault.TOO_LARGE,
-    Fault.BAD_KEY,
-    Fault.CONTEXT_OVERFLOW,
-    Fault.REJECTED,
-}
+FOREIGN_REFUSALS = frozenset(
+    {
+        Fault.KEY_INVALID_400,
+        Fault.KEY_INVALID_WORDS,
+        Fault.OVERDUE_400,
+        Fault.CREDIT_WORDS_400,
+        Fault.FORBIDDEN_HTML,
+        Fault.UNLISTED_400,
+        Fault.WAIT_IN_DETAILS,
+        Fault.WAIT_IN_WORDS,
+        Fault.WAIT_EPOCH,
+        Fault.WAIT_DAY,
+        Fault.WAIT_CONTRADICTED,
+        Fault.UPSTREAM_TIMEOUT,
+        Fault.CONFLICT,
+        Fault.GATEWAY_BUDGET,
+        Fault.GATEWAY_BILLING,
+        Fault.GATEWAY_POLICY,
+        Fault.GATEWAY_COOLDOWN,
+        Fault.GATEWAY_RATE_LIMIT,
+        Fault.UNSUPPORTED_PARAMETER,
+        Fault.CONTEXT_SIZE,
+        Fault.REDIRECT,
+    },
+)
+FLOODS = frozenset({Fault.PACKED_FLOOD, Fault.ENDLESS})
+REFUSALS = (
+    BILLING_FAULTS
+    | FOREIGN_REFUSALS
+    | {
+        Fault.RATE_LIMIT,
+        Fault.SLOW_DOWN,
+        Fault.TOO_LARGE,
+        Fault.BAD_KEY,
+        Fault.CONTEXT_OVERFLOW,
+        Fault.REJECTED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +184,11 @@ class FaultScript:
         if marked is not None:
             return marked
         return self._counted() or self._drawn()
+
+    def not_shown(self, fault: Fault | None, prompt: str, *, call_number: int) -> None:
+        """The client left before it met the fault: a counted one waits for the next call."""
+        if fault in self._counts and marked_fault(prompt, call_number=call_number) is None:
+            self._counts[fault] += 1
 
     def _counted(self) -> Fault | None:
         for fault, left in self._counts.items():

@@ -44,6 +44,9 @@ _KEYWORDS = {
 }
 # Far beyond ten levels however written, and well within the interpreter's stack.
 _MAX_STEPS = 120
+# Not allowed in names and listed values. *Source*: community.openai.com, topic 1366742, for the quotation mark; public
+# issue threads for the line break; backslash and control characters are refused by the same rule.
+_NOT_IN_LITERALS = re.compile(r'["\\\x00-\x1f\x7f]')
 _NUMBER_KEYWORDS = ("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _REFERENCE = re.compile(r"#(?:/(?:\$defs|definitions)/(?P<name>[^/]+))?")
 
@@ -74,6 +77,7 @@ def check_schema(schema: Any) -> None:
     counts = _Counts(definitions=definitions_of(schema))
     for keyword in _DEFINITIONS & schema.keys():
         for name, definition in schema[keyword].items():
+            _check_literal(name, (keyword,))
             counts.name_characters += len(name)
             _check(definition, (keyword, name), counts)
     _check({key: value for key, value in schema.items() if key not in _ROOT_ONLY}, (), counts)
@@ -174,7 +178,27 @@ def _check_values(schema: dict[str, Any], context: Context, counts: _Counts) -> 
             raise _refusal(context, f"enum value {value!r} is not a string, number, boolean or null")
         if types and not any(has_type(value, name) for name in types):
             raise _refusal(context, f"enum value {value!r} does not validate against {{'type': {schema['type']!r}}}")
-        counts.name_characters += len(value) if isinstance(value, str) else 0
+        if isinstance(value, str):
+            _check_literal(value, context)
+            counts.name_characters += len(value)
+        if not _fits_beside(value, schema):
+            shown = {keyword: schema[keyword] for keyword in schema if keyword != "enum"}
+            raise _refusal(context, f"enum value {value} does not validate against {shown}")
+
+
+def _check_literal(text: str, context: Context) -> None:
+    found = _NOT_IN_LITERALS.search(text)
+    if found:
+        shown = found.group() if found.group() in {'"', "\\"} else repr(found.group())[1:-1]
+        raise _refusal(context, f"{shown} is not allowed in string literals for structured outputs (strict=true)")
+
+
+def _fits_beside(value: Any, schema: dict[str, Any]) -> bool:
+    """Whether a listed value keeps to the constant and the pattern beside it."""
+    pattern = schema.get("pattern")
+    if isinstance(value, str) and isinstance(pattern, str) and not patterns.problem_with(pattern):
+        return re.search(pattern, value) is not None
+    return True
 
 
 def _check_enum(values: Any, context: Context) -> None:
@@ -197,13 +221,14 @@ def _check_object(schema: dict[str, Any], context: Context, counts: _Counts) -> 
     _check_required(schema.get("required"), properties, context)
     counts.properties += len(properties)
     for name, part in properties.items():
+        _check_literal(name, context)
         counts.name_characters += len(name)
         _check(part, (*context, "properties", name), counts)
 
 
 def _check_required(required: Any, properties: dict[str, Any], context: Context) -> None:
     rule = "'required' is required to be supplied and to be an array including every key in properties"
-    if not isinstance(required, list):
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
         # An object without properties needs no list of them.
         if properties or required is not None:
             raise _refusal(context, rule)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ops.standin.faults import FaultScript
+from ops.standin.invoice import Invoice
 from ops.standin.limits import Limiter
+from ops.standin.prompt_cache import PromptCache
 from ops.standin.tally import Tally
 
 if TYPE_CHECKING:
@@ -23,7 +26,10 @@ class State:
         self.config = config
         self.limiter = Limiter(config)
         self.tally = Tally(started_at=clock())
+        self.cache = PromptCache()
+        self.invoice = Invoice()
         self.script = self._new_script()
+        self.slots = _slots(config)
         self._latency = Random(config.seed)  # noqa: S311 - made-up delays, not secrets
 
     def configure(self, changes: Mapping[str, object]) -> Config:
@@ -35,14 +41,20 @@ class State:
         self.limiter.change(self.config, now=self.clock())
         if "faults" in changes:
             self.script = self._new_script()
+        if "slots" in changes:
+            self.slots = _slots(self.config)  # who waits at the old ones goes on there
         return self.config
 
     def reset(self) -> None:
-        """Forget every count, fill every bucket and start the script again; calls in flight stay counted as such."""
+        """Forget every count, cached prompt and bill, fill every bucket and start the script again.
+
+        Calls in flight stay counted as such.
+        """
         in_flight = self.tally.in_flight
         self.tally = Tally(started_at=self.clock())
         self.tally.in_flight = self.tally.most_in_flight = in_flight
         self.limiter = Limiter(self.config)
+        self.cache, self.invoice = PromptCache(), Invoice()
         self.script = self._new_script()
 
     def stats(self, *, prompts: bool = False) -> dict[str, Any]:
@@ -56,3 +68,7 @@ class State:
 
     def _new_script(self) -> FaultScript:
         return FaultScript(self.config.faults, random=Random(self.config.seed))  # noqa: S311
+
+
+def _slots(config: Config) -> asyncio.Semaphore | None:
+    return asyncio.Semaphore(config.slots) if config.slots else None

@@ -40,6 +40,8 @@ class Tally:
         self.most_in_flight = 0
         self.received = 0
         self.answered = 0
+        self.generated_tokens = 0
+        self.slot_seconds = 0.0
         self.disconnected = 0
         self._refused: Counter[str] = Counter()
         self._faulted: Counter[str] = Counter()
@@ -88,6 +90,14 @@ class Tally:
         record.answered += 1
         self._answered_by_second[self._second(now)] += 1
 
+    def tokens_generated(self, tokens: int) -> None:
+        """An answer was made, whether anybody still waits for it or not."""
+        self.generated_tokens += tokens
+
+    def slot_was_busy(self, seconds: float) -> None:
+        """One of a few slots has worked on a call, by the clock of this machine, however busy it is."""
+        self.slot_seconds += seconds
+
     def client_left(self) -> None:
         """The client closed its connection before it had an answer."""
         self.disconnected += 1
@@ -100,6 +110,8 @@ class Tally:
             "received": self.received,
             "admitted": sum(admitted.requests for admitted in self._admitted.values()),
             "answered": self.answered,
+            "generated_tokens": self.generated_tokens,
+            "slot_seconds": self.slot_seconds,
             "refused": dict(self._refused),
             "refused_total": self._refused.total(),
             "faulted": dict(self._faulted),

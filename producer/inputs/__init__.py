@@ -5,16 +5,15 @@ Imports the contract and nothing else of ours. `check_items` first, then `Checke
 
 from producer.inputs.checking import CheckedInput, RejectedInput, check_items
 from producer.inputs.columns import duration_seconds
-from producer.inputs.item import InputItem, InputLimits
+from producer.inputs.item import InputItem, InputLimits, InputOptions
 from producer.inputs.reading import read_items
-from producer.inputs.specs import build_specs
 
 __all__ = [
     "CheckedInput",
     "InputItem",
     "InputLimits",
+    "InputOptions",
     "RejectedInput",
-    "build_specs",
     "check_items",
     "duration_seconds",
     "read_items",

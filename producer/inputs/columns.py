@@ -28,7 +28,7 @@ _MAX_WHOLE_NUMBER = 2**31 - 1
 _MAYBE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 WRITTEN_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""A NUL character as JSON writes it, which a database cannot store; not a backslash that somebody wrote before it."""
+"""A NUL character as JSON writes it, which a database cannot store; not a literal backslash before it."""
 _COLUMNS_SHOWN = 20
 
 
@@ -81,13 +81,13 @@ def text(value: object) -> str:
 
 
 def metadata(fields: Mapping[str, object]) -> dict[str, object]:
-    """The object under `metadata`, with what stands in columns `metadata.NAME`; it comes back untouched."""
+    """The object under `metadata`, with the columns `metadata.NAME`; it comes back untouched."""
     found = dict(_metadata_object(given(fields, METADATA)))
     for column in fields:
         if column.startswith(METADATA_PREFIX) and given(fields, column) is not None:
             name = column.removeprefix(METADATA_PREFIX)
             if name in found:
-                raise InvalidInput(f"{name!r} stands both there and in {column!r}; keep one")
+                raise InvalidInput(f"{name!r} is both there and in {column!r}; keep one")
             found[name] = fields[column]
     _refuse_unstorable(found)
     return found
@@ -113,7 +113,7 @@ def _text(value: object) -> str:
 
 
 def _finite(written: str) -> float:
-    if _MAYBE_THOUSANDS.fullmatch(written):
+    if "_" in written or _MAYBE_THOUSANDS.fullmatch(written):
         raise InvalidInput("expects a number without a mark between thousands")
     found = float(written if "." in written else written.replace(",", ".", 1))
     if not math.isfinite(found):

@@ -1,6 +1,6 @@
 """CSV as spreadsheets write it: any usual delimiter and encoding, quoted line ends, a first line `sep=;`.
 
-The delimiter is the one that makes a column `id` appear in the header, not the most frequent character: student
+The delimiter is the one that makes a column with the ids appear in the header, not the most frequent character: student
 code is full of commas and semicolons.
 """
 
@@ -10,28 +10,43 @@ import csv
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
 
-from producer.inputs.columns import did_you_mean
-from producer.inputs.item import InputItem, InputLimits, item_id
-from producer.inputs.text import file_chunks, find_encoding, refuse_special_file, shown
+from producer.inputs.id_column import ID, find_id_column, has_id_column
+from producer.inputs.item import InputItem, InputLimits, InputOptions, item_id
+from producer.inputs.text import file_chunks, refuse_special_file, shown
+from producer.inputs.work_columns import says_whose_it_is
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from producer.inputs.encodings import Encodings
+
 _DELIMITERS = ",;\t|"
 
 
-def scan_csv(path: Path, limits: InputLimits) -> Iterator[InputItem | InvalidInput]:
+def scan_csv(
+    path: Path, limits: InputLimits, encodings: Encodings, options: InputOptions
+) -> Iterator[InputItem | InvalidInput]:
     """Each row's item, or what is wrong with it. May raise `OSError`."""
     name = shown(path.name)
     refuse_special_file(path, where=name)
     # The module's own bound (131,072 characters) is below a usual submission; it exists per process only.
     csv.field_size_limit(max(csv.field_size_limit(), limits.max_row_bytes))
-    encoding = find_encoding(lambda: file_chunks(path), where=name)
-    delimiter = _delimiter(path, encoding, limits)
+    encoding = encodings.find(lambda: file_chunks(path), where=name)
+    delimiter = _delimiter(path, encoding, limits, options.id_column)
     with path.open(encoding=encoding, newline="") as file:
-        yield from _rows(_Reader(file, delimiter, name, limits))
+        yield from _rows(_Reader(file, delimiter, name, limits), options.id_column)
+
+
+def guessed_id_column(path: Path, limits: InputLimits, encodings: Encodings) -> str | None:
+    """The title of the column that names the students when it is a guess; None when it is called `id`, or unknown."""
+    try:
+        encoding = encodings.find(lambda: file_chunks(path), where=path.name)
+        found = find_id_column(_columns(path, encoding, _delimiter(path, encoding, limits, ""), limits))
+    except (InvalidInput, OSError, UnicodeError):
+        return None  # reading it says why
+    return None if found == ID else found
 
 
 class _Reader:
@@ -67,19 +82,23 @@ class _Reader:
             raise InvalidInput(f"the row cannot be read ({error}); is a quote missing?", where=self._where) from None
 
 
-def _rows(reader: _Reader) -> Iterator[InputItem | InvalidInput]:
+def _rows(reader: _Reader, wanted: str) -> Iterator[InputItem | InvalidInput]:
     header = _header(reader)
+    try:
+        id_column = find_id_column(header, wanted=wanted)
+    except InvalidInput as problem:
+        raise InvalidInput(problem.message, where=reader.where) from None
     rows = 0
     while True:
         try:
             cells = reader.row()
         except InvalidInput as problem:
             yield problem
-            return  # after a broken quote nobody can tell where the next row begins
+            return  # after a broken quote it is unknown where the next row begins
         if cells is None:
             break
         rows += 1
-        yield _item_or_problem(header, cells, reader.where)
+        yield _item_or_problem(header, id_column, cells, reader.where)
     if not rows:
         yield InvalidInput("the file has a header but no rows", where=reader.name)
 
@@ -92,18 +111,13 @@ def _header(reader: _Reader) -> list[str]:
         )
     columns = [cell.strip() for cell in cells]
     named = [column for column in columns if column]
-    if "id" not in named:
-        hint = did_you_mean("id", named)
-        raise InvalidInput(
-            f"the header has no column 'id'{hint}; name the column with the ids 'id'", where=reader.where
-        )
     twice = next((column for column in named if named.count(column) > 1), None)
     if twice is not None:
         raise InvalidInput(f"the header names the column {twice!r} twice; rename one", where=reader.where)
     return columns
 
 
-def _item_or_problem(header: list[str], cells: list[str], where: str) -> InputItem | InvalidInput:
+def _item_or_problem(header: list[str], id_column: str, cells: list[str], where: str) -> InputItem | InvalidInput:
     if any(cell.strip() for cell in cells[len(header) :]):
         message = (
             f"the row has {len(cells)} cells, the header {len(header)}; put a cell that holds a delimiter in quotes"
@@ -113,19 +127,33 @@ def _item_or_problem(header: list[str], cells: list[str], where: str) -> InputIt
     padded = chain(cells, [""] * (len(header) - len(cells)))
     fields: dict[str, object] = {column: cell for column, cell in zip(header, padded, strict=False) if column}
     try:
-        identity = item_id(fields["id"], where=where)
+        identity = item_id(fields[id_column], where=where)
     except InvalidInput as problem:
         return problem
-    return InputItem(id=identity, fields=fields, where=where)
+    fields[ID] = identity
+    return InputItem(id=identity, fields=fields, where=where, metadata=_about_the_student(fields, id_column))
 
 
-def _delimiter(path: Path, encoding: str, limits: InputLimits) -> str:
+def _about_the_student(fields: dict[str, object], id_column: str) -> dict[str, object]:
+    """Name, e-mail, section: what comes back with the grade, under its own title."""
+    return {
+        column: value
+        for column, value in fields.items()
+        if value and column not in {ID, id_column} and says_whose_it_is(column)
+    }
+
+
+def _delimiter(path: Path, encoding: str, limits: InputLimits, wanted: str) -> str:
     with path.open(encoding=encoding, newline="") as file:
         declared = _declared_delimiter(next(_bounded_lines(file, shown(path.name), limits), ""))
     if declared:
         return declared
     headers = {delimiter: _columns(path, encoding, delimiter, limits) for delimiter in _DELIMITERS}
-    return max(headers, key=lambda delimiter: ("id" in headers[delimiter], len(headers[delimiter])))
+    return max(headers, key=lambda delimiter: _likeness(headers[delimiter], wanted))
+
+
+def _likeness(header: list[str], wanted: str) -> tuple[bool, bool, int]:
+    return ID in header, has_id_column(header, wanted=wanted), len(header)
 
 
 def _columns(path: Path, encoding: str, delimiter: str, limits: InputLimits) -> list[str]:
@@ -133,7 +161,7 @@ def _columns(path: Path, encoding: str, delimiter: str, limits: InputLimits) -> 
         try:
             header = _Reader(file, delimiter, shown(path.name), limits).row()
         except InvalidInput:
-            return []  # quoting that fails under this delimiter; the chosen one tells the story
+            return []  # quoting that fails under this delimiter; the error comes from the chosen one
     return [cell.strip() for cell in header or ()]
 
 

@@ -1,4 +1,4 @@
-"""One thing to grade, as it stands in the input."""
+"""One thing to grade, as it is in the input."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from workers.contract.job import MAX_ITEM_ID_LENGTH, MAX_PROMPT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from workers.contract.pictures import Picture
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -27,11 +30,37 @@ class InputLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputItem:
-    """A row or a submission. `fields` holds every column, the id among them; `where` says where it stands."""
+    """A row or a submission. `fields` holds every column, the id among them; `where` is its place."""
 
     id: str
     fields: Mapping[str, object] = field(repr=False)
     where: str
+    has_own_columns: bool = False
+    """Whether another item of the same input may have other columns, as in JSON lines."""
+    metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """What a course system says of the student beside the work; no placeholder names it, no prompt holds it."""
+    not_read: tuple[str, ...] = ()
+    """`file: reason` for each file that gave no text; the prompt names them, and the outcome is flagged."""
+    with_pictures: InputItem | None = field(default=None, repr=False)
+    """The same work for a model that sees: pictures in the place of files that gave no text."""
+    pictures: Mapping[str, Picture] = field(default_factory=dict, repr=False)
+    """Sign in the fields -> the picture that stands there."""
+    left_out: str = ""
+    """Why there is nothing to grade; the item becomes a row of the batch with this reason, and costs nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputOptions:
+    """How an input is to be read, as a person says it."""
+
+    layout: str = ""
+    """A course system's name, with `:ASSIGNMENT` where a download holds several; recognised when empty."""
+    is_strict: bool = True
+    """Refuse an input with a file that cannot be read, instead of naming that file and grading the rest."""
+    id_column: str = ""
+    """Of a table: the column that names the students; guessed when empty."""
+    roster: Path | None = None
+    """CSV that joins e-mail, number and section."""
 
 
 def item_id(value: object, *, where: str) -> str:

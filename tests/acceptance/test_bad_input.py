@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from producer.cli import cli
+from producer.cli.commands import cli
 from workers.store import Store
-from workers.store.reading import list_batches
+from workers.store.overviews import list_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,30 @@ class TestInput:
         write_rows([{"id": "a", "text": "x"}])
         refused(run(), "code", "text", "in.jsonl line 1")
 
+    @pytest.mark.parametrize("template", ["{id}", "Grade {{code}}", "Grade { code } {id}", "<code>", "{cod}", "Grade."])
+    @pytest.mark.parametrize("command", ["run", "enqueue", "estimate"])
+    def test_a_template_without_the_work_names_its_file_and_what_to_write(self, command: str, template: str):
+        Path("prompt.md").write_text(template)
+        arguments = ("in.jsonl", "--template", "prompt.md", "--schema", "feedback", "--offline")
+        refused(invoke(command, *arguments), "in.jsonl line 1: prompt.md", "code")
+
+    @pytest.mark.parametrize("options", [(), ("--encoding", "cp1252")])
+    def test_a_file_of_two_encodings_is_named_with_its_lines(self, options: tuple[str, ...]):
+        rows = ["id,code\n", 'a,"größe"\n', 'b,"hübsch"\n']
+        content = b"".join(row.encode("latin-1" if row.startswith("b") else "utf-8") for row in rows)
+        Path("in.csv").write_bytes(content)
+        refused(run(*options, source="in.csv"), "in.csv: the file mixes encodings: line 3 is not UTF-8, line 2 is")
+
+    def test_an_unclear_encoding_is_refused_with_the_option_that_names_it(self):
+        Path("in.csv").write_bytes("id,code\na,größe\n".encode("mac_roman"))
+        refused(run(source="in.csv"), "in.csv: line 2 is not UTF-8", "--encoding")
+        refused(run("--encoding", "klingon", source="in.csv"), "--encoding: there is no encoding 'klingon'")
+
+    def test_a_row_that_names_code_to_import_is_refused(self):
+        Path("evil.py").write_text("raise SystemExit('it ran')")
+        write_rows([{"id": "a", "code": "x", "schema": "evil:Model"}])
+        refused(run(), "in.jsonl line 1", "a row cannot bring code", "--schema")
+
     def test_an_unknown_schema_is_told_the_known_ones(self):
         result = invoke("run", "in.jsonl", "--template", "prompt.md", "--schema", "fedback", "--offline")
         refused(result, "fedback", "feedback", "error_report")
@@ -128,7 +152,7 @@ class TestInput:
         Path("essays").mkdir()
         Path("essays/a.txt").write_bytes(b"\x7fELF\x00\x00\x01")
         Path("prompt.md").write_text("Grade {submission}")
-        refused(run(source="essays"), "a.txt")
+        refused(run("--strict", source="essays"), "a.txt")
 
     def test_parameters_out_of_range(self):
         refused(run("--temperature", "3"), "temperature")

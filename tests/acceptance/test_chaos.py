@@ -14,8 +14,8 @@ from ops.bench.chaos.services import Cluster
 
 pytestmark = pytest.mark.acceptance
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "36"))
-"""Six or seven kills; the drain comes on top, under two minutes in all."""
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "24"))
+"""Four or five kills; the drain comes on top."""
 
 
 @pytest.mark.timeout(600)

@@ -15,8 +15,8 @@ import jsonschema
 import pytest
 import yaml
 
-from ops.local_stack.compose import ComposeError, fill_in, read_services, seconds
-from tests.acceptance.conftest import REPOSITORY
+from tests.support.local_stack.compose import ComposeError, fill_in, read_services, seconds
+from tests.support.places import REPOSITORY
 from workers.settings import Settings
 
 pytestmark = pytest.mark.acceptance
@@ -119,7 +119,7 @@ def pins(path: Path) -> dict[str, set[str]]:
 
 
 def test_the_images_hold_what_was_tested_and_nothing_of_the_tests():
-    tested, installed = pins(REPOSITORY / "requirements.lock"), pins(REPOSITORY / "ops" / "image.lock")
+    tested, installed = pins(REPOSITORY / "requirements.lock"), pins(REPOSITORY / "ops" / "deploy" / "image.lock")
     names = {pin.partition("==")[0] for pin in installed}
 
     assert {pin: hashes for pin, hashes in installed.items() if tested.get(pin) != hashes} == {}
@@ -127,8 +127,20 @@ def test_the_images_hold_what_was_tested_and_nothing_of_the_tests():
     assert not names & {"pytest", "playwright", "mypy", "fakeredis"}
 
 
+def test_every_image_that_is_fetched_is_named_by_its_digest(document: dict[str, Any]):
+    """A tag moves: what is built or started today need not be what was tried."""
+    dockerfile = (REPOSITORY / "ops" / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
+    bases = set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) - stages
+    images = {service["image"] for service in document["services"].values() if "build" not in service}
+
+    assert len(bases | images) == 3
+    for image in bases | images:
+        assert re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
+
+
 def test_no_image_runs_as_root_and_the_producer_s_holds_no_sdk():
-    dockerfile = (REPOSITORY / "ops" / "Dockerfile").read_text(encoding="utf-8")
+    dockerfile = (REPOSITORY / "ops" / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     stages = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)[1:]
     by_name = {stage.split()[2]: stage for stage in stages}
 
@@ -141,8 +153,13 @@ def test_no_image_runs_as_root_and_the_producer_s_holds_no_sdk():
 
 
 def test_all_that_the_producer_image_runs_works_without_the_sdk_and_the_core():
-    producers = ["producer.cli", "producer.beat", "producer.regrade", "producer.dashboard.batch_page"]
-    modules = [*producers, "ops.flower_app", "ops.healthcheck", "ops.migrate"]
+    producers = [
+        "producer.cli.main",
+        "producer.regrading.nightly",
+        "producer.regrading.regrade",
+        "producer.page.batch_page",
+    ]
+    modules = [*producers, "ops.deploy.flower_app", "ops.deploy.healthcheck", "ops.deploy.migrate"]
     program = (
         "import sys; sys.modules['openai'] = None; sys.modules['workers.completion'] = None\n"
         f"import importlib; [importlib.import_module(name) for name in {modules!r}]"

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import wait_until
 from tests.acceptance.test_run import RUN, made_up_programs
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Bench
+    from tests.support.command_line import Bench
 
 pytestmark = pytest.mark.acceptance
+
+FIRST_JOBS = 3
+"""A new batch begins with so many, until one of them succeeds."""
 
 
 def test_workers_that_die_as_they_start_are_given_up_with_the_reason(bench: Bench):
     made_up_programs(bench.folder, 2)
-    bench.environment["GRADEQUEUE_MODEL_PROFILES"] = "missing.json"
+    bench.environment["GRADEQUEUE_STANDIN_URL"] = "ftp://127.0.0.1/v1"  # read by workers alone
     stopped = bench.run(*RUN, expect=3)
     assert "worker processes die as they start" in stopped.stderr
-    assert "missing.json" in stopped.stderr
+    assert "OPENAI_BASE_URL must look like" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert bench.worker_pids() == []
 
@@ -50,16 +53,16 @@ def test_a_second_ctrl_c_gives_back_what_is_in_flight(bench: Bench):
     said = bench.folder / "stderr.txt"
     with said.open("w") as stderr:
         running = bench.start(*RUN, stderr=stderr)
-    wait_until(lambda: bench.standin.stats()["in_flight"] == 20, "all are in flight")
+    wait_until(lambda: bench.standin.stats()["in_flight"] == FIRST_JOBS, "the first are in flight")
     running.send_signal(signal.SIGINT)
-    wait_until(lambda: "draining: 20 in flight" in " ".join(said.read_text().split()), "the run drains")
+    wait_until(lambda: f"draining: {FIRST_JOBS} in flight" in " ".join(said.read_text().split()), "the run drains")
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
     assert running.returncode == 130, said.read_text()
     progress = bench.progress("batch")
     assert progress is not None
     assert (progress.running, progress.waiting) == (0, 20)
-    assert progress.attempts == {"unknown": 20}
+    assert progress.attempts == {"unknown": FIRST_JOBS}
 
 
 def test_the_broker_that_dies_in_a_run_is_started_again_and_nothing_is_lost(bench: Bench):

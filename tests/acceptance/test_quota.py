@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import wait_until
 from tests.acceptance.test_run import RUN, ledger, made_up_programs, result_lines
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.acceptance.conftest import Bench, StandinServer
+    from tests.support.command_line import Bench, StandinServer
 
 pytestmark = pytest.mark.acceptance
 

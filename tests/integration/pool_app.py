@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery import current_task
 
-from workers.channel import use_worker_connections
-from workers.pool import run_on_loop
+from workers.process.celery_channel import use_worker_connections
+from workers.process.celery_delivery import run_on_loop
+from workers.process.celery_stopping import OrderlyStop
 from workers.publisher import new_celery
-from workers.stopping import OrderlyStop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,8 +26,8 @@ EVENTS, GATE = Path(os.environ["POOL_EVENTS"]), Path(os.environ["POOL_GATE"])
 app = new_celery(os.environ["REDIS_URL"])
 app.set_current()
 app.conf.update(
-    worker_pool="workers.pool:TaskPool",
-    worker_consumer="workers.consumer:LossProofConsumer",
+    worker_pool="workers.process.celery_pool:TaskPool",
+    worker_consumer="workers.process.celery_consumer:LossProofConsumer",
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
     worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -20,7 +20,7 @@ DEADLINE_SECONDS = 60.0
 
 
 def command(folder: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "producer.cli", "beat", "--data-dir", str(folder / "data"), *options]
+    return [sys.executable, "-m", "producer.cli.main", "beat", "--data-dir", str(folder / "data"), *options]
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.scene import Scene, open_scene
+from tests.support.scene import Scene, open_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

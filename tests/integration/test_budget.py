@@ -12,15 +12,15 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ops.bench.chaos.services import Broker
-from ops.budget_metrics import BudgetMetrics
+from ops.deploy.budget_metrics import BudgetMetrics
 from ops.standin.config import Config
 from ops.standin.errors import ApiError
 from ops.standin.limits import Limiter
 from workers.budget.budget import Budget
-from workers.budget.records import BucketReading, Grant, Lesson
+from workers.budget.records import BucketReading, Grant, RateSample
 from workers.budget.shared import SharedBudget, connect
 from workers.budget.view import BudgetView
-from workers.completion.server_wait import duration_seconds
+from workers.completion.errors.server_wait import duration_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -54,16 +54,16 @@ class Provider:
                 self.refused += 1
                 wait = float(refusal.headers["Retry-After"])
                 headers = self.limiter.headers("a", model=model, now=now)
-                lesson = Lesson(
+                sample = RateSample(
                     grant=grant, answered=False, refused=True, refused_wait_seconds=wait, requests=_reading(headers)
                 )
-                budget.settle(lesson)
+                budget.settle(sample)
                 continue
             self.limiter.charge("a", model=model, cost_tokens=100, now=now)
             self.admitted.append(now)
             await asyncio.sleep(LATENCY_SECONDS)
             headers = self.limiter.headers("a", model=model, now=time.monotonic())
-            budget.settle(Lesson(grant=grant, answered=True, requests=_reading(headers)))
+            budget.settle(RateSample(grant=grant, answered=True, requests=_reading(headers)))
             return
 
 
@@ -156,9 +156,9 @@ async def test_a_refusal_met_by_one_process_holds_all_of_them(budgets: list[Budg
     grant = await budgets[0].reserve(model, 100)
     assert isinstance(grant, Grant)
 
-    budgets[0].settle(Lesson(grant=grant, answered=False, refused=True, refused_wait_seconds=2.0))
+    budgets[0].settle(RateSample(grant=grant, answered=False, refused=True, refused_wait_seconds=2.0))
     refused_at = time.monotonic()
-    settling = budgets[0]._quotas[model].settling
+    settling = budgets[0]._quotas[model].flushing
     assert settling is not None
     await settling
     answers = await asyncio.gather(*(budget.reserve(model, 100, within_seconds=10) for budget in budgets[:1]))

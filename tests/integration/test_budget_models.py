@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.scene import open_scene
+from tests.support.scene import open_scene
 from workers.contract.job import JobSpec
-from workers.store.liveness import latest_budgets
+from workers.store.worker_reports import latest_budgets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def specs(model: str, count: int) -> list[JobSpec]:
 def test_another_models_jobs_pass_a_crowd_that_waits_for_its_limit(store: Store, tmp_path: Path):
     with open_scene(store, tmp_path, latency_ms="50") as scene:
         scene.provider.configure(rpm=60, slice_seconds=2)
-        scene.client.enqueue(specs("gpt-4o", 150), name="crowd")  # two and a half minutes' work
+        scene.client.enqueue(specs("gpt-4o", 150), name="crowd", starts_carefully=False)  # two and a half minutes' work
         scene.wait_for("crowd", lambda progress: progress.running >= 12, "every slot is taken")
 
         scene.client.enqueue(specs("gpt-4o-mini", 5), name="others")

@@ -8,7 +8,7 @@ import pytest
 import redis
 from kombu import Consumer, Queue
 
-from workers.channel import Transport, WorkerConnection
+from workers.process.celery_channel import Transport, WorkerConnection
 from workers.publisher import KEY_PREFIX, celery_url, new_celery
 
 if TYPE_CHECKING:

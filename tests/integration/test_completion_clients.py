@@ -21,10 +21,11 @@ from pydantic import BaseModel
 
 from ops.standin.server import Standin, running
 from workers.completion import openai_client
-from workers.completion.attempt import CompletionRequest, Repair, attempt_completion
+from workers.completion.attempt import CompletionRequest, attempt_completion
 from workers.completion.classify import Transient
-from workers.completion.clients import LoopClients, Transport, new_client
 from workers.completion.openai_client import close_client, get_client, get_structured_completion
+from workers.completion.repair import Repair
+from workers.completion.transport.clients import LoopClients, Transport, new_client
 from workers.contract.outcome import Success
 
 if TYPE_CHECKING:
@@ -56,12 +57,6 @@ def standin() -> Iterator[Standin]:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
-
-
-@pytest.fixture(params=["aiohttp", "httpx2"])
-def transport(request: pytest.FixtureRequest) -> Transport:
-    chosen: Transport = request.param
-    return chosen
 
 
 @pytest.fixture

@@ -4,64 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
-from unittest.mock import AsyncMock, patch
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
-from ops.standin.config import Config
 from ops.standin.faults import BILLING_FAULTS, Fault
-from ops.standin.server import Standin, running
-from workers.completion import openai_client
-from workers.completion.attempt import Attempt, CompletionRequest, Repair, attempt_completion
+from tests.support.attempts import Review, attempt
+from workers.completion.attempt import CompletionRequest, attempt_completion
 from workers.completion.classify import Blocked, Throttled, Transient
-from workers.completion.clients import Transport, new_client
-from workers.completion.openai_client import close_client, get_structured_completion
-from workers.completion.openai_exceptions import OpenAISchemaValidationError, OpenAITransportError
+from workers.completion.repair import Repair
+from workers.completion.transport.clients import Transport, new_client
 from workers.contract.outcome import AccountState, Failure, FailureKind, Success
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from openai import AsyncOpenAI
+
+    from ops.standin.server import Standin
 
 # The stand-in's scripted resets are errors of its own handler, which its server logs.
 logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-
-
-class Review(BaseModel):
-    summary: str
-    score: int = Field(ge=0, le=100)
-    suggestions: list[str]
-    points: dict[str, int] = Field(max_length=1)
-
-
-@pytest.fixture
-async def standin() -> AsyncIterator[Standin]:
-    async with running(Config()) as started:
-        yield started
-
-
-@pytest.fixture(params=["aiohttp", "httpx2"])
-def transport(request: pytest.FixtureRequest) -> Transport:
-    chosen: Transport = request.param
-    return chosen
-
-
-@pytest.fixture
-async def client(standin: Standin, transport: Transport) -> AsyncIterator[AsyncOpenAI]:
-    made = new_client(api_key="sk-test", base_url=standin.base_url, timeout_seconds=20, transport=transport)
-    yield made
-    await made.close()
-
-
-async def attempt(client: AsyncOpenAI, fault: str = "", **options: Any) -> Attempt:
-    marker = f"[[standin:{fault}]]" if fault else ""
-    request = CompletionRequest(
-        **{"prompt": f"Grade Anna's program {marker}", "model": "gpt-4o", "schema_model": Review, **options}
-    )
-    return await attempt_completion(client, request)
 
 
 async def test_a_success_comes_with_all_that_is_known_of_the_response(client: AsyncOpenAI, standin: Standin):
@@ -258,6 +220,24 @@ async def test_each_family_gets_parameters_that_it_takes(client: AsyncOpenAI, mo
     assert ended.reply.parameters_sent["model"] == model
 
 
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [
+        ("gpt-6.1-terra", {"reasoning_effort": "high", "verbosity": "low"}),
+        ("gpt-5.4", {"reasoning_effort": "high", "verbosity": "low"}),
+        ("gpt-4o", {"temperature": 0.2}),
+    ],
+)
+async def test_effort_and_verbosity_reach_the_models_that_take_them(
+    client: AsyncOpenAI, model: str, sent: dict[str, object]
+):
+    ended = await attempt(client, model=model, effort="high", verbosity="low")
+
+    assert isinstance(ended.ending, Success)
+    optional = {name: value for name, value in ended.reply.parameters_sent.items() if "tokens" not in name}
+    assert optional == {"model": model, **sent}
+
+
 async def test_a_repair_carries_the_answer_and_its_errors(client: AsyncOpenAI):
     first = await attempt(client, f"{Fault.INVALID_OUTPUT}*1")
     assert isinstance(first.ending, Failure)
@@ -291,45 +271,16 @@ async def test_five_hundred_attempts_side_by_side_keep_their_own_headers(client:
     assert len({one.reply.request_id for one in ended}) == 500
 
 
-@pytest.fixture
-async def public(standin: Standin, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncMock]:
-    """The public functions, led to the stand-in by settings; yields the sleep in place of asyncio's."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    monkeypatch.setenv("OPENAI_BASE_URL", standin.base_url)
-    monkeypatch.setenv("GRADEQUEUE_HTTP_TRANSPORT", transport)
-    monkeypatch.setattr(openai_client, "_client", None)
-    sleep = AsyncMock()
-    with patch.object(openai_client, "asyncio", AsyncMock(sleep=sleep)):
-        yield sleep
-    await close_client()
+class Quoted(BaseModel):
+    level: Literal['Says "hi"', "two\nlines"] = Field(alias='the "level"')
 
 
-async def complete(marker: str, **options: Any) -> Review:
-    return await get_structured_completion(f"Grade this {marker}", "gpt-4o", Review, **options)
+async def test_names_and_values_with_quotation_marks_are_asked_and_come_back(client: AsyncOpenAI):
+    levels = set()
+    for number in range(12):
+        request = CompletionRequest(prompt=f"Grade {number}", model="gpt-4o", schema_model=Quoted)
+        ending = (await attempt_completion(client, request)).ending
+        assert isinstance(ending, Success)
+        levels.add(ending.value.level)
 
-
-async def test_the_public_function_waits_as_the_server_asks_and_succeeds(public: AsyncMock):
-    result = await complete("[[standin:rate_limit*1]][[standin:server_error*2]]", retry_delay=0.5)
-
-    assert isinstance(result, Review)
-    assert [call.args[0] for call in public.call_args_list] == [1.0, 1.0, 2.0]
-
-
-@pytest.mark.parametrize(
-    "fault", [Fault.HTML, Fault.BROKEN_JSON, Fault.ERROR_200, Fault.RESET_BODY, Fault.RESET_BEFORE]
-)
-async def test_a_broken_peer_is_not_tried_for_ever(public: AsyncMock, fault: Fault):
-    with pytest.raises(OpenAITransportError, match="Failed after 3 attempts") as caught:
-        await complete(f"[[standin:{fault}]]", max_retries=2)
-
-    assert caught.value.kind == "provider_unavailable"
-    assert public.call_count == 2
-
-
-async def test_the_public_function_repairs_once(public: AsyncMock):
-    assert isinstance(await complete("[[standin:invalid_output*1]]", allow_repair=True, max_retries=0), Review)
-
-    with pytest.raises(OpenAISchemaValidationError) as caught:
-        await complete("[[standin:invalid_output]]", allow_repair=True)
-    assert caught.value.raw_output
-    assert public.call_count == 0
+    assert levels == {'Says "hi"', "two\nlines"}

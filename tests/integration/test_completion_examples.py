@@ -78,8 +78,8 @@ def test_the_second_model_speaks_when_the_first_cannot(standin: Standin, capsys:
     run("fallback_model.py")
 
     first, second = capsys.readouterr().out.splitlines()
-    assert "gpt-4o cannot be reached (rejected_request)" in first
-    assert second.startswith("gpt-4o-mini: ")
+    assert "gpt-6.1-terra cannot be reached (rejected_request)" in first
+    assert second.startswith("gpt-6-luna: ")
 
 
 def test_the_second_model_is_not_asked_when_the_account_is_blocked(standin: Standin):

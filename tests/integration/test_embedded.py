@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer.embedded import EmbeddedBroker, join_services
+from producer.local.embedded import EmbeddedBroker, join_services
 from workers.contract.errors import ServiceUnavailable
 from workers.settings import load_settings
 
@@ -68,7 +68,7 @@ def test_a_server_that_hangs_or_died_is_replaced(tmp_path: Path):
 
 def test_a_server_left_by_a_killed_process_is_taken_over(tmp_path: Path):
     code = (
-        "import os, sys; from pathlib import Path; from producer.embedded import EmbeddedBroker\n"
+        "import os, sys; from pathlib import Path; from producer.local.embedded import EmbeddedBroker\n"
         "EmbeddedBroker.join(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[2])

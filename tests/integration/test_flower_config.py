@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-CONFIGURATION = Path(__file__).parents[2] / "ops" / "flowerconfig.py"
+CONFIGURATION = Path(__file__).parents[2] / "ops" / "deploy" / "flowerconfig.py"
 
 
 @pytest.mark.integration
@@ -21,12 +21,12 @@ def test_without_user_and_password_flower_does_not_start(auth: str, tmp_path: Pa
         "PATH": os.environ["PATH"],
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "GRADEQUEUE_FLOWER_AUTH": auth,
-        "PYTHONPATH": str(CONFIGURATION.parents[1]),
+        "PYTHONPATH": str(CONFIGURATION.parents[2]),
         "GRADEQUEUE_DATA_DIR": str(tmp_path),
     }
 
     done = subprocess.run(
-        [sys.executable, "-m", "ops.flower_app"],
+        [sys.executable, "-m", "ops.deploy.flower_app"],
         env=environment,
         capture_output=True,
         text=True,

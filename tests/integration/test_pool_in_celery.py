@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from producer.embedded import EmbeddedBroker
+from producer.local.embedded import EmbeddedBroker
+from tests.support.wait import wait_until
 from workers.publisher import KEY_PREFIX, new_celery, new_redis
 
 if TYPE_CHECKING:
@@ -71,11 +71,7 @@ class Scene:
         self.wait_until(lambda: set(events) <= set(self.events()), f"{events} happen")
 
     def wait_until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not condition():
-            if time.monotonic() > deadline:
-                pytest.fail(f"waited in vain until {what}\n{self.events()}\n{self.log()[-4000:]}")
-            time.sleep(0.02)
+        wait_until(condition, lambda: f"{what}\n{self.events()}\n{self.log()[-4000:]}", DEADLINE_SECONDS)
 
     def log(self) -> str:
         return (self.folder / "worker.log").read_text()
@@ -138,7 +134,7 @@ def test_inspect_shows_what_is_active_and_how_full_the_pool_is(scene: Scene):
 
     assert {request["id"] for request in active} == ids
     assert len({request["worker_pid"] for request in active}) == 2, "each job has a pid of its own"
-    assert stats["pool"]["implementation"] == "workers.pool:TaskPool"
+    assert stats["pool"]["implementation"] == "workers.process.celery_pool:TaskPool"
     assert (stats["pool"]["in-flight"], stats["pool"]["max-concurrency"]) == (2, 3)
 
 

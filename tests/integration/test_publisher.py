@@ -16,14 +16,15 @@ import pytest
 import redis
 
 from producer.client import JobClient
-from producer.embedded import EmbeddedBroker
-from tests.acceptance.conftest import wait_until
-from tests.unit.store.steps import FEED, claim, enqueue, new_job, publish, states
+from producer.local.embedded import EmbeddedBroker
+from tests.store.steps import FEED, claim, enqueue, new_job, publish, states
+from tests.support.store_id import STORE_ID, queue_key
+from tests.support.wait import wait_until
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.job import JobSpec
 from workers.contract.wire import broker_queue
-from workers.feeder import Feeder
-from workers.publisher import EPOCH_KEY, KEY_PREFIX, Publisher, celery_url
+from workers.process.feeder import Feeder
+from workers.publisher import Publisher, celery_url, epoch_key
 from workers.settings import load_settings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-QUEUE = KEY_PREFIX + broker_queue("bulk", "p")
+QUEUE = queue_key("bulk", "p")
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -63,7 +64,13 @@ def job_ids(broker: redis.Redis, queue: str = QUEUE) -> list[str]:
 
 def sweep(store: Store, publisher: Publisher, rounds: int = 3) -> None:
     feeder = Feeder(
-        store, publisher, holder="f", period_seconds=1.0, dead_after_seconds=30.0, countdown_grace_seconds=60.0
+        store,
+        publisher,
+        holder="f",
+        period_seconds=1.0,
+        dead_after_seconds=30.0,
+        countdown_grace_seconds=60.0,
+        missing_seconds=0.0,
     )
     for _ in range(rounds):
         feeder.round()
@@ -113,7 +120,11 @@ def test_the_message_is_the_one_that_celery_itself_would_send(store: Store, brok
     [job_id] = job_ids(broker)
     broker.flushall()
     publisher._celery.send_task(
-        "gradequeue.grade", args=(job_id, 1), task_id=f"{job_id}:1", queue=broker_queue("bulk", "p"), retry=False
+        "gradequeue.grade",
+        args=(job_id, 1),
+        task_id=f"{job_id}:1",
+        queue=broker_queue("bulk", "p", STORE_ID),
+        retry=False,
     )
     [celerys] = bodies(broker)
 
@@ -157,7 +168,7 @@ def test_a_click_is_published_at_once(store: Store, publisher: Publisher, broker
     sweep(store, publisher, rounds=1)  # the broker has an epoch
     client = JobClient(store=store, publisher=publisher, registry=_registry(), provider="p")
     client.enqueue([JobSpec(id="a", prompt="x", schema="feedback", model="m")], name="b", queue="interactive")
-    assert len(job_ids(broker, KEY_PREFIX + broker_queue("interactive", "p"))) == 1
+    assert len(job_ids(broker, queue_key("interactive", "p"))) == 1
 
 
 def _registry() -> Any:
@@ -173,7 +184,7 @@ PRODUCER = textwrap.dedent(
     from workers import publisher
     from workers.contract.job import JobSpec
     from workers.settings import load_settings
-    from workers.store import batches
+    from workers.store import enqueue as batches
     import time
 
     where = sys.argv[1]
@@ -193,9 +204,9 @@ PRODUCER = textwrap.dedent(
         for number in range(50):
             if where == "between chunks" and number == 35:
                 stop_here()
-            yield JobSpec(id=f"i{number}", prompt="x", schema="feedback", model="m")
+            yield JobSpec(id=f"i{number}", prompt=f"x {number}", schema="feedback", model="m")
 
-    JobClient.connect(load_settings()).enqueue(specs(), name="b")
+    JobClient.connect(load_settings()).enqueue(specs(), name="b", starts_carefully=False)
     """
 )
 
@@ -219,31 +230,31 @@ def test_a_producer_killed_anywhere_leaves_each_job_once_and_every_job_runs(
     process.communicate()
     if where == "between chunks":
         sweep(store, publisher)
-        queue = KEY_PREFIX + broker_queue("bulk", "standin")
+        queue = queue_key("bulk", "standin")
         assert job_ids(broker, queue) == [], "a batch that was never complete does not begin to run"
-        from tests.unit.store.steps import move_clock
+        from tests.store.steps import move_clock
 
         move_clock(store, "leases", "expires_at", 61)
     subprocess.run([*producer, "to the end"], env=environment, check=True, timeout=60)
     sweep(store, publisher)
 
     assert states(store) == {"ready": 50}
-    ids = job_ids(broker, KEY_PREFIX + broker_queue("bulk", "standin"))
+    ids = job_ids(broker, queue_key("bulk", "standin"))
     assert len(set(ids)) == 50
     assert len(claim(store, sorted(set(ids)))) == 50
 
 
-def test_the_epoch_is_set_once_whoever_begins_it(publisher: Publisher, broker: redis.Redis):
-    assert publisher.epoch() is None
-    first = publisher.begin_epoch()
-    assert publisher.begin_epoch() == first == publisher.epoch()
-    broker.delete(EPOCH_KEY)
-    assert publisher.epoch() is None
+def test_the_epoch_is_set_once_whoever_begins_it(store: Store, publisher: Publisher, broker: redis.Redis):
+    assert publisher.epoch(store) is None
+    first = publisher.begin_epoch(store)
+    assert publisher.begin_epoch(store) == first == publisher.epoch(store)
+    broker.delete(epoch_key(STORE_ID))
+    assert publisher.epoch(store) is None
 
 
-def test_a_broker_that_is_not_there_is_a_missing_service():
+def test_a_broker_that_is_not_there_is_a_missing_service(store: Store):
     publisher = Publisher.connect(load_settings(redis_url="redis://127.0.0.1:1/0"))
-    for ask in (publisher.epoch, publisher.ping, lambda: publisher.queue_length(FEED)):
+    for ask in (lambda: publisher.epoch(store), publisher.ping, lambda: publisher.queue_length(store, FEED)):
         with pytest.raises(ServiceUnavailable) as caught:
             ask()
         assert caught.value.service == "broker"

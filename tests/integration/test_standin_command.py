@@ -82,3 +82,20 @@ def test_a_port_in_use_is_an_error_that_names_it():
             _, errors = second.communicate(timeout=DEADLINE_SECONDS)
     assert second.returncode == 3
     assert f"cannot listen on 127.0.0.1:{port}" in errors
+
+
+def test_ending_the_gradequeue_command_ends_its_server():
+    """There is no process between the two that could end alone."""
+    command = [sys.executable, "-P", "-m", "producer.cli.main", "standin", "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            base_url = ready_line(process)["base_url"]
+            config_of(base_url)
+            process.terminate()
+            _output, errors = process.communicate(timeout=DEADLINE_SECONDS)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (0, "")
+    with pytest.raises(OSError, match="refused"):
+        config_of(base_url)

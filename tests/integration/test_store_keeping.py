@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from producer.cli import cli
-from tests.postgres import fresh_schema
-from tests.unit.store.steps import (
+from producer.cli.commands import cli
+from tests.store.steps import (
     answered,
     claim,
     claimed,
@@ -30,11 +29,12 @@ from tests.unit.store.steps import (
     states,
     success,
 )
-from tests.unit.store.test_retention import MARKER, YEAR, graded
+from tests.store.test_retention import MARKER, YEAR, graded
+from tests.support.postgres import fresh_schema
 from workers.store import Store
-from workers.store.batches import retry_failed
 from workers.store.feed import unpublish_all
 from workers.store.liveness import free_dead, read_pulses
+from workers.store.steering import retry_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,12 +166,12 @@ def test_purge_asks_and_does_nothing_without_a_yes(store: Store, command: Callab
 
 
 def test_purge_names_old_jobs_that_have_not_ended(store: Store, command: Callable[..., Result]):
-    from tests.unit.store.steps import move_clock
+    from tests.store.steps import move_clock
 
     claimed(store)
     move_clock(store, "jobs", "enqueued_at", YEAR)
     done = command("purge", "--older-than", "180d", "--yes")
-    assert "1 jobs older than that have not ended" in done.output
+    assert "1 older jobs are unfinished and were skipped" in done.output
     assert states(store) == {"running": 1}
 
 

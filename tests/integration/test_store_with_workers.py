@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ops.bench.chaos.services import Cluster, cluster
-from tests.acceptance.conftest import wait_until
-from tests.integration.scene import Scene, open_scene
+from tests.support.scene import Scene, open_scene
+from tests.support.store_id import give_known_id, queue_key
+from tests.support.wait import wait_until
 from workers.store import Store
-from workers.store.batches import cancel_batch
+from workers.store.steering import cancel_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ def own_cluster() -> Iterator[Cluster]:
 def cluster_store(own_cluster: Cluster) -> Iterator[Store]:
     store = Store.open(own_cluster.url)
     store.migrate()
+    give_known_id(store)
     yield store
     store.close()
 
@@ -92,7 +93,7 @@ def test_a_worker_that_stops_while_the_store_is_away_spools_its_paid_answers_for
         assert file.stat().st_mode & 0o777 == 0o600
         assert MARKER not in file.read_text()
         with scene.broker.client() as client:
-            assert client.exists("gradequeue:bulk.standin"), "unstored, the messages went back"
+            assert client.exists(queue_key("bulk", "standin")), "unstored, the messages went back"
 
         own_cluster.start()
         scene.workers.start()
@@ -118,4 +119,5 @@ def test_two_workers_that_start_at_once_take_the_spool_up_once(
         wait_until(lambda: len(scene.workers.pids) == 2 and scene.workers.logs().count(b"ready.") >= 3, "both run")
 
         assert scene.workers.logs().count(b"spool.taken_up") == 1
-        assert os.listdir(next((tmp_path / "spool").iterdir())) == []  # noqa: PTH208
+        left = [path.read_bytes().strip(b"\0") for path in (tmp_path / "spool").rglob("*.*")]
+        assert left == [b"", b""], "each of the two has reserved its room again, and nothing else is there"

@@ -13,14 +13,17 @@ import pytest
 
 from ops.bench.processes import Standin, standin
 from producer.client import JobClient
-from producer.embedded import EmbeddedBroker, Services
-from producer.processes import STANDIN_KEY, worker_command, worker_environment
+from producer.local.embedded import EmbeddedBroker, Services
+from producer.local.processes import STANDIN_KEY, worker_command, worker_environment
+from tests.support.store_id import STORE_ID, queue_key
+from tests.support.wait import wait_until
 from workers.contract.job import JobSpec
 from workers.contract.registry import builtin_registry
-from workers.contract.wire import broker_queue, celery_id
-from workers.publisher import KEY_PREFIX, Publisher, new_celery, new_redis
+from workers.contract.wire import celery_id
+from workers.publisher import KEY_PREFIX, Publisher, new_celery, new_redis, unacked_keys
 from workers.settings import Settings, load_settings
-from workers.store.reading import Progress, read_progress, read_results
+from workers.store.progress import Progress, read_progress
+from workers.store.results import read_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +37,7 @@ pytestmark = pytest.mark.integration
 
 DEADLINE_SECONDS = 90.0
 BATCH = "batch"
-PROVIDER_QUEUE = broker_queue("bulk", "standin")
+PROVIDER_QUEUE = queue_key("bulk", "standin")
 PERIODS = {"GRADEQUEUE_HEARTBEAT": "0.3", "GRADEQUEUE_DEAD_AFTER": "30", "GRADEQUEUE_FEEDER_PERIOD": "0.2"}
 
 
@@ -54,7 +57,7 @@ class Scene:
     def start_worker(self, *, concurrency: int) -> subprocess.Popen[bytes]:
         number = len(self.processes) + 1
         log_file = self.folder / f"worker-{number}.log"
-        command = worker_command(queue=PROVIDER_QUEUE, name=f"w{number}", concurrency=concurrency, log_file=log_file)
+        command = worker_command(queue="bulk", name=f"w{number}", concurrency=concurrency, log_file=log_file)
         services = Services(self.broker.url, self.store.engine.url.render_as_string(), None)
         environment = worker_environment(self.settings, services) | PERIODS | {"GRADEQUEUE_EXIT_WITH_STDIN": ""}
         with (self.folder / f"worker-{number}.out").open("wb") as output:
@@ -74,7 +77,7 @@ class Scene:
         specs = [
             JobSpec(id=f"j{n:04d}", prompt=f"grade {n}", schema="feedback", model="gpt-4o-mini") for n in range(count)
         ]
-        self.client.enqueue(specs, name=name)
+        self.client.enqueue(specs, name=name, starts_carefully=False)
 
     def progress(self, name: str = BATCH) -> Progress:
         with self.store.snapshot() as connection:
@@ -92,18 +95,14 @@ class Scene:
 
     @property
     def queued(self) -> int:
-        return int(self.redis.llen(KEY_PREFIX + PROVIDER_QUEUE))
+        return int(self.redis.llen(PROVIDER_QUEUE))
 
     @property
     def unacked(self) -> int:
-        return int(self.redis.hlen(KEY_PREFIX + "unacked"))
+        return int(self.redis.hlen(KEY_PREFIX + unacked_keys(STORE_ID)["unacked_key"]))
 
     def wait_until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not condition():
-            if time.monotonic() > deadline:
-                pytest.fail(f"waited in vain until {what}\n{self.provider.stats()}\n{self.logs()[-4000:]}")
-            time.sleep(0.02)
+        wait_until(condition, lambda: f"{what}\n{self.provider.stats()}\n{self.logs()[-4000:]}", DEADLINE_SECONDS)
 
     def logs(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("worker-*")))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from celery import Celery
 
-from workers.tasks import COUNTDOWN_HEADER, CountdownRequest, register_task
+from workers.process.tasks import COUNTDOWN_HEADER, CountdownRequest, register_task
 
 
 class Message:

@@ -33,7 +33,7 @@ def test_the_environment_wins_over_dotenv_and_dotenv_over_secrets(folder: Path, 
     assert settings.openai_api_key is not None
     assert settings.openai_api_key.get_secret_value() == "from-environment"
     assert settings.redis_url == "redis://dotenv"
-    assert settings.database_url == "sqlite:///s"
+    assert settings.database_url == f"sqlite:///{folder}/s", "children mean the same file from another folder"
     sources = setting_sources()
     assert sources["OPENAI_API_KEY"] == "environment"
     assert sources["REDIS_URL"] == ".env"
@@ -76,15 +76,33 @@ def test_the_key_is_not_shown_by_repr(monkeypatch: pytest.MonkeyPatch):
     ("base_url", "offline", "provider"),
     [
         (None, False, "api.openai.com"),
-        ("https://openrouter.ai/api/v1", False, "openrouter.ai"),
-        ("http://localhost:11434/v1", False, "localhost"),
+        ("https://api.openai.com/v1/", False, "api.openai.com"),
+        ("https://api.openai.com:443/v1", False, "api.openai.com"),
+        ("https://openrouter.ai/api/v1", False, "openrouter.ai/api"),
+        ("http://localhost:11434/v1", False, "localhost:11434"),
+        ("http://localhost:8080/v1", False, "localhost:8080"),
+        ("http://localhost/v1", False, "localhost:80"),
+        ("https://localhost/v1", False, "localhost"),
+        ("http://[::1]:8080/v1", False, "[::1]:8080"),
+        ("https://user:secret@proxy.example/team-a/v1", False, "proxy.example/team-a"),
+        ("https://proxy.example/team-a/v2", False, "proxy.example/team-a/v2"),
+        ("https://proxy.example", False, "proxy.example/"),
         ("https://api.openai.com/v1", True, "standin"),
     ],
 )
-def test_the_provider_is_the_base_urls_host_or_the_standin(base_url: str | None, *, offline: bool, provider: str):
+def test_the_provider_is_the_base_urls_host_port_and_path_or_the_standin(
+    base_url: str | None, *, offline: bool, provider: str
+):
     assert load_settings(openai_base_url=base_url, offline=offline).provider == provider
 
 
-def test_a_base_url_without_a_host_is_refused():
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        *("not a url", "https://", "ftp://host/v1", "https://host:port/v1", f"https://host/{'x' * 300}"),
+        *("https://host:0/v1", "https://host:70000/v1", "https://ho st/v1", "https://host/\x1b[31m/v1"),
+    ],
+)
+def test_a_base_url_that_names_no_server_is_refused(base_url: str):
     with pytest.raises(SettingsError, match="OPENAI_BASE_URL"):
-        _ = load_settings(openai_base_url="not a url").provider
+        _ = load_settings(openai_base_url=base_url).provider

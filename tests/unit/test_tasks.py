@@ -10,18 +10,18 @@ import pytest
 from celery import Celery
 from celery.app.trace import build_tracer
 
-from workers import log_ids
 from workers.contract.outcome import FailureKind
 from workers.contract.wire import TASK_NAME, WIRE_VERSION
-from workers.grading import Dropped, Finished, Snoozed
-from workers.pool import TaskPool
+from workers.grading.grader import Dropped, Finished, Snoozed
+from workers.log import bound_ids
+from workers.process.celery_pool import TaskPool
+from workers.process.tasks import MOST_UNKNOWN_VERSIONS, UNKNOWN_VERSION_SECONDS, register_task
 from workers.store.writer import NotStored
-from workers.tasks import UNKNOWN_VERSION_SECONDS, register_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from workers.grading import RunEnding
+from workers.grading.grader import RunEnding
 
 JOB = "0123456789abcdef"
 
@@ -32,12 +32,16 @@ class FakeGrader:
     def __init__(self) -> None:
         self.ending: RunEnding | Exception = Finished(None)
         self.runs: list[tuple[str, str | None]] = []
+        self.refused: list[tuple[str, str]] = []
 
     async def run(self, job_id: str) -> RunEnding:
-        self.runs.append((job_id, log_ids.job_id.get()))
+        self.runs.append((job_id, bound_ids().get("job")))
         if isinstance(self.ending, Exception):
             raise self.ending
         return self.ending
+
+    async def refuse(self, job_id: str, reason: str) -> None:
+        self.refused.append((job_id, reason))
 
 
 class Bench:
@@ -53,14 +57,14 @@ class Bench:
         self.pool = TaskPool(1, app=SimpleNamespace(conf=conf))
         self.pool.start()
 
-    def trace(self, version: int = WIRE_VERSION) -> tuple[Any, Any]:
+    def trace(self, version: int = WIRE_VERSION, *, retries: int = 0) -> tuple[Any, Any]:
         """The tracer's verdict: its value, and what kind of ending it is, None for success."""
         tracer = build_tracer(TASK_NAME, self.task, app=self.app)
         verdict: list[Any] = []
         request = {
             "id": f"{JOB}:1",
             "delivery_info": {"exchange": "", "routing_key": self.app.conf.task_default_queue},
-            "retries": 0,
+            "retries": retries,
             "is_eager": False,
         }
 
@@ -170,3 +174,14 @@ def test_a_newer_producers_message_is_not_run_and_comes_again_later(bench: Bench
     assert info.retval.when >= UNKNOWN_VERSION_SECONDS
     [message] = bench.retries()
     assert message.payload[0] == [JOB, WIRE_VERSION + 1]
+
+
+def test_a_message_that_nobody_here_could_read_for_long_ends_its_job_with_what_to_upgrade(bench: Bench):
+    value, info = bench.trace(WIRE_VERSION + 1, retries=MOST_UNKNOWN_VERSIONS)
+
+    assert (info.state, str(value.exception)) == ("FAILURE", "internal")
+    assert bench.grader.runs == []
+    assert bench.retries() == []
+    [(job_id, reason)] = bench.grader.refused
+    assert job_id == JOB
+    assert "upgrade the workers" in reason

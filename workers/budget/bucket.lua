@@ -1,24 +1,29 @@
--- What reserve.lua and settle.lua share; put before each of them. One hash per (account, model).
+-- Shared by reserve.lua and settle.lua; loaded before each of them. One hash per (account, model).
 --
--- Two buckets, requests (r_) and tokens (t_), each a model of the provider's own:
---   limit     a minute, as settings or headers say      rate    units a second
+-- Two buckets, requests (r_) and tokens (t_), each modelling the provider's own:
+--   limit     per minute, from settings or headers      rate    units per second
 --   cap       the most that it holds (a slice)          level   what it holds, grants that have not started yet deducted
 --   scale     provider's units per unit that we estimate; other traffic on the quota and wrong estimates end up here
 --   correction  sum of all corrections by headers       spent   what we charged since the last header
 -- Time is the server's alone. Levels fall below zero, and recover at the rate.
+--
+-- A hold stops all calls but one probe at a time: held is 1 after a refusal, 2 while the provider does not answer;
+-- held_since and cause are for people. All fields are numbers but for the cause.
 
 local SCALE_SECONDS = 3        -- time in which the scale follows a lasting discrepancy
 local CAP_SECONDS = 10         -- time in which the capacity follows a slice that became shorter
-local FORGET_SECONDS = 60      -- time in which a scale that nobody observes returns to 1
+local FORGET_SECONDS = 60      -- time in which a scale without observations returns to 1
 local LONGEST_MINUTE = 61      -- a reset beyond it belongs to a limit per hour or day
-local MARGIN_SECONDS = 0.5     -- requests on their way to the provider: what may arrive closer together than sent
+local MARGIN_SECONDS = 0.5     -- requests may arrive closer together than they were sent
 local MARGIN_OF_CAP = 0.25
-local LAG_SECONDS = 0.5        -- between a grant and its arrival: what a full bucket loses meanwhile cannot be spent
+local LAG_SECONDS = 0.5        -- between a grant and its arrival: what a full bucket cannot gain meanwhile is lost
 local LAG_OF_CAP = 0.5
-local GUESS_CUT = 0.4          -- of the pace that was refused, where only refusals tell the limit
-local GUESS_SECONDS = 8        -- until a guess is back at that pace
+local GUESS_CUT = 0.4          -- of the refused rate, where only refusals show the limit
+local GUESS_SECONDS = 8        -- until a guess is back at that rate
 local LOWEST_GUESS = 0.1       -- a second
 local PACE_SECONDS = 5         -- slots in which grants are counted for that guess
+local FEWEST_OF_A_PACE = 5     -- with fewer grants in two slots, a refusal is not about the rate
+local REFUSED, AWAY = 1, 2     -- what a model is held for
 
 local function time_now()
   local time = redis.call('TIME')
@@ -27,8 +32,8 @@ end
 
 local function load_state(key)
   local flat, state = redis.call('HGETALL', key), {}
-  for i = 1, #flat, 2 do state[flat[i]] = tonumber(flat[i + 1]) end
-  -- a guess that another version of this program wrote
+  for i = 1, #flat, 2 do state[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1] end
+  -- a guess written by another version of this program
   if state.guessed and not (state.peak and state.cut_at) then state.peak, state.cut_at = state.r_rate, 0 end
   return state
 end
@@ -37,9 +42,9 @@ local function save_state(key, state, ttl_seconds)
   local flat = {}
   for field, value in pairs(state) do
     flat[#flat + 1] = field
-    flat[#flat + 1] = string.format('%.17g', value)
+    flat[#flat + 1] = type(value) == 'number' and string.format('%.17g', value) or value
   end
-  redis.call('DEL', key)  -- fields that were cleared must not come back
+  redis.call('DEL', key)  -- cleared fields must not remain
   redis.call('HSET', key, unpack(flat))
   redis.call('EXPIRE', key, ttl_seconds)
 end
@@ -63,7 +68,7 @@ local function close_bucket(state, b)
 end
 
 -- Grants that have not started: {start, requests, tokens} in slots of a few milliseconds, in order of start.
-local function pending(ahead_key, now)
+local function not_started(ahead_key, now)
   local requests, tokens = 0, 0
   for _, entry in ipairs(redis.call('LRANGE', ahead_key, 0, -1)) do
     local start, r, t = string.match(entry, '(%S+) (%S+) (%S+)')
@@ -81,7 +86,7 @@ local function ceiling(state, b)
   return state[b .. 'cap'] - math.min(state[b .. 'rate'] * LAG_SECONDS, (state[b .. 'cap'] - 1) * LAG_OF_CAP)
 end
 
--- Cubic, as in TCP: soon near the pace that was refused, slowly past it, then ever faster.
+-- Cubic, as in TCP CUBIC: fast up to the refused rate, slowly past it, then faster again.
 local function guessed_rate(state, now)
   local x = math.max(0, now - state.cut_at) / GUESS_SECONDS - 1
   return math.max(LOWEST_GUESS, state.peak * (1 + GUESS_CUT * x ^ 3))
@@ -109,7 +114,7 @@ local function margin(state, b)
   return math.min(state[b .. 'rate'] * MARGIN_SECONDS, state[b .. 'cap'] * MARGIN_OF_CAP)
 end
 
--- Grants a second, over the present slot of PACE_SECONDS and the one before.
+-- Grants per second, over the current slot of PACE_SECONDS and the one before.
 local function count_grants(state, now, count)
   local slot = math.floor(now / PACE_SECONDS)
   if state.slot ~= slot then
@@ -129,4 +134,20 @@ local function pace(state, now)
   local into_slot = now - (state.slot or 0) * PACE_SECONDS
   if into_slot > PACE_SECONDS then return 0 end
   return (state.slot_count + state.slot_before) / (PACE_SECONDS + into_slot)
+end
+
+local function is_pace(state, now)
+  local into_slot = now - (state.slot or 0) * PACE_SECONDS
+  return into_slot <= PACE_SECONDS and state.slot_count + state.slot_before >= FEWEST_OF_A_PACE
+end
+
+local function hold(state, now, kind, seconds, cause)
+  if state.held ~= kind then state.held, state.held_since = kind, now end
+  if cause ~= '' then state.cause = cause end
+  state.not_before = math.max(state.not_before or 0, now + seconds)
+  state.refused, state.probe_until = 1, nil
+end
+
+local function release(state)
+  state.refused, state.probe_until, state.held, state.held_since, state.cause = nil, nil, nil, nil, nil
 end

@@ -1,4 +1,4 @@
-"""What a reservation asks for, what it gets, and what an answer teaches. Frozen; seconds and tokens."""
+"""Values of a reservation: what is asked, what is granted, and what a response says. Seconds and tokens."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-CROWDED_SECONDS = 5.0
-"""Where models share slots, a waiter may stand in one for so long; its model's other jobs wait in the store."""
+EVICT_AFTER_SECONDS = 5.0
+"""Where models compete for slots, a job with a longer estimated wait gives its slot up and waits in the store."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,34 +24,46 @@ class BudgetKey:
 
     @property
     def tag(self) -> str:
-        """The key as part of a Redis key: in braces, so that a cluster keeps what belongs together."""
+        """The hash tag of its Redis keys: the braces put them on one node of a cluster."""
         return f"{{{quote(self.account, safe='')}/{quote(self.model, safe='')}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePolicy:
-    """How the waiters of one queue ask.
+    """How the waiters of one queue are served.
 
-    `held_back_share` is the part of the bucket that this queue leaves to others; it is 0 until the interactive queue
-    gets a share of its own.
+    `held_back_share` is the share of the bucket left to other queues; 0 until the interactive queue gets its own.
     """
 
     ahead_seconds: float = 0.5
-    """Grants reach so far ahead, at most 2 s: further ahead, a limit that falls is noticed too late."""
+    """Grants may start so far in the future, at most 2 s: further ahead, a falling limit is noticed too late."""
     held_back_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Requests and tokens a minute as they are known before the first answer; None is not known."""
+    """Requests and tokens per minute, known before the first response; None is unknown."""
 
     requests: int | None = None
     tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLimits:
+    """What a person allows a model, over all workers and whatever the provider allows; None is no limit."""
+
+    requests: int | None = None
+    """Per minute, as the tokens."""
+    tokens: int | None = None
+    in_flight: int | None = None
+
+
+NO_OWN_LIMITS = OwnLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """One call may be made, `delay_seconds` after the answer."""
+    """One call may be sent, `delay_seconds` after the script's answer."""
 
     key: BudgetKey
     tokens: int
@@ -60,22 +72,21 @@ class Grant:
     """When the call should go out, on the loop's clock."""
     requests_base: float | None
     tokens_base: float | None
-    """Levels right after this grant's charge, as the script counts them; handed back with the answer's headers.
-    None while no limit was known."""
+    """Bucket levels right after this grant's charge, to compare with the response's headers. None: no limit known."""
 
 
 class NotGranted(Enum):
-    """Why a waiter left the line without a grant."""
+    """Why a waiter left the queue without a grant."""
 
     DEADLINE = "deadline"
-    """Its time was over."""
-    CROWDED_OUT = "crowded out"
-    """It would wait for long, and other models have work for its slot."""
+    """Its deadline passed."""
+    EVICTED = "evicted"
+    """Its estimated wait is long and other models need the slot, or the worker stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketReading:
-    """One bucket as a response's headers show it. `reset_seconds` is the time until the bucket is full."""
+    """One bucket in a response's headers. `reset_seconds`: until the bucket is full."""
 
     limit: int | None = None
     remaining: int | None = None
@@ -86,26 +97,34 @@ UNREAD = BucketReading()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """What one ended call says about the budget."""
+class RateSample:
+    """What one ended call says about rate limits."""
 
     grant: Grant
     answered: bool
-    """The provider took the call; neither a refusal nor a connection that failed."""
+    """The provider accepted the call: neither a 429 nor a failed connection."""
     refused: bool = False
     refused_wait_seconds: float | None = None
+    latency_seconds: float | None = None
+    """From sending to the complete response; None for other endings, because only responses occupy a server."""
+    timed_out: bool = False
+    away: bool = False
+    """An outage of the provider, as far as this process can tell: hold the model."""
+    away_wait_seconds: float | None = None
+    cause: str = ""
+    """Of a hold; safe to show."""
     requests: BucketReading = UNREAD
     tokens: BucketReading = UNREAD
 
     @property
     def has_headers(self) -> bool:
-        """True when there is something to learn about a limit."""
+        """True when a limit was named."""
         return self.requests.limit is not None or self.tokens.limit is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineLength:
-    """What stands in one process's line."""
+class QueueLength:
+    """The waiters of one process for one model."""
 
     waiters: int
     tokens: int
@@ -113,40 +132,68 @@ class LineLength:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveAnswer:
-    """The script's answer to one line."""
+    """The answer of reserve.lua to one wait queue."""
 
     grants: Sequence[Grant] = field(default=())
     wait_seconds: float
-    """Until it is worth asking again, when not everybody got a grant."""
+    """Until asking again makes sense, if some waiters got no grant."""
     is_probing: bool
-    sheds: bool
-    """Other models have work: who would wait for long should give up the slot."""
+    """One call is in flight to find out whether others may follow."""
+    is_full: bool = False
+    """A server without named limits has as many calls in flight as it can process."""
+    evicts: bool
+    """Other models have work: evict waiters with a long estimated wait."""
     seconds_per_request: float
     seconds_per_token: float
-    """0 where there is no limit."""
+    """0 without a limit."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Settlements:
-    """What one process has learned since it last told; the newest headers stand for all."""
+class PendingUpdates:
+    """Updates not yet sent to Redis; only the newest headers are kept."""
 
     answered: int = 0
+    answered_started_at: float = float("-inf")
+    """The latest start of an answered call's grant, on the loop's clock."""
     refusals: int = 0
     refused_wait_seconds: float | None = None
     returned_requests: int = 0
     returned_tokens: int = 0
-    newest: Lesson | None = None
+    newest: RateSample | None = None
+    ended: int = 0
+    """Grants whose call ended or was never sent."""
+    latencies: int = 0
+    latency_seconds: float = 0.0
+    """The sum of them."""
+    timed_out: int = 0
+    away: int = 0
+    away_wait_seconds: float | None = None
+    cause: str = ""
 
-    def add(self, lesson: Lesson) -> None:
-        """Take one call's lesson in."""
-        self.answered += lesson.answered
-        self.refusals += lesson.refused
-        if lesson.refused_wait_seconds is not None:
-            self.refused_wait_seconds = max(self.refused_wait_seconds or 0.0, lesson.refused_wait_seconds)
-        if lesson.has_headers:
-            self.newest = lesson
+    def add(self, sample: RateSample) -> None:
+        """Add one call."""
+        self.ended += 1
+        if sample.answered:
+            self.answered += 1
+            self.answered_started_at = max(self.answered_started_at, sample.grant.starts_at)
+        self.refusals += sample.refused
+        self.refused_wait_seconds = _longer(self.refused_wait_seconds, sample.refused_wait_seconds)
+        if sample.has_headers:
+            self.newest = sample
+        if sample.latency_seconds is not None:
+            self.latencies += 1
+            self.latency_seconds += sample.latency_seconds
+        self.timed_out += sample.timed_out
+        self.away += sample.away
+        self.away_wait_seconds = _longer(self.away_wait_seconds, sample.away_wait_seconds)
+        self.cause = sample.cause or self.cause
 
     def give_back(self, grant: Grant) -> None:
-        """Take back what was never sent."""
+        """Add an unused grant."""
+        self.ended += 1
         self.returned_requests += 1
         self.returned_tokens += grant.tokens
+
+
+def _longer(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else max(one, other)

@@ -1,40 +1,57 @@
--- Reserve budget for the head of one process's line.
+-- Reserve budget for the first waiters of one process.
 --
--- KEYS  state, ahead, waiting
+-- KEYS  state, ahead, waiting, flight
 -- ARGV  worker, ahead seconds, share held back for other queues, requests a minute or 0, tokens a minute or 0,
---       waiters in the line, their tokens, time to live, then the tokens of each waiter who asks, in order
--- Answers {granted, wait, probing, shed, seconds per request, seconds per token, then for each grant: delay,
--- base of requests, base of tokens}; numbers as text. A base is the level right after the grant's own charge, without
--- the corrections so far: what the header of its answer is compared with; it is empty where there is no bucket.
+--       waiters of this process, their tokens, time to live in seconds, its calls in flight or -1, limits that a
+--       person set (requests, tokens, calls in flight, or 0), then the tokens of each waiter who asks, in order
+-- Answers {granted, wait, probing, evict, seconds per request, seconds per token, then for each grant: delay,
+-- base of requests, base of tokens}; numbers as text. Probing: 1 while one call probes, 2 while the server is full.
+-- Evict: 1 while waiters with a long estimated wait should leave. Base: the level right after the grant's own charge,
+-- without the corrections so far, to compare with the headers of its response; empty without a bucket.
 
-local UNKNOWN_PROBE_SECONDS = 5   -- nothing is known and the probe's answer does not come: another one may try
-local REFUSED_PROBE_SECONDS = 0.5 -- refusals come at once: silence is good news
+local UNKNOWN_PROBE_SECONDS = 5   -- nothing is known and the probe is not answered: send another one
+local REFUSED_PROBE_SECONDS = 0.5 -- refusals come at once; no answer yet means that it was accepted
+local AWAY_PROBE_SECONDS = 30     -- after an outage only an answer shows that the provider is back
+local FULL_WAIT_SECONDS = 0.5     -- the end of a call of another process is noticed only by asking
 local SLOT_SECONDS = 0.02
+local COSTS_AT = 13               -- where the waiters' tokens begin
 
 local now = time_now()
 local worker, held_back = ARGV[1], tonumber(ARGV[3])
--- a full bucket is further off than what may be spent at once, by the lag
+-- a full bucket takes longer to reach than the most that may be spent at once, by the lag
 local ahead_seconds = math.max(tonumber(ARGV[2]), LAG_SECONDS) + 0.001
 local state = load_state(KEYS[1])
-local ahead = pending(KEYS[2], now)
+local ahead = not_started(KEYS[2], now)
 
 for b, limit in pairs({r_ = tonumber(ARGV[4]), t_ = tonumber(ARGV[5])}) do
-  -- a bucket that is lost or new is an empty one
+  -- a lost or new bucket starts empty
   if limit > 0 and not state[b .. 'limit'] then open_bucket(state, b, limit, 0) end
 end
 refill(state, now, ahead)
+set_own(state, tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), now)
 
 local is_known = state.answered or state.r_limit or state.t_limit
 local probing = not is_known or state.refused
-local most = probing and 1 or #ARGV - 8
+local most = probing and 1 or #ARGV - COSTS_AT + 1
 local wait = 0
 
 if (state.not_before or 0) > now then
   most, wait = 0, state.not_before - now
 elseif probing and (state.probe_until or 0) > now then
   most, wait = 0, state.probe_until - now
-elseif is_known and state.refused and (state.probe_until or 0) > 0 then
-  state.refused, state.probe_until, probing, most = nil, nil, false, #ARGV - 8
+elseif is_known and state.refused and (state.probe_until or 0) > 0 and state.held ~= AWAY then
+  release(state)
+  probing, most = false, #ARGV - COSTS_AT + 1
+end
+
+local own_flight = tonumber(ARGV[9])
+local room = flight_room(state, KEYS[4], worker, own_flight, now)
+local own = own_room(state, KEYS[4], worker, own_flight, now)
+local least = math.min(room or math.huge, own or math.huge)
+local full = least < most
+if full then
+  most = least
+  if most == 0 then wait = math.max(wait, FULL_WAIT_SECONDS) end
 end
 
 local function delay_of(b, cost)
@@ -53,16 +70,21 @@ local function charge(b, cost, delay)
 end
 
 local grants, granted, granted_tokens, slots = {}, 0, 0, {}
-for i = 9, math.min(#ARGV, 8 + most) do
+for i = COSTS_AT, math.min(#ARGV, COSTS_AT - 1 + most) do
   local tokens = tonumber(ARGV[i])
-  -- surely larger than the whole limit: the provider says so, and takes nothing for it
+  -- surely larger than the whole limit: the provider rejects it and charges nothing
   local fits = not state.t_limit or tokens <= 2 * state.t_limit
   local r_cost, t_cost = state.r_scale or 1, fits and tokens * (state.t_scale or 1) or 0
-  local delay = math.max(delay_of('r_', r_cost), fits and delay_of('t_', t_cost) or 0)
+  -- a probe after a refusal is sent when the server's own wait is over, whatever our model says
+  local delay = state.refused and 0 or math.max(
+    delay_of('r_', r_cost), fits and delay_of('t_', t_cost) or 0, own_delay(state, 'r_', 1), own_delay(state, 't_', t_cost)
+  )
   if delay > ahead_seconds then
     wait = delay - ahead_seconds
     break
   end
+  own_charge(state, 'r_', 1)
+  own_charge(state, 't_', t_cost)
   local r_base, t_base = charge('r_', r_cost, delay), charge('t_', t_cost, delay)
   for _, text in ipairs({string.format('%.17g', delay), r_base, t_base}) do grants[#grants + 1] = text end
   granted, granted_tokens = granted + 1, granted_tokens + tokens
@@ -82,7 +104,8 @@ end
 redis.call('EXPIRE', KEYS[2], 60)
 
 if probing and granted > 0 then
-  wait = (is_known and REFUSED_PROBE_SECONDS or UNKNOWN_PROBE_SECONDS) + tonumber(grants[1])
+  local patience = is_known and REFUSED_PROBE_SECONDS or UNKNOWN_PROBE_SECONDS
+  wait = (state.held == AWAY and AWAY_PROBE_SECONDS or patience) + tonumber(grants[1])
   state.probe_until = now + wait
 end
 count_grants(state, now, granted)
@@ -91,6 +114,7 @@ if granted > 0 then
   state.mean_tokens = state.mean_tokens and state.mean_tokens * 0.9 + mean * 0.1 or mean
 end
 save_state(KEYS[1], state, ARGV[8])
+count_flight(KEYS[4], worker, own_flight, granted, now)
 
 local waiting, waiting_tokens = tonumber(ARGV[6]) - granted, tonumber(ARGV[7]) - granted_tokens
 if waiting > 0 then
@@ -101,9 +125,14 @@ else
 end
 
 local function per_unit(b)
-  return string.format('%.17g', state[b .. 'limit'] and state[b .. 'scale'] / state[b .. 'rate'] or 0)
+  local provider = state[b .. 'limit'] and state[b .. 'scale'] / state[b .. 'rate'] or 0
+  return string.format('%.17g', math.max(provider, own_pace(state, b)))
+end
+local per_request = per_unit('r_')
+if room and not state.r_limit then
+  per_request = string.format('%.17g', math.max(seconds_per_call(state), own_pace(state, 'r_')))
 end
 return {
-  granted, string.format('%.17g', wait), probing and 1 or 0, (state.shed_until or 0) > now and 1 or 0,
-  per_unit('r_'), per_unit('t_'), unpack(grants)
+  granted, string.format('%.17g', wait), probing and 1 or full and 2 or 0, (state.evict_until or 0) > now and 1 or 0,
+  per_request, per_unit('t_'), unpack(grants)
 }

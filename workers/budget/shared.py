@@ -1,6 +1,6 @@
-"""The budget in Redis: each operation is one script call, by the server's clock alone.
+"""The budget in Redis: each operation is one script call and uses only the server's clock.
 
-Raises redis-py's errors as they come; who calls waits and asks again. A key that is missing is an empty bucket.
+Raises redis-py's errors; the caller retries. A missing key is an empty bucket.
 """
 
 from __future__ import annotations
@@ -12,28 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from workers.budget.records import BudgetKey, Grant, Limits, LineLength, ReserveAnswer
+from workers.broker.address import BrokerAddress
+from workers.budget.records import NO_OWN_LIMITS, BudgetKey, Grant, Limits, QueueLength, ReserveAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workers.budget.records import BucketReading, QueuePolicy, Settlements
+    from workers.budget.records import BucketReading, OwnLimits, PendingUpdates, QueuePolicy
 
 CONNECTIONS = 8
-"""A process asks for one line at a time, and settles beside it; more would only queue at the server."""
+"""A process has one reservation and one flush per model in flight; more would only queue at the server."""
 SOCKET_SECONDS = 5.0
-"""A budget that does not answer for so long is away."""
+"""Without an answer for so long, Redis counts as away."""
 IDLE_SECONDS = 86_400
-"""What a quota taught is worth a day; after that an empty bucket and a probe know more."""
+"""State of an idle model is kept for a day; after that an empty bucket and a probe are a better start."""
 _NUMBERS_BEFORE_GRANTS = 6
 _NUMBERS_PER_GRANT = 3
 _NOTHING_READ: list[float | str] = [-1.0, -1.0, -1.0, ""]
+_PROBING, _FULL = 1, 2
+NOT_COUNTED = -1
+"""Calls in flight are not bounded."""
 
 
 def connect(redis_url: str) -> Redis:
     """A client with a bounded, blocking pool; connects on first use, on the loop that uses it."""
     pool = BlockingConnectionPool.from_url(
-        redis_url,
+        BrokerAddress.parse(redis_url).redis_url,
         max_connections=CONNECTIONS,
         timeout=SOCKET_SECONDS,
         socket_timeout=SOCKET_SECONDS,
@@ -44,9 +48,9 @@ def connect(redis_url: str) -> Redis:
 
 
 def script_text(name: str) -> str:
-    """One of the scripts, with what they share before it."""
+    """The source of a script, after the code that the scripts share."""
     folder = files("workers.budget")
-    return folder.joinpath("bucket.lua").read_text() + folder.joinpath(f"{name}.lua").read_text()
+    return "".join(folder.joinpath(f"{part}.lua").read_text() for part in ("bucket", "flight", "own", name))
 
 
 def state_key(prefix: str, key: BudgetKey) -> str:
@@ -55,12 +59,12 @@ def state_key(prefix: str, key: BudgetKey) -> str:
 
 
 def models_key(prefix: str, account: str) -> str:
-    """The set of an account's models that somebody reserved for."""
+    """The set of an account's models in use."""
     return f"{prefix}budgets:{account}"
 
 
 class SharedBudget:
-    """Reserve and settle for the lines of one worker process."""
+    """Reserve and settle for one worker process."""
 
     def __init__(self, client: Redis, *, key_prefix: str, worker_id: str) -> None:
         self._client = client
@@ -70,49 +74,69 @@ class SharedBudget:
         self._settle = client.register_script(script_text("settle"))
 
     async def reserve(
-        self, key: BudgetKey, costs: Sequence[int], *, line: LineLength, policy: QueuePolicy, limits: Limits
+        self,
+        key: BudgetKey,
+        costs: Sequence[int],
+        *,
+        waiting: QueueLength,
+        policy: QueuePolicy,
+        limits: Limits,
+        in_flight: int = NOT_COUNTED,
+        own: OwnLimits = NO_OWN_LIMITS,
     ) -> ReserveAnswer:
-        """Ask for the first waiters of a line, in order, whose costs are tokens. One round trip."""
+        """Ask for the first waiters of a queue, in order; `costs` are their tokens. One round trip.
+
+        `in_flight`: calls granted to this process and not settled. `own`: limits that a person set for the model.
+        """
         answer: Any = await self._reserve(
-            keys=[*self._keys(key), f"{state_key(self._prefix, key)}:waiting"],
+            keys=[*self._keys(key), f"{state_key(self._prefix, key)}:waiting", self._flight_key(key)],
             args=[
                 self._worker_id, policy.ahead_seconds, policy.held_back_share, limits.requests or 0,
-                limits.tokens or 0, line.waiters, line.tokens, IDLE_SECONDS, *costs,
+                limits.tokens or 0, waiting.waiters, waiting.tokens, IDLE_SECONDS, in_flight,
+                own.requests or 0, own.tokens or 0, own.in_flight or 0, *costs,
             ],
         )  # fmt: skip
-        _granted, wait, probing, shed, per_request, per_token = answer[:_NUMBERS_BEFORE_GRANTS]
+        _granted, wait, probing, evict, per_request, per_token = answer[:_NUMBERS_BEFORE_GRANTS]
         parts = answer[_NUMBERS_BEFORE_GRANTS:]
         starts = [parts[place : place + _NUMBERS_PER_GRANT] for place in range(0, len(parts), _NUMBERS_PER_GRANT)]
         return ReserveAnswer(
             grants=[_grant(key, tokens, *numbers) for tokens, numbers in zip(costs, starts, strict=False)],
             wait_seconds=float(wait),
-            is_probing=bool(probing),
-            sheds=bool(shed),
+            is_probing=probing == _PROBING,
+            is_full=probing == _FULL,
+            evicts=bool(evict),
             seconds_per_request=float(per_request),
             seconds_per_token=float(per_token),
         )
 
-    async def settle(self, key: BudgetKey, settlements: Settlements) -> float:
-        """Tell what calls taught; returns the seconds until any worker may call again. One round trip."""
-        newest = settlements.newest
+    async def settle(self, key: BudgetKey, updates: PendingUpdates, *, call_timeout_seconds: float = 0.0) -> float:
+        """Apply updates; returns the seconds until any worker may call again. One round trip.
+
+        `call_timeout_seconds` is a call's deadline; 0 if calls in flight are not counted.
+        """
+        newest = updates.newest
         readings = [*_NOTHING_READ, *_NOTHING_READ]
         if newest is not None:
             readings = [
                 *_reading(newest.requests, newest.grant.requests_base),
                 *_reading(newest.tokens, newest.grant.tokens_base),
             ]
-        wait_seconds = settlements.refused_wait_seconds
+        answered_ago = asyncio.get_running_loop().time() - updates.answered_started_at if updates.answered else -1.0
+        mean_latency = updates.latency_seconds / updates.latencies if updates.latencies else -1.0
         answer: Any = await self._settle(
-            keys=self._keys(key),
+            keys=[*self._keys(key), self._flight_key(key)],
             args=[
-                min(settlements.answered, 1), settlements.refusals, -1 if wait_seconds is None else wait_seconds,
-                settlements.returned_requests, settlements.returned_tokens, IDLE_SECONDS, *readings,
+                updates.answered, updates.refusals, _or_minus_one(updates.refused_wait_seconds),
+                updates.returned_requests, updates.returned_tokens, IDLE_SECONDS, *readings,
+                self._worker_id if call_timeout_seconds else "", updates.ended, updates.latencies, mean_latency,
+                updates.timed_out, call_timeout_seconds, updates.away,
+                _or_minus_one(updates.away_wait_seconds), updates.cause, answered_ago,
             ],
         )  # fmt: skip
         return float(answer[0])
 
     async def announce(self, key: BudgetKey) -> None:
-        """Let the feeder and the live view find this budget."""
+        """Make this budget visible to the feeder and the live view."""
         name = models_key(self._prefix, key.account)
         await self._client.sadd(name, key.model)
         await self._client.expire(name, IDLE_SECONDS)
@@ -125,6 +149,13 @@ class SharedBudget:
     def _keys(self, key: BudgetKey) -> list[str]:
         name = state_key(self._prefix, key)
         return [name, f"{name}:ahead"]
+
+    def _flight_key(self, key: BudgetKey) -> str:
+        return f"{state_key(self._prefix, key)}:flight"
+
+
+def _or_minus_one(seconds: float | None) -> float:
+    return -1.0 if seconds is None else seconds
 
 
 def _grant(key: BudgetKey, tokens: int, delay: bytes, requests_base: bytes, tokens_base: bytes) -> Grant:

@@ -1,7 +1,9 @@
-"""One request to the provider and how it ended. Workers and `get_structured_completion` both stand on it.
+"""One request to the provider and how it ended. Workers and `get_structured_completion` are both built on it.
 
-An attempt never raises what the provider or the network did; it is a value. A cancelled task is not an ending and
-passes through. Retries belong to the callers, so that each request can be counted and paid for.
+An attempt never raises what the provider or the network did; it is a value. What the peer says about itself is cleaned
+here, where the reply is read: a request id, a name or a count that a store cannot hold never costs a grade. A cancelled
+task is not an ending and passes through. Retries belong to the callers, so that each request can be counted and paid
+for.
 """
 
 from __future__ import annotations
@@ -10,20 +12,32 @@ import asyncio
 import itertools
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 from openai.resources.chat.completions import AsyncCompletions
 
-from workers.completion.chat_completion import Completion
-from workers.completion.classify import Ending, classify_answer, classify_fault
-from workers.completion.fault import PEER_FAULTS, Fault, fault_in, fault_of
-from workers.completion.response_note import RateLimits, ResponseNote, noting_response, rate_limits_of
+from workers.completion.classify import Ending, Throttled, classify_answer, classify_failed_call
+from workers.completion.errors.failed_call import PEER_ERRORS, FailedCall, failed_call_in, failed_call_of
+from workers.completion.peer_values import count_of, name_of
+from workers.completion.prompt_cache import cache_parameters, instructions_message
+from workers.completion.repair import Repair, repair_messages
+from workers.completion.transport.bounded_body import body_bound
+from workers.completion.transport.chat_completion import Completion
+from workers.completion.transport.response_note import (
+    RateLimits,
+    ResponseNote,
+    noting_response,
+    rate_limits_of,
+    request_id_of,
+)
+from workers.contract.model_parameters import sends_temperature, sent_effort, sent_verbosity
 from workers.contract.model_profile import ModelProfile, profile_of
 from workers.contract.outcome import Usage
-from workers.contract.strict_schema import schema_name, strict_schema
+from workers.contract.pictures import has_pictures, prompt_parts
+from workers.contract.strict.schema import schema_name, strict_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,43 +49,53 @@ if TYPE_CHECKING:
 _PROCESS = uuid.uuid4().hex
 _REQUESTS = itertools.count(1)
 DEFAULT_TIMEOUT_SECONDS = 120.0
-"""Long answers of reasoning models take a minute; twice that is a call nobody will see the end of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """An answer that was not valid, and why: shown to the model so that it can mend it."""
-
-    raw_output: str = field(repr=False)
-    validation_errors: tuple[Mapping[str, object], ...] = field(repr=False)
+"""Long answers of reasoning models take a minute; a call of twice that rarely ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
-    """What to ask. `timeout_seconds` is the deadline of the whole request, from sending to the last byte."""
+    """What to ask. `timeout_seconds` is the deadline of the whole request, from sending to the last byte.
+
+    `max_tokens` None sends no limit: the model's own holds.
+    """
 
     prompt: str = field(repr=False)
     model: str
+    instructions: str | None = field(default=None, repr=False)
+    """Stand in a message of their own before the prompt; None sends the prompt alone."""
+    cache_key: str | None = None
+    """Equal for requests that share their instructions; sent where the provider takes it."""
     schema_model: type[BaseModel]
     temperature: float = 0.2
-    max_tokens: int = 4096
+    max_tokens: int | None = 4096
+    effort: str | None = None
+    verbosity: str | None = None
+    """These two are sent where the model takes them."""
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     repair: Repair | None = None
     profile: ModelProfile | None = None
     """Which parameters the model takes; None looks the model up among the bundled profiles."""
+    is_lenient: bool = False
+    """As in `decode`: workers never are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What is known of the response, whatever the ending. None stands for "the provider did not say"."""
+    """What is known of the response, whatever the ending; what leaves here fits the ledger's columns.
+
+    None means that the provider did not say, or said nothing readable. Names have at most 255 printable characters,
+    counts at most 31 bits.
+    """
 
     request_id: str | None = None
     model_answered: str | None = None
     system_fingerprint: str | None = None
+    service_tier: str | None = None
+    """The one that really served, which prices the answer."""
     finish_reason: str | None = None
     usage: Usage | None = None
     parameters_sent: Mapping[str, object]
-    """Model, temperature, token limit; never the prompt or the schema."""
+    """Model, temperature, token limit, effort, verbosity; never the prompt or the schema."""
     rate_limits: RateLimits | None = None
     received: bool = False
     """A response had begun: the request may have been billed."""
@@ -91,22 +115,34 @@ async def attempt_completion(client: AsyncOpenAI, request: CompletionRequest) ->
 
     Raises `InvalidInput` before sending when strict mode cannot hold the schema, and nothing else of its own.
     """
-    parameters = _parameters(client, request)
-    response_format = _response_format(request.schema_model)
-    body = {"messages": _messages(request), "response_format": response_format, **parameters}
-    with noting_response() as note:
+    profile = request.profile or profile_of(request.model, host_of(client))
+    has_instructions = request.instructions is not None
+    parameters = {
+        **_parameters(profile, request),
+        **cache_parameters(profile, key=request.cache_key, has_instructions=has_instructions),
+    }
+    response_format = _response_format(request.schema_model, profile.takes_length_limits)
+    body = {"messages": _messages(request, profile), "response_format": response_format, **parameters}
+    with noting_response(max_body_bytes=body_bound(request.max_tokens)) as note:
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 completion = await _send(client, body)
-        except PEER_FAULTS as error:
+        except PEER_ERRORS as error:
             return _without_answer(
-                fault_of(error, status_code=note.status_code, headers=note.headers), note, parameters
+                failed_call_of(error, status_code=note.status_code, headers=note.headers), note, parameters
             )
-    fault = fault_in(completion, status_code=note.status_code, headers=note.headers)
-    if fault is not None:
-        return _without_answer(fault, note, parameters)
-    ending = classify_answer(completion, request.schema_model)
-    return Attempt(ending, _reply(completion, note, parameters))
+    failed = failed_call_in(completion, status_code=note.status_code, headers=note.headers)
+    if failed is not None:
+        return _without_answer(failed, note, parameters)
+    reply = _reply(completion, note, parameters)
+    ending = classify_answer(
+        completion,
+        request.schema_model,
+        is_lenient=request.is_lenient,
+        max_tokens=request.max_tokens,
+        usage=reply.usage,
+    )
+    return Attempt(ending, reply)
 
 
 async def _send(client: AsyncOpenAI, body: dict[str, Any]) -> object:
@@ -134,49 +170,55 @@ def host_of(client: AsyncOpenAI) -> str | None:
     return base_url.host if isinstance(base_url, httpx2.URL) else None
 
 
-def _parameters(client: AsyncOpenAI, request: CompletionRequest) -> dict[str, object]:
-    profile = request.profile
-    if profile is None:
-        profile = profile_of(request.model, host_of(client))
-    parameters: dict[str, object] = {"model": request.model, profile.token_parameter: request.max_tokens}
-    if profile.takes_temperature:
+def _parameters(profile: ModelProfile, request: CompletionRequest) -> dict[str, object]:
+    parameters: dict[str, object] = {"model": request.model}
+    if request.max_tokens is not None:
+        parameters[profile.token_parameter] = request.max_tokens
+    if sends_temperature(profile, request.effort):
         parameters["temperature"] = request.temperature
+    if effort := sent_effort(profile, request.effort):
+        parameters["reasoning_effort"] = effort
+    if verbosity := sent_verbosity(profile, request.verbosity):
+        parameters["verbosity"] = verbosity
     return parameters
 
 
 @lru_cache(maxsize=512)
-def _response_format(model: type[BaseModel]) -> Mapping[str, object]:
-    schema = {"name": schema_name(model), "schema": strict_schema(model), "strict": True}
+def _response_format(
+    model: type[BaseModel],
+    takes_lengths: bool,  # noqa: FBT001 - a key of the cache
+) -> Mapping[str, object]:
+    wire = strict_schema(model, takes_lengths=takes_lengths)
+    schema = {"name": schema_name(model), "schema": wire, "strict": True}
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _messages(request: CompletionRequest) -> list[dict[str, str]]:
-    messages = [{"role": "user", "content": request.prompt}]
-    if request.repair is not None:
-        messages.append({"role": "assistant", "content": request.repair.raw_output})
-        messages.append({"role": "user", "content": _repair_prompt(request.repair)})
-    return messages
+def _messages(request: CompletionRequest, profile: ModelProfile) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": _content(request)}]
+    if request.instructions is not None:
+        messages.insert(0, instructions_message(request.instructions, profile))
+    return [*messages, *repair_messages(request.repair)] if request.repair is not None else messages
 
 
-def _repair_prompt(repair: Repair) -> str:
-    lines = [f"- {_place(error)}: {error.get('msg', 'not valid')}" for error in repair.validation_errors]
-    return "\n".join(
-        [
-            "Your answer above does not fit the schema:",
-            *(lines or ["- it is not valid"]),
-            "Give the whole answer again as JSON that fits the schema. Mend these places and keep the rest as it is.",
-        ]
-    )
+def _content(request: CompletionRequest) -> str | list[dict[str, Any]]:
+    """The prompt byte for byte; with pictures, its texts and pictures as parts in order."""
+    if not has_pictures(request.prompt, request.instructions):
+        return request.prompt
+    return [
+        {"type": "text", "text": part}
+        if isinstance(part, str)
+        else {"type": "image_url", "image_url": {"url": part.url, "detail": "high"}}
+        for part in prompt_parts(request.prompt, request.instructions)
+    ]
 
 
-def _place(error: Mapping[str, object]) -> str:
-    location = error.get("loc")
-    return ".".join(map(str, location)) if isinstance(location, list | tuple) and location else "the whole answer"
-
-
-def _without_answer(fault: Fault, note: ResponseNote, parameters: Mapping[str, object]) -> Attempt:
-    ending = classify_fault(fault, now=time.time())
-    return Attempt(ending, _reply(None, note, parameters, status_code=fault.status_code))
+def _without_answer(failed: FailedCall, note: ResponseNote, parameters: Mapping[str, object]) -> Attempt:
+    ending = classify_failed_call(failed, now=time.time())
+    reply = _reply(None, note, parameters, status_code=failed.status_code)
+    if isinstance(ending, Throttled) and reply.rate_limits is not None:
+        limits = reply.rate_limits.without_contradicted_resets(ending.wait_seconds)
+        reply = replace(reply, rate_limits=limits)
+    return Attempt(ending, reply)
 
 
 def _reply(
@@ -185,10 +227,11 @@ def _reply(
     choices = getattr(completion, "choices", None)
     first = choices[0] if isinstance(choices, list) and choices else None
     return Reply(
-        request_id=note.headers.get("x-request-id"),
-        model_answered=_text(getattr(completion, "model", None)),
-        system_fingerprint=_text(getattr(completion, "system_fingerprint", None)),
-        finish_reason=_text(getattr(first, "finish_reason", None)),
+        request_id=request_id_of(note.headers),
+        model_answered=name_of(getattr(completion, "model", None)),
+        system_fingerprint=name_of(getattr(completion, "system_fingerprint", None)),
+        service_tier=name_of(getattr(completion, "service_tier", None)),
+        finish_reason=name_of(getattr(first, "finish_reason", None)),
         usage=_usage(getattr(completion, "usage", None)),
         parameters_sent=parameters,
         rate_limits=rate_limits_of(note.headers),
@@ -198,24 +241,19 @@ def _reply(
 
 
 def _usage(usage: object) -> Usage | None:
-    prompt_tokens = _count(getattr(usage, "prompt_tokens", None))
-    completion_tokens = _count(getattr(usage, "completion_tokens", None))
+    prompt_tokens = count_of(getattr(usage, "prompt_tokens", None))
+    completion_tokens = count_of(getattr(usage, "completion_tokens", None))
     if prompt_tokens is None or completion_tokens is None:
         return None
-    cached_tokens = _count(getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)) or 0
-    details = getattr(usage, "completion_tokens_details", None)
-    reasoning_tokens = _count(getattr(details, "reasoning_tokens", None)) or 0
+    of_prompt = getattr(usage, "prompt_tokens_details", None)
+    cached_tokens = min(count_of(getattr(of_prompt, "cached_tokens", None)) or 0, prompt_tokens)
+    cache_write_tokens = count_of(getattr(of_prompt, "cache_write_tokens", None)) or 0
+    of_answer = getattr(usage, "completion_tokens_details", None)
+    reasoning_tokens = count_of(getattr(of_answer, "reasoning_tokens", None)) or 0
     return Usage(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
-        cached_tokens=min(cached_tokens, prompt_tokens),
+        cached_tokens=cached_tokens,
+        cache_write_tokens=min(cache_write_tokens, prompt_tokens - cached_tokens),
         reasoning_tokens=min(reasoning_tokens, completion_tokens),
     )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

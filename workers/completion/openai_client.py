@@ -8,12 +8,12 @@ when a client is made, from the environment, `.env` or `.streamlit/secrets.toml`
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import threading
+import uuid
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx2
 from openai import AsyncOpenAI
@@ -23,22 +23,25 @@ from workers.completion.attempt import (
     DEFAULT_TIMEOUT_SECONDS,
     Attempt,
     CompletionRequest,
-    Repair,
     Reply,
     attempt_completion,
     host_of,
 )
 from workers.completion.classify import Blocked, Throttled, Transient
-from workers.completion.clients import LoopClients, new_client
+from workers.completion.errors.server_wait import MAX_WAIT_SECONDS
 from workers.completion.openai_exceptions import OpenAISchemaValidationError, OpenAITransportError
-from workers.completion.server_wait import MAX_WAIT_SECONDS
+from workers.completion.retry_policy import Retry, RetryRules, Spent, retry_of
+from workers.completion.transport.clients import LoopClients, new_client
 from workers.contract.job import MAX_TEMPERATURE
 from workers.contract.model_profile import ModelProfile, load_profiles, profile_of
 from workers.contract.outcome import Failure, FailureKind, Success
-from workers.contract.strict_schema import UnsupportedSchema, strict_schema
+from workers.contract.strict.schema import UnsupportedSchema, strict_schema
+from workers.log import get_logger
 from workers.settings import load_settings
 
 if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
     from workers.settings import Settings
 
 __all__ = [
@@ -61,12 +64,15 @@ _client: LoopClients | Any = None
 
 _making: Final = threading.Lock()
 """Threads come and go: none may make a second holder, or let go of the one in which another is about to be held."""
-_logger: Final = logging.getLogger(__name__)
+DEFAULT_MAX_RETRIES: Final = 3
+DEFAULT_RETRY_DELAY: Final = 1.0
+_logger: Final = get_logger(__name__)
 _ANSWERS_THAT_FAIL: Final = frozenset(
     {FailureKind.REFUSED, FailureKind.TRUNCATED, FailureKind.CONTENT_FILTERED, FailureKind.INVALID_OUTPUT}
 )
-_MAX_DOUBLINGS: Final = 60
-"""Beyond it the backoff is far above its bound, and the power no longer fits a float."""
+_ID_LENGTH: Final = 12
+_LONGEST_BACKOFF_SECONDS: Final = MAX_WAIT_SECONDS
+"""The backoff is the caller's own, and grows as this function promises; it ends where a server's wait does."""
 
 
 async def get_structured_completion(  # noqa: PLR0917 - the signature its users call
@@ -74,15 +80,22 @@ async def get_structured_completion(  # noqa: PLR0917 - the signature its users 
     model_name: str,
     schema_model: type[T],
     temperature: float = 0.2,
-    max_tokens: int = 4096,
-    max_retries: int = 3,
-    retry_delay: float = 1.0,
+    max_tokens: int | None = 4096,
+    max_retries: int = DEFAULT_MAX_RETRIES,
+    retry_delay: float = DEFAULT_RETRY_DELAY,
     allow_repair: bool = False,  # noqa: FBT001, FBT002 - as above
+    retry_empty_response: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> T:
     """Return a validated instance of `schema_model`; at most `max_retries` + 1 attempts, and one repair if allowed.
 
     Timeouts, connection errors, server errors and temporary limits are tried again after `retry_delay * 2**n` seconds,
     or after exactly the wait that the server asks for. A repair shows the model its invalid answer and the errors.
+    `max_tokens` None sends no limit. With `retry_empty_response` an empty answer, which is paid for, is tried again
+    like a server error, under the same strict schema.
+
+    An answer must fit the schema as it was sent. Three things that the function's callers rely on are taken all the
+    same, and in workers are not: a field with a default may be missing, fields that the model ignores may be there,
+    and a dict may come as an object. Types are never bent: text is no number, true is none, and numbers are finite.
 
     Raises `OpenAITransportError`, `OpenAISchemaValidationError`, and ValueError for arguments or a missing key.
     """
@@ -97,9 +110,16 @@ async def get_structured_completion(  # noqa: PLR0917 - the signature its users 
         max_tokens=max_tokens,
         timeout_seconds=_timeout_seconds(client),
         profile=_profile(client, model_name),
+        is_lenient=True,
     )
-    policy = _Policy(max_retries=max_retries, retry_delay_seconds=retry_delay, may_repair=allow_repair)
-    value: Any = await _complete(client, request, policy)
+    rules = RetryRules(
+        max_retries=max_retries,
+        retry_delay_seconds=retry_delay,
+        longest_backoff_seconds=_LONGEST_BACKOFF_SECONDS,
+        may_repair=allow_repair,
+        retries_blank=retry_empty_response,
+    )
+    value: Any = await _complete(client, request, rules)
     validated: T = value
     return validated
 
@@ -169,13 +189,13 @@ def _profile(client: AsyncOpenAI, model_name: str) -> ModelProfile:
 
 
 def _check_arguments(
-    prompt: str, model_name: str, temperature: float, max_tokens: int, *, max_retries: int, retry_delay: float
+    prompt: str, model_name: str, temperature: float, max_tokens: int | None, *, max_retries: int, retry_delay: float
 ) -> None:
     checks = (
         (bool(prompt and prompt.strip()), "Prompt cannot be empty"),
         (bool(model_name and model_name.strip()), "Model name cannot be empty"),
         (0 <= temperature <= MAX_TEMPERATURE, f"Temperature must be between 0 and {MAX_TEMPERATURE:g}"),
-        (max_tokens > 0, "max_tokens must be positive"),
+        (max_tokens is None or max_tokens > 0, "max_tokens must be positive"),
         (max_retries >= 0, "max_retries must be non-negative"),
         (retry_delay >= 0 and math.isfinite(retry_delay), "retry_delay must be non-negative"),
     )
@@ -193,51 +213,49 @@ def _check_schema(schema_model: object) -> None:
         raise ValueError(str(error)) from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Policy:
-    max_retries: int
-    retry_delay_seconds: float
-    may_repair: bool
-
-
-async def _complete(client: AsyncOpenAI, request: CompletionRequest, policy: _Policy) -> BaseModel:
-    """Attempt until an ending is final. A repair spends none of the retries."""
-    failed = 0
-    _logger.info("completion.started model=%s schema=%s", request.model, request.schema_model.__name__)
+async def _complete(client: AsyncOpenAI, request: CompletionRequest, rules: RetryRules) -> BaseModel:
+    """Attempt until the retry policy says that an ending is final."""
+    call = _Call(request, correlation_id=uuid.uuid4().hex[:_ID_LENGTH])
+    call.log.info("completion.started")
     while True:
-        attempt = await attempt_completion(client, request)
+        attempt = await attempt_completion(client, call.request)
+        call.attempts += 1
+        call.repairs += call.request.repair is not None
         ending = attempt.ending
         if isinstance(ending, Success):
-            _log_ending(request, attempt, "success")
+            _log_ending(call, attempt, "success")
             return ending.value
-        if isinstance(ending, Throttled | Transient):
-            failed += 1
-            if failed <= policy.max_retries:
-                await _wait(request, ending, policy, failed)
-                continue
-        elif policy.may_repair and request.repair is None and _is_repairable(ending):
-            _logger.warning("completion.repair model=%s schema=%s", request.model, request.schema_model.__name__)
-            request = replace(request, repair=Repair(ending.raw_output or "", ending.validation_errors))
-            continue
-        _log_ending(request, attempt, _kind(ending))
-        raise _public_error(ending, attempt.reply, request, failed)
+        retry = retry_of(ending, call.spent, rules)
+        if retry is None:
+            _log_ending(call, attempt, _kind(ending))
+            raise _public_error(ending, attempt.reply, call)
+        _log_retry(call, retry, attempt.reply, reason=_kind(ending))
+        if retry.repair is not None:
+            call.request = replace(call.request, repair=retry.repair)
+        else:
+            await asyncio.sleep(retry.after_seconds)
 
 
-def _is_repairable(ending: Failure | Blocked) -> TypeGuard[Failure]:
-    """Whether there is an answer to show to the model; an empty one leaves nothing to mend."""
-    return isinstance(ending, Failure) and ending.kind is FailureKind.INVALID_OUTPUT and bool(ending.validation_errors)
+@dataclass(slots=True)
+class _Call:
+    """One call of the public function."""
 
+    request: CompletionRequest
+    correlation_id: str
+    """Ours, in the log and on the exception: leads from one to the other."""
+    attempts: int = 0
+    """Requests sent, and among them the repairs."""
+    repairs: int = 0
 
-async def _wait(request: CompletionRequest, ending: Throttled | Transient, policy: _Policy, failed: int) -> None:
-    wait_seconds = ending.wait_seconds
-    if wait_seconds is None:
-        doublings = min(failed - 1, _MAX_DOUBLINGS)
-        wait_seconds = min(policy.retry_delay_seconds * 2**doublings, MAX_WAIT_SECONDS)
-    _logger.warning(
-        "completion.retry model=%s schema=%s attempt=%d wait_seconds=%.3f status=%s reason=%s",
-        *(request.model, request.schema_model.__name__, failed, wait_seconds, ending.status_code, _kind(ending)),
-    )
-    await asyncio.sleep(wait_seconds)
+    @property
+    def spent(self) -> Spent:
+        return Spent(attempts=self.attempts - (self.repairs > 0), repairs=self.repairs)
+
+    @property
+    def log(self) -> BoundLogger:
+        """Each line of this call names its model, schema and id, and never a text."""
+        schema = self.request.schema_model.__name__
+        return _logger.bind(model=self.request.model, schema=schema, correlation_id=self.correlation_id)
 
 
 def _kind(ending: Failure | Throttled | Transient | Blocked) -> str:
@@ -251,31 +269,62 @@ def _kind(ending: Failure | Throttled | Transient | Blocked) -> str:
 
 
 def _public_error(
-    ending: Failure | Throttled | Transient | Blocked, reply: Reply, request: CompletionRequest, failed: int
+    ending: Failure | Throttled | Transient | Blocked, reply: Reply, call: _Call
 ) -> OpenAITransportError | OpenAISchemaValidationError:
     kind = _kind(ending)
     if isinstance(ending, Failure) and ending.kind in _ANSWERS_THAT_FAIL:
         return OpenAISchemaValidationError(
             ending.message,
-            schema_name=request.schema_model.__name__,
+            schema_name=call.request.schema_model.__name__,
             validation_errors=ending.validation_errors,
             raw_output=ending.raw_output,
+            correlation_id=call.correlation_id,
+            decision_notes=_notes(reply),
+            attempt_count=call.attempts,
             kind=kind,
             refusal=ending.refusal,
         )
     message, retry_after = ending.message, None
     if isinstance(ending, Throttled | Transient):
-        message = f"Failed after {failed} attempts: {message}"
+        message = f"Failed after {call.attempts} attempts: {message}"
         retry_after = None if ending.wait_seconds is None else math.ceil(ending.wait_seconds)
-    return OpenAITransportError(message, reply.status_code, retry_after, kind=kind)
+    return OpenAITransportError(
+        message,
+        reply.status_code,
+        retry_after,
+        correlation_id=call.correlation_id,
+        attempt_count=call.attempts,
+        kind=kind,
+    )
 
 
-def _log_ending(request: CompletionRequest, attempt: Attempt, ending: str) -> None:
+def _notes(reply: Reply) -> str:
+    """Say what is known of an answer that is no result, without a word of it."""
+    usage = reply.usage
+    tokens = f"{usage.completion_tokens} tokens answered" if usage else "tokens not counted"
+    return f"finish_reason {reply.finish_reason or 'not given'}, {tokens}"
+
+
+def _log_retry(call: _Call, retry: Retry, reply: Reply, *, reason: str) -> None:
+    if retry.repair is not None:
+        call.log.warning("completion.repair")
+        return
+    call.log.warning(
+        "completion.retry",
+        attempt=call.spent.attempts,
+        wait_seconds=round(retry.after_seconds, 3),
+        status=reply.status_code,
+        reason=reason,
+    )
+
+
+def _log_ending(call: _Call, attempt: Attempt, ending: str) -> None:
     usage = attempt.reply.usage
-    _logger.log(
-        logging.INFO if ending == "success" else logging.WARNING,
-        "completion.ended model=%s schema=%s ending=%s prompt_tokens=%s completion_tokens=%s request_id=%s",
-        *(request.model, request.schema_model.__name__, ending),
-        *((usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)),
-        attempt.reply.request_id,
+    log = call.log.info if ending == "success" else call.log.warning
+    log(
+        "completion.ended",
+        ending=ending,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        request_id=attempt.reply.request_id,
     )

@@ -21,6 +21,7 @@ class OpenAITransportError(Exception):
 
     `kind` is a failure kind (`rejected_request`, `context_too_long`, `provider_unavailable`), an account state
     (`quota_exhausted`, `auth_failed`), `rate_limited` or `timed_out`. `retry_after` is whole seconds, rounded up.
+    `attempt_count` is how many requests were sent, `correlation_id` the call's own name in the log.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class OpenAITransportError(Exception):
         message: str,
         status_code: int | None = None,
         retry_after: int | None = None,
+        correlation_id: str | None = None,
+        attempt_count: int | None = None,
         *,
         kind: str = "provider_unavailable",
     ) -> None:
@@ -35,6 +38,8 @@ class OpenAITransportError(Exception):
         self.message = message
         self.status_code = status_code
         self.retry_after = retry_after
+        self.correlation_id = correlation_id
+        self.attempt_count = attempt_count
         self.kind = kind
 
 
@@ -42,15 +47,19 @@ class OpenAISchemaValidationError(Exception):
     """The model answered, but not with a valid result.
 
     `kind` is `refused`, `truncated`, `content_filtered` or `invalid_output`. `validation_errors` is safe for JSON;
-    `raw_output` is the answer as it came, and for a refusal the model's own words.
+    `raw_output` is the answer as it came, and for a refusal the model's own words. `decision_notes` says how the answer
+    ended, without its words; `attempt_count` and `correlation_id` as in `OpenAITransportError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the signature its users call
         self,
         message: str,
         schema_name: str | None = None,
         validation_errors: Sequence[Mapping[str, object]] | None = None,
         raw_output: str | None = None,
+        correlation_id: str | None = None,
+        decision_notes: str | None = None,
+        attempt_count: int | None = None,
         *,
         kind: str = "invalid_output",
         refusal: str | None = None,
@@ -60,5 +69,8 @@ class OpenAISchemaValidationError(Exception):
         self.schema_name = schema_name
         self.validation_errors = list(validation_errors or ())
         self.raw_output = raw_output
+        self.correlation_id = correlation_id
+        self.decision_notes = decision_notes
+        self.attempt_count = attempt_count
         self.kind = kind
         self.refusal = refusal

@@ -1,10 +1,14 @@
 """The errors a caller or an operator meets.
 
     GradequeueError
-    ├── InvalidInput            the caller's to mend: a file, an option, a schema, a prompt
-    │   └── ConflictingJob      the same key with other content
-    ├── ServiceUnavailable      the operator's to mend: store, broker, provider, disk
-    └── ContractViolation       the programmer's to mend: an impossible transition
+    ├── InvalidInput            for the caller to correct: a file, an option, a schema, a prompt
+    │   ├── ConflictingJob      the same key with other content
+    │   ├── UnknownTarget       no batch, model, account or queue has this name
+    │   ├── AmbiguousTarget     several of them have it
+    │   └── UnknownSchema       no schema has this name here
+    │       └── UntrustedSchema its file came from the store, and nobody allowed it on this host
+    ├── ServiceUnavailable      for the operator to correct: store, broker, provider, disk
+    └── ContractViolation       for the programmer to correct: an impossible transition
 
 `str()` of each says what to do next, and never holds a prompt, an answer or a key.
 """
@@ -33,6 +37,22 @@ class InvalidInput(GradequeueError):  # noqa: N818 - reads as what happened, lik
 
 class ConflictingJob(InvalidInput):
     """A job with this batch and id exists with another prompt, schema, model or parameters."""
+
+
+class UnknownTarget(InvalidInput):
+    """No batch, model, account or queue has this name."""
+
+
+class AmbiguousTarget(InvalidInput):
+    """Several of batch, model, account and queue have this name."""
+
+
+class UnknownSchema(InvalidInput):
+    """No schema has this name here."""
+
+
+class UntrustedSchema(UnknownSchema):
+    """The schema's source came from the store, and may not be executed on this host."""
 
 
 class ServiceUnavailable(GradequeueError):  # noqa: N818 - as above

@@ -9,9 +9,10 @@ import json
 import math
 import re
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from workers.contract.errors import InvalidInput
 
@@ -22,11 +23,18 @@ if TYPE_CHECKING:
     from workers.contract.outcome import Usage
 
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
+InstructionsRole = Literal["developer", "system"]
 
 OPENAI_HOST = "api.openai.com"
-CHARACTERS_PER_TOKEN = 4
-"""English prose; *Source*: OpenAI help center, "What are tokens and how to count them" (read November 2026)."""
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Values of `reasoning_effort`; no model takes every one. *Source*: openai 3.54, types/shared/reasoning_effort.py."""
+VERBOSITIES = ("low", "medium", "high")
+"""Values of `verbosity`. *Source*: openai 3.54, types/chat/completion_create_params.py."""
+NOTICE_DAYS = 90
+"""A term: whoever starts one with a model should know that it will not last."""
 _TOKENS_PER_PRICE = 1_000_000
+_STANDARD_TIERS = frozenset({None, "auto", "default"})
+"""None: a server that names no tier has one."""
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
 _CACHED_LOOKUPS = 256
 
@@ -37,36 +45,119 @@ class ModelProfile:
 
     token_parameter: TokenParameter = "max_tokens"  # noqa: S105 - a token of text
     takes_temperature: bool = True
-    takes_reasoning_effort: bool = False
+    efforts: tuple[str, ...] | None = None
+    """Values of `reasoning_effort` it takes; empty where it does not know the parameter, None where nobody knows."""
+    default_effort: str | None = None
+    """What it does without the parameter; None for a model that does not reason."""
     takes_verbosity: bool = False
-    service_tiers: tuple[str, ...] = ()
+    instructions_role: InstructionsRole = "system"
+    """Of the message that holds the instructor's part; `developer` is OpenAI's own."""
+    takes_cache_key: bool = False
+    """Takes `prompt_cache_key`, which routes requests with equal beginnings to one cache."""
+    takes_cache_breakpoint: bool = False
+    """Takes an explicit end of the part of a prompt that is to be cached."""
+    takes_pictures: bool = False
+    """Sees: takes pictures as content parts. Of unknown models nobody knows, so they get none."""
+    picture_base_tokens: int | None = None
+    picture_tile_tokens: int | None = None
+    """Tokens of a picture and of each of its tiles; None where patches are counted (see `pictures`)."""
+    most_picture_patches: int | None = None
+    picture_patch_factor: float = 1.0
+    takes_length_limits: bool = False
+    """Whether the server holds `minLength` and `maxLength`. On vLLM's default engine a limited string can hold no line
+    break, quotation mark or backslash, so they are sent only where a profile says so."""
     context_tokens: int | None = None
     """Prompt and answer together."""
     max_output_tokens: int | None = None
     price_input_usd_per_mtok: float | None = None
     price_cached_input_usd_per_mtok: float | None = None
+    price_cache_write_usd_per_mtok: float | None = None
     price_output_usd_per_mtok: float | None = None
-    price_holds_up_to_prompt_tokens: int | None = None
-    """A longer prompt is charged at another price, which is not kept here."""
+    long_prompt_tokens: int | None = None
+    """A longer prompt multiplies the price of the whole request by the two factors."""
+    long_prompt_input_factor: float = 1.0
+    long_prompt_output_factor: float = 1.0
+    shutdown_on: str | None = None
+    """Date (YYYY-MM-DD) from which the provider answers no more; None when none is announced."""
+    replacement: str | None = None
+    """The model that the provider names in its place."""
+    source: str | None = None
+    read_on: str | None = None
+    """Date (YYYY-MM-DD) on which the source was read."""
 
-    def cost_usd(self, usage: Usage) -> float | None:
-        """Cost of one answer, or None when a price it needs is unknown. Reasoning tokens are output tokens."""
-        longest = self.price_holds_up_to_prompt_tokens
-        if self.price_input_usd_per_mtok is None or (longest is not None and usage.prompt_tokens > longest):
+    @property
+    def reasons(self) -> bool:
+        """Whether tokens that nobody sees come out of the output limit, unless the effort is `none`."""
+        return self.default_effort is not None
+
+    @property
+    def has_price(self) -> bool:
+        """Whether the most that a request can cost is known."""
+        return self.price_input_usd_per_mtok is not None and self.price_output_usd_per_mtok is not None
+
+    def cost_usd(self, usage: Usage, *, tier: str | None = None) -> float | None:
+        """Cost of one answer, or None when a price it needs is unknown. Reasoning tokens are output tokens.
+
+        `tier` is the one that served; the prices are of the standard tier, so that of another one is unknown.
+        """
+        if tier not in _STANDARD_TIERS:
             return None
-        parts = (
-            (usage.prompt_tokens - usage.cached_tokens, self.price_input_usd_per_mtok),
-            (usage.cached_tokens, self.price_cached_input_usd_per_mtok),
-            (usage.completion_tokens, self.price_output_usd_per_mtok),
+        if not self._is_long(usage):
+            return self._sum_usd(usage)
+        return self._sum_usd(
+            usage, input_factor=self.long_prompt_input_factor, output_factor=self.long_prompt_output_factor
         )
-        if any(tokens and price is None for tokens, price in parts):
+
+    def surcharge_usd(self, usage: Usage, *, tier: str | None = None) -> float | None:
+        """The part of `cost_usd` that is due because the prompt was long; None as there."""
+        cost, plain = self.cost_usd(usage, tier=tier), self._sum_usd(usage)
+        return None if cost is None or plain is None else cost - plain
+
+    def _is_long(self, usage: Usage) -> bool:
+        return self.long_prompt_tokens is not None and usage.prompt_tokens > self.long_prompt_tokens
+
+    def _sum_usd(self, usage: Usage, *, input_factor: float = 1.0, output_factor: float = 1.0) -> float | None:
+        if self.price_input_usd_per_mtok is None:
             return None
-        return sum(tokens * price for tokens, price in parts if price is not None) / _TOKENS_PER_PRICE
+        plain = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
+        parts = (
+            (plain, self.price_input_usd_per_mtok, input_factor),
+            (usage.cached_tokens, self.price_cached_input_usd_per_mtok, input_factor),
+            (usage.cache_write_tokens, self.price_cache_write_usd_per_mtok, input_factor),
+            (usage.completion_tokens, self.price_output_usd_per_mtok, output_factor),
+        )
+        if any(tokens and price is None for tokens, price, _ in parts):
+            return None
+        return sum(tokens * price * factor for tokens, price, factor in parts if price is not None) / _TOKENS_PER_PRICE
+
+    def days_to_shutdown(self, today: date) -> int | None:
+        """Days until the provider stops answering, negative once it has; None when no date is announced."""
+        return None if self.shutdown_on is None else (date.fromisoformat(self.shutdown_on) - today).days
+
+    def shutdown_notice(self, model: str, *, today: date) -> str | None:
+        """One sentence when the model is shut down or will be within `NOTICE_DAYS`; None otherwise."""
+        days = self.days_to_shutdown(today)
+        if days is None or days > NOTICE_DAYS:
+            return None
+        end = (
+            f"was shut down on {self.shutdown_on}" if days <= 0 else f"shuts down on {self.shutdown_on}, in {days} days"
+        )
+        instead = f"; the provider names {self.replacement} in its place" if self.replacement else ""
+        return f"{model} {end}{instead}"
 
     def elsewhere(self) -> ModelProfile:
-        """Profile of the same model at another server, which has its own prices and tiers."""
-        prices = {field.name: None for field in fields(self) if field.name.startswith("price_")}
-        return replace(self, service_tiers=(), **prices)  # type: ignore[arg-type] # every price may be None
+        """Profile of the same model at another server, which has its own prices and its own end."""
+        unknown = {field.name: None for field in fields(self) if field.name.startswith("price_")}
+        return replace(
+            self,
+            long_prompt_tokens=None,
+            shutdown_on=None,
+            replacement=None,
+            instructions_role="system",
+            takes_cache_key=False,
+            takes_cache_breakpoint=False,
+            **unknown,  # type: ignore[arg-type] # every price may be None
+        )
 
 
 _Entry = dict[str, object]
@@ -81,6 +172,8 @@ class ModelProfiles:
         self._families = [(re.compile(pattern), entry) for pattern, entry in families.items()]
         self._models = models
         self._own = own
+        self.named = tuple({**models, **own})
+        """Every model with an entry of its own, bundled ones first."""
         self.find = lru_cache(maxsize=_CACHED_LOOKUPS)(self._find)
         """`find(model, base_url_host=None)`: the profile of a model at a server; None stands for OpenAI itself."""
 
@@ -102,21 +195,6 @@ def profile_of(model: str, base_url_host: str | None = None, *, profiles: ModelP
     prices hold for OpenAI itself and not for fine-tunes; a user's own hold everywhere.
     """
     return (profiles or load_profiles()).find(model, base_url_host)
-
-
-def cost_usd(
-    model: str, usage: Usage, base_url_host: str | None = None, *, profiles: ModelProfiles | None = None
-) -> float | None:
-    """Cost of one answer; None when the model's price is unknown, never 0 for that reason."""
-    return profile_of(model, base_url_host, profiles=profiles).cost_usd(usage)
-
-
-def estimate_tokens(text: str) -> int:
-    """Estimate how many tokens a text has, rounded up: about four characters each.
-
-    Within a few percent for English prose; code and other scripts need more tokens than this says.
-    """
-    return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
 @lru_cache(maxsize=8)
@@ -183,14 +261,33 @@ def _checked(entry: object, where: str) -> _Entry:
 def _is_valid(name: str, value: object) -> bool:
     if name == "token_parameter":
         return value in {"max_tokens", "max_completion_tokens"}
+    if name == "instructions_role":
+        return value in {"developer", "system"}
     if name.startswith("takes_"):
         return isinstance(value, bool)
-    if name == "service_tiers":
-        return isinstance(value, list) and all(isinstance(tier, str) for tier in value)
-    return value is None or _is_valid_number(name, value)
+    if name == "efforts":
+        return isinstance(value, list) and set(value) <= set(EFFORTS)
+    if name.endswith("_factor"):
+        return _is_number(value) and value >= 1
+    return value is None or _is_valid_or_unknown(name, value)
 
 
-def _is_valid_number(name: str, value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def _is_valid_or_unknown(name: str, value: object) -> bool:
+    if name == "default_effort":
+        return value in EFFORTS
+    if name.endswith("_on"):
+        return isinstance(value, str) and _is_date(value)
+    if name in {"replacement", "source"}:
+        return isinstance(value, str) and bool(value.strip())
+    return _is_number(value) and (value >= 0 if name.endswith("_per_mtok") else isinstance(value, int) and value > 0)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
         return False
-    return value >= 0 if name.endswith("_per_mtok") else isinstance(value, int) and value > 0

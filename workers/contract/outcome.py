@@ -6,7 +6,8 @@ An outcome is what the model validly said, or a typed failure; a value is never 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class FailureKind(StrEnum):
     DEADLINE_EXCEEDED = "deadline_exceeded"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
+    NOT_GRADED = "not_graded"
 
     @property
     def advice(self) -> str:
@@ -38,18 +40,39 @@ class FailureKind(StrEnum):
 
 
 _ADVICE: Mapping[FailureKind, str] = {
-    FailureKind.REFUSED: "The model declined this text; read the submission, reword the template, or grade it by hand.",
-    FailureKind.TRUNCATED: "The answer was longer than max_tokens; raise --max-tokens and retry these jobs.",
+    FailureKind.REFUSED: "The model declined this text; retry with another --model, or read it and grade it by hand.",
+    FailureKind.TRUNCATED: "The answer was cut off; retry with more --max-tokens, or a larger --model if it was full.",
     FailureKind.CONTENT_FILTERED: "The provider's filter withheld the answer; grade this submission by hand.",
-    FailureKind.INVALID_OUTPUT: "The answer did not fit the schema; retry, allow one repair, or simplify the schema.",
-    FailureKind.CONTEXT_TOO_LONG: "Prompt and answer exceed the model's context; shorten it or take a larger model.",
-    FailureKind.REJECTED_REQUEST: "The provider refused the request itself; check model name and parameters.",
+    FailureKind.INVALID_OUTPUT: "The answer did not fit the schema; retry with --allow-repair, or simplify the schema.",
+    FailureKind.CONTEXT_TOO_LONG: "Prompt and answer exceed the model's context; retry with a larger --model.",
+    FailureKind.REJECTED_REQUEST: "The provider refused the request itself; retry with another --model.",
     FailureKind.UNKNOWN_SCHEMA: "The worker does not have this schema in this version; deploy it there and retry.",
     FailureKind.PROVIDER_UNAVAILABLE: "The provider kept failing; retry these jobs later.",
-    FailureKind.DEADLINE_EXCEEDED: "The job's deadline passed before an answer came; retry with a later deadline.",
+    FailureKind.DEADLINE_EXCEEDED: "The job's deadline passed before an answer came; retry with a later --deadline.",
     FailureKind.CANCELLED: "The job was cancelled; retry it if it is wanted after all.",
+    FailureKind.NOT_GRADED: "There was nothing that a model could read; grade it by hand, or hand in a readable file.",
     FailureKind.INTERNAL: "gradequeue itself failed on this job; look into the worker's log, then retry.",
 }
+
+
+class JobState(StrEnum):
+    """What the store keeps of a job. `deferred` and `parked` are derived, not kept.
+
+    `ready` -> `running` by a claim; `running` -> `ready` by a release or the sweeper, -> `succeeded` or `failed` by its
+    outcome; `failed` -> `ready` opens the next round. `following` -> `succeeded` or `failed` with the job whose work is
+    the same.
+    """
+
+    READY = "ready"
+    RUNNING = "running"
+    FOLLOWING = "following"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+UNFINISHED_STATES = (JobState.READY, JobState.RUNNING)
+"""Of jobs that are graded themselves; `following` ends with its leader."""
+ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED)
 
 
 class AccountState(StrEnum):
@@ -57,6 +80,8 @@ class AccountState(StrEnum):
 
     QUOTA_EXHAUSTED = "quota_exhausted"
     AUTH_FAILED = "auth_failed"
+    REFUSING = "refusing"
+    """So many refusals in a row that the account must be their cause, whatever each of them said."""
 
     @property
     def advice(self) -> str:
@@ -67,20 +92,24 @@ class AccountState(StrEnum):
 _ACCOUNT_ADVICE: Mapping[AccountState, str] = {
     AccountState.QUOTA_EXHAUSTED: "The account's credit or limit is used up; raise it, then run: gradequeue resume",
     AccountState.AUTH_FAILED: "The provider refused the API key; correct OPENAI_API_KEY, then run: gradequeue resume",
+    AccountState.REFUSING: "The provider refuses every request; remove the cause, then run: gradequeue resume",
 }
 
 
 class AttemptEnding(StrEnum):
     """How one request to the provider ended, as the ledger keeps it.
 
-    `answered` and `failed` count against max_retries; `not_sent` and `throttled` cost nothing;
-    `unknown` means that the worker died with the request in flight: it may have been billed.
+    `answered`, `failed` and `timed_out` count against max_retries; `not_sent`, `throttled` and `unavailable` (the
+    provider did not answer anybody) cost nothing. `unknown` means that the worker died with the request in flight: it
+    may have been billed, and so may one that timed out.
     """
 
     NOT_SENT = "not_sent"
     THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
     ANSWERED = "answered"
     FAILED = "failed"
+    TIMED_OUT = "timed_out"
     UNKNOWN = "unknown"
 
 
@@ -92,6 +121,8 @@ class Usage:
     completion_tokens: int = 0
     cached_tokens: int = 0
     """Part of prompt_tokens that was served from the provider's cache."""
+    cache_write_tokens: int = 0
+    """Part of prompt_tokens, beside the cached ones, that was written into the provider's cache."""
     reasoning_tokens: int = 0
     """Part of completion_tokens that the model spent thinking."""
 
@@ -105,6 +136,7 @@ class Usage:
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
 
@@ -114,6 +146,22 @@ class Success:
     """The model's answer, validated by the job's schema."""
 
     value: BaseModel = field(repr=False)
+    text: str | None = field(default=None, repr=False, compare=False)
+    """The value as JSON, where that was written beforehand: see `as_json_text`."""
+
+    def written(self) -> Success:
+        """The same with its JSON. The schema's own code (computed fields, serializers) runs here and nowhere after.
+
+        Whatever that code raises passes through; ValueError for NaN and Infinity.
+        """
+        return replace(self, text=self.as_json_text())
+
+    def as_json_text(self) -> str:
+        """One line, the computed fields in it."""
+        if self.text is not None:
+            return self.text
+        content = self.value.model_dump(mode="json")
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +173,9 @@ class Failure:
     raw_output: str | None = field(default=None, repr=False)
     validation_errors: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
     refusal: str | None = field(default=None, repr=False)
+    could_be_account: bool = False
+    """The provider refused without saying that this request is to blame: a row of such failures, with no success
+    between them, is the account's trouble. For the deciding worker alone; no outcome is stored with it."""
 
 
 Outcome = Success | Failure

@@ -1,7 +1,8 @@
 """Schema names and the models behind them; both sides look a name up here and compare fingerprints.
 
 Part of the contract: stdlib and pydantic only. A name is refused at registration, not at the first job, when strict
-mode cannot hold its model. A name of the form `module:Model` is imported when it is asked for.
+mode cannot hold its model or the model would refuse every answer. `path/file.py:Model` and `module:Model` name a
+user's own: see `schema_files.lookup`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from pydantic import BaseModel
 
-from workers.contract.errors import InvalidInput
+from workers.contract.errors import InvalidInput, UnknownSchema, UntrustedSchema
+from workers.contract.schema_files.load import load_module
+from workers.contract.schema_files.lookup import InstalledSchemas, SchemaFinder, entry_module, split_name
+from workers.contract.schema_files.source import SOURCE_KEY, SchemaSource
 from workers.contract.schemas import exam_errors, rubric_assessment
 from workers.contract.schemas.error_report import ErrorReport
 from workers.contract.schemas.feedback import Feedback
-from workers.contract.strict_schema import strict_schema
+from workers.contract.strict.schema import strict_schema
 
 BuildModel = Callable[[Mapping[str, object]], type[BaseModel]]
 """Makes a model from a context, such as a rubric; raises `InvalidInput` when the context does not fit."""
@@ -32,8 +35,6 @@ BUILTIN_FACTORIES: Mapping[str, BuildModel] = {
 }
 """Where a built-in schema that needs a context is added, beside `BUILTIN_MODELS`."""
 
-_IMPORTABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-
 
 @dataclass(frozen=True, slots=True)
 class SchemaEntry:
@@ -42,16 +43,23 @@ class SchemaEntry:
     name: str
     model: type[BaseModel]
     fingerprint: str
-
-
-class UnknownSchema(InvalidInput):
-    """No schema has this name here."""
+    source: Mapping[str, object] | None = field(default=None, repr=False, compare=False)
+    """Of a schema in a file: what is kept with the batch as its context, for the workers to load."""
 
 
 class SchemaRegistry:
-    """Names to models. Two registries with the same content give the same fingerprints."""
+    """Names to models. Two registries with the same content give the same fingerprints.
 
-    def __init__(self) -> None:
+    `finder` looks for users' own schemas; `trusts(digest)` says whether a source that comes as a context, from the
+    store, may be executed. By default only what is installed is found, and nothing from the store is executed.
+    """
+
+    def __init__(
+        self, *, finder: SchemaFinder | None = None, trusts: Callable[[str], bool] = lambda _digest: False
+    ) -> None:
+        self._finder = finder or InstalledSchemas()
+        self._trusts = trusts
+        self._own: dict[tuple[str, str], SchemaEntry] = {}
         self._entries: dict[str, SchemaEntry] = {}
         self._factories: dict[str, BuildModel] = {}
 
@@ -74,14 +82,16 @@ class SchemaRegistry:
         """Find the entry of a name; `context` is for schemas made by a factory, and refused elsewhere."""
         if name in self._factories:
             return self._built(name, context)
+        if is_users_own(name) and name not in self._entries:
+            return self._users_own(name, context)
         if context:
             raise InvalidInput(f"schema {name!r} takes no context")
         if name in self._entries:
             return self._entries[name]
-        if ":" in name:
-            return self.register(name, _imported(name))
         known = ", ".join(self.names())
-        raise UnknownSchema(f"schema {name!r} is unknown; known are: {known}; or name one of yours as module:Model")
+        raise UnknownSchema(
+            f"schema {name!r} is unknown; known are: {known}; or name one of yours as file.py:Model or module:Model"
+        )
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
@@ -97,6 +107,30 @@ class SchemaRegistry:
         """Whether `resolve` wants a context for this name."""
         return name in self._factories
 
+    def takes(self, name: str, context: Mapping[str, object]) -> bool:
+        """Whether this context is one for this name: a schema file's source is for names in that file alone."""
+        if is_users_own(name):
+            return SOURCE_KEY in context and SchemaSource.from_context(context).entry == entry_module(name)
+        return self.needs_context(name)
+
+    def _users_own(self, name: str, context: Mapping[str, object] | None) -> SchemaEntry:
+        source = SchemaSource.from_context(context) if context else self._finder.find(name)
+        if source is None:
+            return self.register(name, _installed(name))
+        digest = source.digest
+        if context and not self._trusts(digest):
+            raise UntrustedSchema(
+                f"the schema file of {name!r} was not named on this host: if you know it, set "
+                f"GRADEQUEUE_TRUSTED_SCHEMAS={digest} here, then `gradequeue retry`"
+            )
+        known = self._own.get((name, digest))
+        if known is None:
+            model = _model_in(_loaded(source, name), name)
+            kept = source.as_context()
+            entry = _entry(name, model, kept)
+            known = self._own[name, digest] = replace(entry, source=kept)
+        return known
+
     def _built(self, name: str, context: Mapping[str, object] | None) -> SchemaEntry:
         if context is None:
             raise InvalidInput(f"schema {name!r} needs a context (a rubric, say)")
@@ -108,9 +142,11 @@ class SchemaRegistry:
         return _built_entry(name, model, canonical)
 
 
-def builtin_registry() -> SchemaRegistry:
+def builtin_registry(
+    *, finder: SchemaFinder | None = None, trusts: Callable[[str], bool] = lambda _digest: False
+) -> SchemaRegistry:
     """Make a registry with the schemas that come with the project."""
-    registry = SchemaRegistry()
+    registry = SchemaRegistry(finder=finder, trusts=trusts)
     for name, model in BUILTIN_MODELS.items():
         registry.register(name, model)
     for name, build in BUILTIN_FACTORIES.items():
@@ -146,11 +182,23 @@ def _built_entry(name: str, model: type[BaseModel], context_json: str) -> Schema
     return _entry(name, model, json.loads(context_json))
 
 
-def _imported(name: str) -> type[BaseModel]:
-    if not _IMPORTABLE.fullmatch(name):
-        raise UnknownSchema(f"schema {name!r} is not of the form module:Model")
-    module_name, _, path = name.partition(":")
-    found: object = _module(module_name)
+def is_users_own(name: str) -> bool:
+    """Whether the name is a file's or a module's, and no built-in's."""
+    return ":" in name
+
+
+def _loaded(source: SchemaSource, name: str) -> object:
+    return _run(lambda: load_module(source), split_name(name)[0])
+
+
+def _installed(name: str) -> type[BaseModel]:
+    module_name, _path = split_name(name)
+    return _model_in(_run(lambda: importlib.import_module(module_name), module_name), name)
+
+
+def _model_in(module: object, name: str) -> type[BaseModel]:
+    module_name, path = split_name(name)
+    found: object = module
     for step in path.split("."):
         found = getattr(found, step, None)
     if found is None:
@@ -160,9 +208,9 @@ def _imported(name: str) -> type[BaseModel]:
     return found
 
 
-def _module(name: str) -> object:
+def _run(load: Callable[[], object], name: str) -> object:
     try:
-        return importlib.import_module(name)
+        return load()
     except ModuleNotFoundError as error:
         raise UnknownSchema(f"module {name!r} cannot be imported: no module named {error.name!r}") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the module is the caller's; whatever it raises is theirs to read

@@ -13,27 +13,32 @@ import random
 import sqlite3
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, event, exc, make_url, text
+from sqlalchemy import Engine, create_engine, event, exc, text
 
 from workers.contract.errors import ServiceUnavailable
+from workers.store.identity import read_store_id
+from workers.store.url import store_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import URL, Connection
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0017_model_limits"
 """The schema this code works with; a test holds it equal to the newest migration."""
 SQLITE_BUSY_SECONDS = 30.0
 """Several workers, a page and the sweeper share one file; each write is short, so waiting is right."""
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30
 """No statement of ours takes a second; one that does for so long meets a lock or a disk that hangs."""
-IDLE_TRANSACTION_SECONDS = 600
-"""A process that was stopped inside a transaction must not hold its rows for ever; who pages through results may."""
+IDLE_WRITING_SECONDS = 30
+"""A process that was stopped inside a transaction must not hold its rows for ever."""
+IDLE_READING_SECONDS = 600
+"""It holds nobody up; who pages through results may take a while between two pages."""
 MOST_TRIES = 5
 """A transaction that meets a deadlock so often in a row has found a fault of ours, not bad luck."""
 CONTENTION_STATES = frozenset({"40001", "40P01"})
@@ -44,6 +49,8 @@ _READING: Mapping[str, Mapping[str, object]] = {
     # one snapshot for all statements, so that counts read by several of them add up
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
 }
+
+_SET_LOCAL = text("SELECT set_config(:name, :value, true)")
 
 T = TypeVar("T")
 
@@ -61,14 +68,8 @@ class Store:
     @classmethod
     def open(cls, url: str) -> Store:
         """Connect lazily; raises `ServiceUnavailable` when the URL cannot be used at all."""
-        try:
-            parsed = _normalised(make_url(url))
-            return cls(_sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed))
-        except (exc.ArgumentError, exc.NoSuchModuleError):
-            raise ServiceUnavailable(
-                "store",
-                "DATABASE_URL is not a database URL; use postgresql://user:password@host/name or sqlite:///file",
-            ) from None
+        parsed = store_url(url)
+        return cls(_sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -76,11 +77,16 @@ class Store:
         with _translated(), self.engine.begin() as connection:
             yield connection
 
-    def run(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, from a write transaction; a deadlock runs it again, so it must change nothing else."""
+    def run(self, work: Callable[[Connection], T], *, lock_seconds: float | None = None) -> T:
+        """What `work` returns, from a write transaction; a deadlock runs it again, so it must change nothing else.
+
+        `lock_seconds`: a row that somebody else holds for longer raises `ServiceUnavailable` (PostgreSQL).
+        """
         for tries_left in reversed(range(MOST_TRIES)):
             try:
                 with self.transaction() as connection:
+                    if lock_seconds is not None and not self.is_sqlite:
+                        connection.execute(_SET_LOCAL, {"name": "lock_timeout", "value": f"{lock_seconds}s"})
                     return work(connection)
             except StoreContention:
                 if not tries_left:
@@ -98,6 +104,12 @@ class Store:
     def close(self) -> None:
         """Release every connection."""
         self.engine.dispose()
+
+    @cached_property
+    def id(self) -> str:
+        """Stands in the names of this store's queues; to be read once the schema is there."""
+        with self.snapshot() as connection:
+            return read_store_id(connection)
 
     @property
     def is_sqlite(self) -> bool:
@@ -138,6 +150,8 @@ def _translated() -> Iterator[None]:
 
 def _is_about_a_row(error: exc.SQLAlchemyError) -> bool:
     """A value that cannot be stored, not a store that cannot store: a full disk must not spoil paid answers."""
+    if getattr(error, "statement", None) is None:
+        return False  # connecting or committing: there is no row yet
     if isinstance(error, exc.ProgrammingError):
         return _sqlstate(error) is None  # the driver, not the server, refused a value
     return isinstance(error, exc.DataError | exc.IntegrityError)
@@ -154,17 +168,7 @@ def _reason(error: exc.SQLAlchemyError) -> str:
     return (str(origin).strip().splitlines() or [type(origin).__name__])[0][:300]
 
 
-def _normalised(url: URL) -> URL:
-    if url.drivername in {"postgres", "postgresql"}:
-        return url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise exc.ArgumentError("unsupported backend")
-    return url
-
-
 def _sqlite_engine(url: URL) -> Engine:
-    if url.database in {None, "", ":memory:"}:
-        raise ServiceUnavailable("store", "a store in memory cannot be shared by workers; give sqlite:/// a file")
     _make_folder(Path(url.database or ""))
     engine = create_engine(
         url,
@@ -224,14 +228,20 @@ def _postgresql_engine(url: URL) -> Engine:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+            # a statement prepared on one server connection is unknown, or another one, on that of the next transaction
+            "prepare_threshold": None,
         },
     )
 
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
-        # not as a start-up option: connection poolers refuse those
-        connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
-        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_SECONDS}s'")
-        connection.commit()
+    @event.listens_for(engine, "begin")
+    def _bound(connection: Connection) -> None:
+        # for this transaction alone: behind a pooler in transaction mode, the next one on this session is somebody
+        # else's; and no start-up option, which poolers refuse
+        is_reading = connection.get_execution_options().get("postgresql_readonly", False)
+        idle_seconds = IDLE_READING_SECONDS if is_reading else IDLE_WRITING_SECONDS
+        connection.exec_driver_sql(
+            f"SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{idle_seconds}s', true)"
+        )
 
     return engine

@@ -6,23 +6,36 @@ a send that fails makes it unpublished again. What falls between is found by cou
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import bindparam, func, or_, select, true, update
 
-from workers.store.rows import (
+from workers.store.control_tables import batch_weights
+from workers.store.gates import FIRST_JOBS
+from workers.store.sql import (
+    CLOSED_BATCHES,
+    IS_BATCH_OPEN,
     IS_DUE,
+    IS_IN_PILOT,
+    IS_MODEL_OPEN,
     IS_READY,
+    IS_RUNNING,
+    IS_SUSPECT,
     IS_UNPUBLISHED,
     IS_WAITING,
+    MOST_TRUSTED_LOSSES,
     PARKED_ACCOUNTS,
+    PASSES_GATE,
+    PROBE_JOBS,
     in_id_order,
     in_lists,
+    insert_into,
     lock_jobs,
 )
-from workers.store.tables import batches, broker_epochs, jobs, now_seconds
+from workers.store.tables import batch_gates, batches, broker_epochs, jobs, now_seconds
+from workers.store.turns import Candidate, Room, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -61,38 +74,84 @@ def feeds_with_work(connection: Connection) -> list[Feed]:
 
 
 def due_jobs(
-    connection: Connection, feed: Feed, *, at_most: int, startable: Mapping[str, int] | None = None
+    connection: Connection,
+    feed: Feed,
+    *,
+    at_most: int,
+    startable: Mapping[str, int] | None = None,
+    turns: Turns | None = None,
 ) -> list[str]:
-    """Up to so many rows that may be published, the same number from each batch in turn. Reads only.
+    """Up to so many rows that may be published, from the batches in turn, by their weights. Reads only.
 
     `startable` says of some models how many calls they can start soon; those that wait already are deducted, and a
-    model without room is passed over, so that it holds up no other.
+    model without room is passed over, so that it holds up no other. What two workers died of comes last. `turns` is
+    kept by who asks again and again.
     """
-    chosen: list[str] = []
-    room = model_room(connection, feed, startable) if startable else {}
+    turns = turns or Turns()
+    chosen = _probes(connection, feed)
     candidates = _candidates(connection, feed)
+    room = Room(
+        models=model_room(connection, feed, startable) if startable else {},
+        batches=_first_jobs_room(connection, candidates),
+    )
     while candidates and len(chosen) < at_most:
-        share = max(1, (at_most - len(chosen)) // len(candidates))
-        unfinished = []
-        for candidate in candidates:
-            limit = min(share, at_most - len(chosen), max(0, room.get(candidate.model, at_most)))
-            rows = _due_rows(connection, candidate, after=chosen, limit=limit) if limit else []
-            chosen.extend(rows)
-            if candidate.model in room:
-                room[candidate.model] -= len(rows)
-            if limit and len(rows) == limit:
-                unfinished.append(candidate)
-        candidates = unfinished
-    return chosen
+        places = turns.choose(candidates, room, at_most=at_most - len(chosen))
+        rows = {
+            place: _due_rows(connection, candidates[place], after=chosen, limit=count)
+            for place, count in Counter(places).items()
+        }
+        missing = {place: places.count(place) - len(found) for place, found in rows.items()}
+        for place, count in missing.items():
+            turns.give_back(candidates[place], room, count)
+        following = {place: iter(found) for place, found in rows.items()}
+        chosen.extend(row for place in places if (row := next(following[place], None)) is not None)
+        if not any(missing.values()):
+            break  # as many as asked for, or no room is left
+        candidates = [each for place, each in enumerate(candidates) if not missing.get(place)]
+    return chosen or _due_suspects(connection, feed, room.models, at_most=at_most)
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """The unpublished rows of one batch that ask for one model."""
+def _due_suspects(connection: Connection, feed: Feed, room: dict[str, int], *, at_most: int) -> list[str]:
+    """They run alone, one after the other, and hold up whatever comes after them."""
+    rows = connection.execute(
+        select(jobs.c.id)
+        .select_from(jobs)
+        .join(batches)
+        .where(
+            batches.c.queue == feed.queue,
+            batches.c.provider == feed.provider,
+            batches.c.provider.not_in(PARKED_ACCOUNTS),
+            jobs.c.position < batches.c.opened,
+            PASSES_GATE,
+            IS_BATCH_OPEN,
+            IS_MODEL_OPEN,
+            IS_SUSPECT,
+            IS_UNPUBLISHED,
+            IS_DUE,
+            jobs.c.model.not_in([model for model, count in room.items() if count <= 0]),
+        )
+        .order_by(jobs.c.batch_id, jobs.c.position)
+        .limit(at_most)
+    )
+    return list(rows.scalars())
 
-    batch_id: int
-    opened: int
-    model: str
+
+def _probes(connection: Connection, feed: Feed) -> list[str]:
+    """The jobs that try whether their parked account may go on."""
+    rows = connection.execute(
+        select(jobs.c.id)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(
+            jobs.c.id.in_(PROBE_JOBS),
+            IS_BATCH_OPEN,
+            IS_MODEL_OPEN,
+            batches.c.queue == feed.queue,
+            batches.c.provider == feed.provider,
+            IS_UNPUBLISHED,
+            IS_DUE,
+        )
+    ).scalars()
+    return list(rows)
 
 
 def model_room(connection: Connection, feed: Feed, startable: Mapping[str, int]) -> dict[str, int]:
@@ -120,29 +179,56 @@ def holding_up_others(connection: Connection, feed: Feed, startable: Mapping[str
     return [model for model in full if with_work - {model}]
 
 
-def _candidates(connection: Connection, feed: Feed) -> list[_Candidate]:
+def _candidates(connection: Connection, feed: Feed) -> list[Candidate]:
     unpublished = (jobs.c.batch_id == batches.c.id, IS_UNPUBLISHED)
     rows = connection.execute(
         select(
             batches.c.id,
             batches.c.opened,
+            func.coalesce(batch_weights.c.weight, 1.0).label("weight"),
+            batch_gates.c.pilot_since.is_not(None).label("is_pilot"),
+            (batch_gates.c.batch_id.is_not(None) & batch_gates.c.proven_at.is_(None)).label("is_unproven"),
             select(func.min(jobs.c.model)).where(*unpublished).scalar_subquery().label("first_model"),
             select(func.max(jobs.c.model)).where(*unpublished).scalar_subquery().label("last_model"),
         )
+        .outerjoin(batch_gates, batch_gates.c.batch_id == batches.c.id)
+        .outerjoin(batch_weights, batch_weights.c.batch_id == batches.c.id)
         .where(
             batches.c.queue == feed.queue,
             batches.c.provider == feed.provider,
             batches.c.opened > 0,
             batches.c.provider.not_in(PARKED_ACCOUNTS),
+            batches.c.id.not_in(CLOSED_BATCHES),
+            IS_BATCH_OPEN,
         )
         .order_by(batches.c.id)
     ).all()
     return [
-        _Candidate(row.id, row.opened, model)
+        Candidate(
+            batch_id=row.id,
+            opened=row.opened,
+            model=model,
+            weight=row.weight,
+            is_pilot=row.is_pilot,
+            is_unproven=row.is_unproven,
+        )
         for row in rows
         if row.first_model is not None
         for model in _models_between(connection, row.id, row.first_model, row.last_model)
     ]
+
+
+def _first_jobs_room(connection: Connection, candidates: Sequence[Candidate]) -> dict[int, int]:
+    """How many more jobs of each batch may start that no success has proven yet."""
+    unproven = {candidate.batch_id for candidate in candidates if candidate.is_unproven}
+    if not unproven:
+        return {}
+    started = connection.execute(
+        select(jobs.c.batch_id, func.count().label("jobs"))
+        .where(jobs.c.batch_id.in_(unproven), or_(IS_RUNNING, IS_WAITING))
+        .group_by(jobs.c.batch_id)
+    )
+    return dict.fromkeys(unproven, FIRST_JOBS) | {row.batch_id: FIRST_JOBS - row.jobs for row in started}
 
 
 def _models_between(connection: Connection, batch_id: int, first: str, last: str) -> Iterator[str]:
@@ -156,7 +242,7 @@ def _models_between(connection: Connection, batch_id: int, first: str, last: str
     yield last
 
 
-def _due_rows(connection: Connection, candidate: _Candidate, *, after: Sequence[str], limit: int) -> list[str]:
+def _due_rows(connection: Connection, candidate: Candidate, *, after: Sequence[str], limit: int) -> list[str]:
     rows = connection.execute(
         select(jobs.c.id)
         .where(
@@ -165,6 +251,9 @@ def _due_rows(connection: Connection, candidate: _Candidate, *, after: Sequence[
             IS_UNPUBLISHED,
             IS_DUE,
             jobs.c.position < candidate.opened,
+            jobs.c.lost_claims <= MOST_TRUSTED_LOSSES,
+            IS_MODEL_OPEN,
+            IS_IN_PILOT if candidate.is_pilot else true(),
         )
         .order_by(jobs.c.position)
         .limit(limit + len(after))
@@ -177,7 +266,8 @@ def mark_published(connection: Connection, job_ids: Sequence[str]) -> list[Publi
     """Mark rows published, in the order given; those that another publisher took meanwhile are left out."""
     numbers: dict[str, int] = {}
     for some in in_lists(job_ids):
-        guarded = in_id_order(select(jobs.c.id).where(jobs.c.id.in_(some), IS_UNPUBLISHED)).scalar_subquery()
+        unpublished = select(jobs.c.id).where(jobs.c.id.in_(some), IS_UNPUBLISHED)
+        guarded = in_id_order(unpublished, skip_locked=True).scalar_subquery()
         rows = connection.execute(
             update(jobs)
             .where(jobs.c.id.in_(guarded))
@@ -253,9 +343,8 @@ def known_epoch(connection: Connection, name: str) -> str | None:
 
 def record_epoch(connection: Connection, name: str, epoch: str) -> None:
     """Record the epoch that the broker now carries."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     connection.execute(
-        dialect.insert(broker_epochs)
+        insert_into(connection, broker_epochs)
         .values(name=name, epoch=epoch)
         .on_conflict_do_update(index_elements=["name"], set_={"epoch": epoch})
     )

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from workers.store.reading import PAGE
+from workers.contract.outcome import JobState
+from workers.store.flags import flags_by_round, flags_of_round
+from workers.store.sql import PAGE
 from workers.store.tables import attempts, batches, jobs, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Row, Select
+
+    from workers.contract.flag import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,18 @@ def read_outcomes(connection: Connection, batch: str) -> Iterator[Record]:
             jobs.c.prompt_hash, jobs.c.model, jobs.c.metadata.label("job_metadata"), jobs.c.position,
             jobs.c.prompt.is_(None).label("is_purged"), outcomes.c.round, outcomes.c.finished_at, outcomes.c.result,
             outcomes.c.failure_kind, outcomes.c.failure_message, outcomes.c.model_answered, outcomes.c.is_standin,
+            _leader.c.item_id.label("same_as"), outcomes.c.provenance,
         )
         .select_from(jobs)
         .join(batches, batches.c.id == jobs.c.batch_id)
         .outerjoin(outcomes, outcomes.c.job_id == jobs.c.id)
+        .outerjoin(_leader, _leader.c.id == jobs.c.leader_id)
         .where(batches.c.name == batch, jobs.c.position < batches.c.opened)
     )  # fmt: skip
-    for row in _rows_of_jobs(connection, batch, statement, within_job=outcomes.c.round):
-        yield Record(_outcome_fields(row))
+    for page in _pages_of_jobs(connection, batch, statement, within_job=outcomes.c.round):
+        flags = flags_by_round(connection, {row.job_id for row in page})
+        for row in page:
+            yield Record(_outcome_fields(row, flags_of_round(flags, row.job_id, row.round)))
 
 
 def read_ledger(connection: Connection, batch: str) -> Iterator[Record]:
@@ -59,19 +67,25 @@ def read_ledger(connection: Connection, batch: str) -> Iterator[Record]:
         .join(batches, batches.c.id == jobs.c.batch_id)
         .where(batches.c.name == batch)
     )  # fmt: skip
-    for row in _rows_of_jobs(connection, batch, statement, within_job=attempts.c.opened_at):
-        yield Record(_attempt_fields(row))
+    for page in _pages_of_jobs(connection, batch, statement, within_job=attempts.c.opened_at):
+        for row in page:
+            yield Record(_attempt_fields(row))
 
 
-def _rows_of_jobs(connection: Connection, batch: str, statement: Select[Any], *, within_job: Any) -> Iterator[Row[Any]]:
+_leader = jobs.alias("leader")
+
+
+def _pages_of_jobs(
+    connection: Connection, batch: str, statement: Select[Any], *, within_job: Any
+) -> Iterator[Sequence[Row[Any]]]:
     """Whole jobs at a time, so that a page never ends in the middle of one; positions have no gaps."""
     opened = connection.execute(select(batches.c.opened).where(batches.c.name == batch)).scalar_one()
     for first in range(0, opened, PAGE):
         page = statement.where(jobs.c.position >= first, jobs.c.position < first + PAGE)
-        yield from connection.execute(page.order_by(jobs.c.position, within_job))
+        yield connection.execute(page.order_by(jobs.c.position, within_job)).all()
 
 
-def _outcome_fields(row: Row[Any]) -> dict[str, object]:
+def _outcome_fields(row: Row[Any], flags: Sequence[Flag]) -> dict[str, object]:
     fields: dict[str, object] = {
         "batch": row.batch,
         "provider": row.provider,
@@ -90,6 +104,9 @@ def _outcome_fields(row: Row[Any]) -> dict[str, object]:
         fields["failure"] = {"kind": row.failure_kind, "message": row.failure_message}
     else:
         fields["result"] = json.loads(row.result) if row.result is not None else None
+    fields["same_as"] = row.same_as
+    fields["flags"] = [flag.as_json() for flag in flags]
+    fields["provenance"] = row.provenance
     fields["metadata"] = row.job_metadata
     if row.is_standin:
         fields["standin"] = True
@@ -101,7 +118,7 @@ def _outcome_fields(row: Row[Any]) -> dict[str, object]:
 def _state(row: Row[Any]) -> str:
     if row.round is None:
         return str(row.state)
-    return "failed" if row.failure_kind is not None else "succeeded"
+    return JobState.FAILED if row.failure_kind is not None else JobState.SUCCEEDED
 
 
 def _attempt_fields(row: Row[Any]) -> dict[str, object]:
@@ -128,8 +145,12 @@ def _attempt_fields(row: Row[Any]) -> dict[str, object]:
         "prompt_tokens": row.prompt_tokens,
         "completion_tokens": row.completion_tokens,
         "cached_tokens": row.cached_tokens,
+        "cache_write_tokens": row.cache_write_tokens,
         "reasoning_tokens": row.reasoning_tokens,
+        "service_tier": row.service_tier,
         "cost_usd": row.cost_usd,
+        "surcharge_usd": row.surcharge_usd,
+        "most_usd": row.held_usd,
     }
 
 

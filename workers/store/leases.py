@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, or_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, or_, select
 
+from workers.store.sql import insert_into
 from workers.store.tables import leases, now_seconds
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
+LONGEST_SECONDS = 120.0
+"""No lease is taken for longer, so one that ends later was written before the database's clock was set back."""
+
+
 def take_lease(connection: Connection, name: str, *, holder: str, seconds: float) -> bool:
-    """Take or renew a lease; true when this holder has it for so long from now."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    """Take or renew a lease; true when this holder has it for so long from now, at most `LONGEST_SECONDS`."""
+    seconds = min(seconds, LONGEST_SECONDS)
     taken = connection.execute(
-        dialect.insert(leases)
+        insert_into(connection, leases)
         .values(name=name, holder=holder, expires_at=now_seconds() + seconds)
         .on_conflict_do_update(
             index_elements=["name"],
             set_={"holder": holder, "expires_at": now_seconds() + seconds},
-            where=or_(leases.c.holder == holder, leases.c.expires_at < now_seconds()),
+            where=or_(
+                leases.c.holder == holder,
+                leases.c.expires_at < now_seconds(),
+                leases.c.expires_at > now_seconds() + LONGEST_SECONDS,
+            ),
         )
         .returning(leases.c.holder)
     )
@@ -32,3 +40,8 @@ def take_lease(connection: Connection, name: str, *, holder: str, seconds: float
 def drop_lease(connection: Connection, name: str, *, holder: str) -> None:
     """A holder that is done lets the next one in at once."""
     connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+
+def lease_holder(connection: Connection, name: str) -> str | None:
+    """Who has the lease, or had it last."""
+    return connection.execute(select(leases.c.holder).where(leases.c.name == name)).scalar()

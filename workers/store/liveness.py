@@ -1,6 +1,7 @@
 """Heartbeats: one row per worker process, so that a thousand running jobs cost one update.
 
-A worker whose heartbeat stands still is dead; its claims are freed and its requests in flight become `unknown`.
+A worker whose heartbeat stands still is dead; its claims are freed and its requests in flight become `unknown`. What a
+stopped process has locked is left to a later round, so that it holds up nobody.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 
-from workers.store.claims import free_claims
-from workers.store.rows import IS_RUNNING
-from workers.store.tables import jobs, now_seconds, workers
+from workers.contract.outcome import AttemptEnding
+from workers.store.releases import free_claims
+from workers.store.sql import IS_RUNNING, earlier_id, in_lists
+from workers.store.tables import attempts, jobs, now_seconds, workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,23 +42,15 @@ def beat(connection: Connection, *, worker_id: str, budgets: Sequence[Mapping[st
     `budgets` is what the worker sees of the provider's limits; None keeps what it last saw.
     """
     seen = {} if budgets is None else {"budgets": list(budgets)}
-    connection.execute(update(workers).where(workers.c.id == worker_id).values(heartbeat_at=now_seconds(), **seen))
+    connection.execute(
+        # not stopped: who was taken for dead, and only slept, lives
+        update(workers).where(workers.c.id == worker_id).values(heartbeat_at=now_seconds(), stopped_at=None, **seen)
+    )
     return list(
         connection.execute(
             select(jobs.c.id).where(jobs.c.worker_id == worker_id, IS_RUNNING, jobs.c.cancel_requested)
         ).scalars()
     )
-
-
-def latest_budgets(connection: Connection, *, within_seconds: float) -> list[dict[str, object]]:
-    """The provider's limits per account and model, as the worker that looked last in this time saw them."""
-    rows = connection.execute(
-        select(workers.c.budgets)
-        .where(workers.c.budgets.is_not(None), workers.c.heartbeat_at > now_seconds() - within_seconds)
-        .order_by(workers.c.heartbeat_at)
-    ).scalars()
-    latest = {(row["account"], row["model"]): row for budgets in rows for row in budgets}
-    return [latest[key] for key in sorted(latest)]
 
 
 def running_of(connection: Connection, *, worker_id: str) -> set[str]:
@@ -66,6 +60,7 @@ def running_of(connection: Connection, *, worker_id: str) -> set[str]:
 
 def mark_stopped(connection: Connection, *, worker_id: str) -> None:
     """A worker that stops in order is not dead: nobody needs to wait for its heartbeat."""
+    _close_left_open(connection, [worker_id])
     connection.execute(update(workers).where(workers.c.id == worker_id).values(stopped_at=now_seconds()))
 
 
@@ -79,11 +74,11 @@ class Pulse:
 
 
 def read_pulses(connection: Connection) -> dict[str, Pulse]:
-    """Worker id -> pulse, of every worker that holds jobs."""
+    """Worker id -> pulse, of every worker that holds jobs or has not stopped."""
     holding = select(jobs.c.worker_id).where(IS_RUNNING).distinct()
     rows = connection.execute(
         select(workers.c.id, workers.c.heartbeat_at, (now_seconds() - workers.c.heartbeat_at).label("age")).where(
-            workers.c.id.in_(holding)
+            or_(workers.c.stopped_at.is_(None), workers.c.id.in_(holding))
         )
     )
     return {row.id: Pulse(heartbeat_at=row.heartbeat_at, age_seconds=row.age) for row in rows}
@@ -92,7 +87,8 @@ def read_pulses(connection: Connection) -> dict[str, Pulse]:
 def free_dead(connection: Connection, dead: Mapping[str, float], *, at_most: int) -> list[str]:
     """Free claims of workers whose heartbeat is still the given one; returns the job ids that wait again.
 
-    At most so many: the next round finds the rest.
+    At most so many: the next round finds the rest. A worker that holds nothing any more is marked stopped, and what it
+    left open in the ledger is closed: requests for jobs that somebody else has finished meanwhile.
     """
     still_dead = [
         row.id
@@ -100,11 +96,39 @@ def free_dead(connection: Connection, dead: Mapping[str, float], *, at_most: int
             select(workers.c.id, workers.c.heartbeat_at)
             .where(workers.c.id.in_(list(dead)))
             .order_by(workers.c.id)
-            .with_for_update()
+            .with_for_update(skip_locked=True)
         )
         if row.heartbeat_at == dead[row.id]
     ]
     held = connection.execute(
         select(jobs.c.id).where(jobs.c.worker_id.in_(still_dead), IS_RUNNING).order_by(jobs.c.id).limit(at_most)
     ).scalars()
-    return free_claims(connection, list(held), worker_ids=still_dead)
+    freed = free_claims(connection, list(held), worker_ids=still_dead, have_died=True)
+    holding = set(
+        connection.execute(
+            select(jobs.c.worker_id).where(jobs.c.worker_id.in_(still_dead), IS_RUNNING).distinct()
+        ).scalars()
+    )
+    if gone := [worker_id for worker_id in still_dead if worker_id not in holding]:
+        _close_left_open(connection, gone)
+        connection.execute(update(workers).where(workers.c.id.in_(gone)).values(stopped_at=now_seconds()))
+    return freed
+
+
+def _close_left_open(connection: Connection, worker_ids: Sequence[str]) -> None:
+    """By the ledger's key, which begins with the time, and with no index of its own: once in a worker's life."""
+    left_open = connection.execute(
+        select(attempts.c.id)
+        .where(
+            attempts.c.id >= min(map(earlier_id, worker_ids)),
+            attempts.c.worker_id.in_(worker_ids),
+            attempts.c.ending.is_(None),
+        )
+        .with_for_update(skip_locked=True)
+    ).scalars()
+    for some in in_lists(list(left_open)):
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.id.in_(some), attempts.c.ending.is_(None))
+            .values(ending=str(AttemptEnding.UNKNOWN), closed_at=now_seconds())
+        )

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text, update
 
-from workers.store.rows import IS_UNFINISHED, LIST_LENGTH, lock_jobs
-from workers.store.tables import batches, jobs, now_seconds, outcomes
+from workers.contract.flag import FlagKind
+from workers.contract.outcome import ENDED_STATES
+from workers.store.sql import IS_UNFINISHED, LIST_LENGTH, lock_jobs
+from workers.store.tables import batches, decisions, flags, jobs, now_seconds, outcomes, standings
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -70,20 +72,42 @@ def _purge_batch(store: Store, batch_id: int, cutoff: float) -> int:
 
 
 def _is_purgeable(cutoff: ColumnElement[float] | float) -> ColumnElement[bool]:
-    return jobs.c.state.in_(("succeeded", "failed")) & (jobs.c.finished_at < cutoff) & jobs.c.prompt.is_not(None)
+    return jobs.c.state.in_(ENDED_STATES) & (jobs.c.finished_at < cutoff) & jobs.c.prompt.is_not(None)
 
 
 def _purge_jobs(connection: Connection, job_ids: list[str]) -> int:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA secure_delete = ON")  # or the text stays in the file's free pages
-    ended = [job.id for job in lock_jobs(connection, job_ids).values() if job.state in {"succeeded", "failed"}]
-    connection.execute(update(jobs).where(jobs.c.id.in_(ended)).values(prompt=None, metadata={}))
+    ended = [job.id for job in lock_jobs(connection, job_ids).values() if job.state in ENDED_STATES]
+    connection.execute(
+        update(jobs).where(jobs.c.id.in_(ended)).values(prompt=None, metadata={}, pseudonyms=None, kept_answer=None)
+    )
     connection.execute(
         update(outcomes)
         .where(outcomes.c.job_id.in_(ended))
-        .values(result=None, raw_output=None, validation_errors=None, refusal=None)
+        .values(result=None, raw_output=None, validation_errors=None, refusal=None, points=None)
     )
+    _forget_differences(connection, ended)
+    connection.execute(update(decisions).where(decisions.c.job_id.in_(ended)).values(result=None, reason=""))
+    connection.execute(update(standings).where(standings.c.job_id.in_(ended)).values(points=None))
     return len(ended)
+
+
+def _forget_differences(connection: Connection, job_ids: list[str]) -> None:
+    """What a counterfactual showed is part of two answers."""
+    rows = connection.execute(
+        select(outcomes.c.job_id, outcomes.c.round, outcomes.c.provenance).where(
+            outcomes.c.job_id.in_(job_ids), outcomes.c.provenance.is_not(None)
+        )
+    )
+    for row in rows.all():
+        if "counterfactual" in (row.provenance or {}):
+            kept = {name: value for name, value in row.provenance.items() if name != "counterfactual"}
+            of_round = (outcomes.c.job_id == row.job_id) & (outcomes.c.round == row.round)
+            connection.execute(update(outcomes).where(of_round).values(provenance=kept))
+            flagged = (flags.c.job_id == row.job_id) & (flags.c.round == row.round)
+            is_about_it = flags.c.kind == str(FlagKind.INJECTION_SUSPECTED)
+            connection.execute(update(flags).where(flagged, is_about_it).values(message=""))
 
 
 def _forget_for_good(store: Store) -> None:
@@ -94,4 +118,4 @@ def _forget_for_good(store: Store) -> None:
         connection_record.close()
         return
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM jobs, outcomes"))
+        connection.execute(text("VACUUM jobs, outcomes, decisions"))

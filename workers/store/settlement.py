@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from workers.contract.outcome import Failure, FailureKind
-from workers.store.claims import Release, release_jobs
+from workers.store.kept import keep_answers
 from workers.store.ledger import AttemptClosing, JobEnding, close_attempts, finish_jobs
+from workers.store.releases import Release, release_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
-    from workers.store.rows import LockedJob
+    from workers.store.admission import Gates
+    from workers.store.sql import LockedJob
 
 REFUSED = Failure(kind=FailureKind.INTERNAL, message="the store refused this answer's text; see the worker's log")
 
@@ -26,31 +28,54 @@ class Settlement:
     closing: AttemptClosing | None = None
     ending: JobEnding | None = None
     release: Release | None = None
+    kept: JobEnding | None = None
+    """An answer that is paid for and decides the round later."""
 
     @property
     def job_ids(self) -> set[str]:
         """Jobs whose rows it changes."""
-        return {part.job_id for part in (self.ending, self.release) if part is not None}
+        return {part.job_id for part in (self.ending, self.release, self.kept) if part is not None}
 
 
 def apply_settlements(
-    connection: Connection, settlements: Sequence[Settlement], *, locked: Mapping[str, LockedJob]
+    connection: Connection, settlements: Sequence[Settlement], *, locked: Mapping[str, LockedJob], gates: Gates
 ) -> set[str]:
-    """Write them in one go; returns the ids of the jobs whose outcome was accepted. Happening twice is harmless."""
+    """Write them in one go; returns the ids of the jobs whose outcome was accepted. Happening twice is harmless.
+
+    What `gates` hold and give back is the caller's to write.
+    """
     if closings := [each.closing for each in settlements if each.closing]:
+        gates.settle(closings)
         close_attempts(connection, closings)
+    if kept := [each.kept for each in settlements if each.kept]:
+        keep_answers(connection, kept, locked=locked)
     endings = [each.ending for each in settlements if each.ending]
     accepted = finish_jobs(connection, endings, locked=locked) if endings else set()
+    gates.judge_first([each for each in endings if each.job_id in accepted])
     if releases := [each.release for each in settlements if each.release]:
         unfinished = {job_id: job for job_id, job in locked.items() if job_id not in accepted}
         release_jobs(connection, releases, locked=unfinished)
     return accepted
 
 
-def without_refused_text(settlement: Settlement) -> Settlement | None:
-    """The same settlement without the text that the store refused; None when there was none to begin with."""
-    ending = settlement.ending
-    if ending is None or ending.outcome == REFUSED:
-        return None
-    closing = settlement.closing and replace(settlement.closing, message=None, parameters_sent=None)
-    return replace(settlement, ending=replace(ending, outcome=REFUSED, model_answered=None), closing=closing)
+def storable_forms(settlement: Settlement) -> list[Settlement]:
+    """What to store instead when the store refuses this one's row, the fullest first; empty when nothing is left.
+
+    What the provider said about the answer goes first, and the answer itself last.
+    """
+    plain = _without_metadata(settlement)
+    forms = [] if plain == settlement else [plain]
+    if plain.ending is not None and plain.ending.outcome != REFUSED:
+        forms.append(replace(plain, ending=replace(plain.ending, outcome=REFUSED)))
+    if plain.kept is not None:
+        forms.append(replace(plain, kept=None))
+    return forms
+
+
+def _without_metadata(settlement: Settlement) -> Settlement:
+    closing, ending = settlement.closing, settlement.ending
+    return replace(
+        settlement,
+        closing=closing and AttemptClosing(attempt_id=closing.attempt_id, ending=closing.ending, usage=closing.usage),
+        ending=ending and replace(ending, model_answered=None),
+    )

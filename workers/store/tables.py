@@ -11,16 +11,17 @@ A job's state, and who moves it:
                out: the writer -> succeeded or failed; release, snooze, sweeper, heartbeat -> ready
     succeeded  in:  the writer, from any claim of the unfinished round.  out: never
     failed     in:  the writer, from the current claim alone; cancel, from ready; freeing a claim whose job was to be
-                    cancelled or that was left `unknown` ten times.  out: `retry` -> ready
+                    cancelled, or that killed or left its workers too often.  out: `retry` -> ready
+    following  in:  enqueue, for a job whose work another one of the batch (`leader_id`) has too; `retry`
+               out: whatever ends its leader -> what the leader ended as. Nobody publishes or claims it
 
 A job that is to be cancelled (cancel_requested) is running: whatever frees it ends it instead. `staging` (position not
 below the batch's `opened`), `deferred` (not_before in the future) and `parked` (its account is) are derived, never
-stored. `prompt` is null once the job was purged, which happens to finished ones alone.
+stored. `lost_claims` counts the workers that died while they held the job in this round. `prompt` is null once the job
+was purged, which happens to finished ones alone.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     JSON,
@@ -37,11 +38,8 @@ from sqlalchemy import (
     UniqueConstraint,
     column,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
-if TYPE_CHECKING:
-    from sqlalchemy.sql.compiler import SQLCompiler
+from workers.store.clock import now_seconds as now_seconds  # noqa: PLC0414 - most who name a table name its clock too
 
 metadata = MetaData(
     naming_convention={
@@ -55,6 +53,11 @@ metadata = MetaData(
 _UNPUBLISHED = (column("state") == "ready") & column("published_at").is_(None)
 _RUNNING = column("state") == "running"
 _WAITING = (column("state") == "ready") & column("published_at").is_not(None)
+_SUSPECT = (column("state") == "ready") & (column("lost_claims") > 1)
+_IS_LEADER = column("leader_id").is_(None) & column("twin_key").is_not(None)
+_IS_FOLLOWER = column("leader_id").is_not(None)
+_FOLLOWING = column("state") == "following"
+_OF_LATER_CLAIM = column("claim") > 1
 _DEFERRED = (column("state") == "ready") & column("not_before").is_not(None)
 
 batches = Table(
@@ -68,6 +71,7 @@ batches = Table(
     Column("opened", Integer, nullable=False),
     Column("origin", JSON, nullable=False),
     Column("cancelled_at", Double),
+    Column("release_rule", String(16)),
     comment="opened: jobs at a position below it may be published; those above are still staging",
 )
 
@@ -90,12 +94,15 @@ jobs = Table(
     Column("schema_name", String(255), nullable=False),
     Column("schema_fingerprint", String(64), nullable=False),
     Column("context_hash", String(64), ForeignKey("contexts.hash")),
+    Column("instructions_hash", String(64)),
     Column("prompt", Text),
     Column("prompt_hash", String(64), nullable=False),
     Column("content_hash", String(64), nullable=False),
     Column("model", String(255), nullable=False),
     Column("parameters", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
+    Column("pseudonyms", JSON(none_as_null=True)),
+    Column("kept_answer", JSON(none_as_null=True)),  # paid and valid; of a running round that asks for another
     Column("state", String(16), nullable=False),
     Column("round", Integer, nullable=False),
     Column("claim", Integer, nullable=False),
@@ -108,6 +115,9 @@ jobs = Table(
     Column("deadline_at", Double),
     Column("finished_at", Double),
     Column("cancel_requested", Boolean, nullable=False),
+    Column("lost_claims", Integer, nullable=False, server_default="0"),
+    Column("twin_key", String(32)),
+    Column("leader_id", String(32)),
     UniqueConstraint("batch_id", "item_id"),
     UniqueConstraint("batch_id", "position"),
     Index(
@@ -122,6 +132,10 @@ jobs = Table(
     Index("ix_jobs_waiting", "batch_id", "published_at", sqlite_where=_WAITING, postgresql_where=_WAITING),
     Index("ix_jobs_running", "worker_id", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     Index("ix_jobs_deferred", "batch_id", "not_before", sqlite_where=_DEFERRED, postgresql_where=_DEFERRED),
+    Index("ix_jobs_suspect", "batch_id", "position", sqlite_where=_SUSPECT, postgresql_where=_SUSPECT),
+    Index("ix_jobs_leaders", "batch_id", "twin_key", sqlite_where=_IS_LEADER, postgresql_where=_IS_LEADER),
+    Index("ix_jobs_followers", "batch_id", sqlite_where=_IS_FOLLOWER, postgresql_where=_IS_FOLLOWER),
+    Index("ix_jobs_following", "leader_id", sqlite_where=_FOLLOWING, postgresql_where=_FOLLOWING),
     Index("ix_jobs_batch_state", "batch_id", "state", "position"),
 )
 
@@ -150,9 +164,14 @@ attempts = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("cached_tokens", Integer, nullable=False),
     Column("reasoning_tokens", Integer, nullable=False),
+    Column("cache_write_tokens", Integer, nullable=False, server_default="0"),
+    Column("service_tier", String(32)),
     Column("cost_usd", Double),
+    Column("surcharge_usd", Double),  # part of cost_usd that a short prompt would not have cost
+    Column("held_usd", Double),  # against spend caps: the most it can cost until its cost is known; null: no price
     Index("ix_attempts_job", "job_id", "round"),
     Index("ix_attempts_batch", "batch_id", "ending"),
+    Index("ix_attempts_repeats", "batch_id", sqlite_where=_OF_LATER_CLAIM, postgresql_where=_OF_LATER_CLAIM),
     comment="one row per request to the provider; ending is null while it is in flight",
 )
 
@@ -172,8 +191,26 @@ outcomes = Table(
     Column("refusal", Text),
     Column("model_answered", String(255)),
     Column("is_standin", Boolean, nullable=False),
+    Column("same_as", String(32)),
+    Column("provenance", JSON),
+    Column("points", Double),  # the number that summarises the result, so that lists and charts need not read it
     Index("ix_outcomes_batch", "batch_id", "failure_kind"),
+    Index("ix_outcomes_finished", "batch_id", "finished_at"),
     comment="never overwritten: one row per job and round; result is valid JSON, or failure_kind says why not",
+)
+
+flags = Table(
+    "flags",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("batch_id", Integer, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Index("ix_flags_batch", "batch_id", "kind"),
+    comment="what of an outcome a person should look at; written with it, numbered from 0",
 )
 
 workers = Table(
@@ -197,7 +234,45 @@ parks = Table(
     Column("state", String(32), nullable=False),
     Column("message", Text, nullable=False),
     Column("parked_at", Double, nullable=False),
+    Column("probed_at", Double),
+    Column("probe_job_id", String(32)),
     comment="accounts whose jobs wait until the operator resumes them; account is the provider's name",
+)
+
+batch_gates = Table(
+    "batch_gates",
+    metadata,
+    Column("batch_id", Integer, ForeignKey("batches.id"), primary_key=True, autoincrement=False),
+    Column("proven_at", Double),
+    Column("pilot_since", Double),
+    Column("max_usd", Double),
+    Column("held_usd", Double, nullable=False),
+    Column("closed_at", Double),
+    Column("closed_by", String(32)),
+    Column("message", Text),
+    comment="what may start of a batch; an older release's batch has no row: proven, without pilot, cap or closing",
+)
+
+pilot_jobs = Table(
+    "pilot_jobs",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
+    Column("batch_id", Integer, nullable=False),
+    Index("ix_pilot_jobs_batch", "batch_id"),
+    comment="the jobs that may start while their batch is a pilot",
+)
+
+day_gates = Table(
+    "day_gates",
+    metadata,
+    Column("provider", String(255), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("ends_at", Double, nullable=False),
+    Column("max_usd", Double, nullable=False),
+    Column("held_usd", Double, nullable=False),
+    Column("closed_at", Double),
+    Column("message", Text),
+    comment="spending of one provider on one day, UTC, by the day on which a request was opened",
 )
 
 leases = Table(
@@ -206,6 +281,52 @@ leases = Table(
     Column("name", String(64), primary_key=True),
     Column("holder", String(64), nullable=False),
     Column("expires_at", Double, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("batch_id", Integer, ForeignKey("batches.id"), nullable=False),
+    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("decided_by", String(255), nullable=False),
+    Column("decided_at", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("result", Text),
+    Column("source", String(255)),
+    Index("ix_decisions_job", "job_id", "id"),
+    Index("ix_decisions_batch", "batch_id", "id"),
+    comment="what people decided about grades: appended, never changed; a purge removes result and reason",
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
+    Column("batch_id", Integer, nullable=False),
+    Column("last_id", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("decided_by", String(255)),
+    Column("round", Integer),
+    Column("points", Double),
+    Column("released", Boolean, nullable=False),
+    Column("changed", Boolean, nullable=False),
+    Index("ix_standings_batch", "batch_id", "state"),
+    comment="what follows from an item's decisions, written with them; can be made again from them",
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("by", String(255), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("batch", String(255), nullable=False),
+    Column("detail", Text, nullable=False),
+    comment="what people did with a batch beside deciding: downloads, rules",
 )
 
 broker_epochs = Table(
@@ -217,18 +338,10 @@ broker_epochs = Table(
 )
 
 
-class now_seconds(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it compiles to
-    """Seconds since the epoch by the database's own clock, with sub-second precision."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(now_seconds, "sqlite")
-def _now_on_sqlite(_element: now_seconds, _compiler: SQLCompiler, **_options: object) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(now_seconds, "postgresql")
-def _now_on_postgresql(_element: now_seconds, _compiler: SQLCompiler, **_options: object) -> str:
-    return "extract(epoch from clock_timestamp())::double precision"
+store_identity = Table(
+    "store_identity",
+    metadata,
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(32), nullable=False),
+    comment="one row: what tells this store from others that use the same broker",
+)

@@ -2,14 +2,13 @@
 
 While one transaction commits, the next one's work piles up; under load commits begin a moment apart, so that many
 operations share the cost of one. A coroutine goes on only after the commit that holds its operation. While the store
-is away, everything is kept and tried again: a paid answer is never dropped. A worker that must stop waits for a while,
-then spools its paid answers to disk. A transaction that one row's data spoils is replayed operation by operation; only
-that one fails.
+is away, everything is kept and tried again, and paid answers are on disk within seconds (see `safekeeping`). A worker
+that must stop waits for the store for a while. A transaction that one row's data spoils is replayed operation by
+operation; only that one is stored without what the provider said about it, and at the worst without its text.
 """
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -18,22 +17,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from workers.contract.errors import ContractViolation, ServiceUnavailable
+from workers.contract.outcome import Failure, FailureKind
+from workers.log import get_logger
+from workers.store.admission import Admission, admit, lock_gates
 from workers.store.claims import ClaimedJob, NotDue, claim_jobs, not_due_yet
-from workers.store.ledger import AttemptOpening, JobEnding, open_attempts
-from workers.store.rows import lock_jobs
-from workers.store.settlement import Settlement, apply_settlements, without_refused_text
+from workers.store.ledger import AttemptOpening, JobEnding
+from workers.store.safekeeping import Safekeeping
+from workers.store.settlement import Settlement, apply_settlements, storable_forms
+from workers.store.sql import lock_jobs
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
+    from workers.store.admission import Gates
     from workers.store.engine import Store
+    from workers.store.safekeeping import AnswerSpool
 
 __all__ = ["NotStored", "Settlement", "Writer"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MOST_OPERATIONS = 500
 """Operations per transaction: bounds the time other writers of one SQLite file wait."""
@@ -48,6 +53,8 @@ LONGEST_WAIT_SECONDS = 5.0
 """Between tries while the store is away."""
 END_SECONDS = 15.0
 """For one last try of a store that does not answer, beyond the patience."""
+UNSAVED_SECONDS = 30.0
+"""Beyond the patience, for somebody to make room when neither store nor spool takes an answer."""
 
 T = TypeVar("T")
 
@@ -67,7 +74,7 @@ class _Claim:
 _Work = _Claim | AttemptOpening | Settlement
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Operation:
     work: _Work
     future: asyncio.Future[object]
@@ -84,12 +91,17 @@ class Writer:
         *,
         worker_id: str,
         loop: asyncio.AbstractEventLoop,
-        spool: Callable[[Sequence[Settlement]], object] | None = None,
+        spool: AnswerSpool | None = None,
+        provider: str | None = None,
+        max_usd_per_day: float | None = None,
     ) -> None:
+        """`provider`: the one that this worker asks; no other's job is claimed. `max_usd_per_day` is its cap."""
         self._store = store
         self._worker_id = worker_id
+        self._provider = provider
+        self._max_usd_per_day = max_usd_per_day
         self._loop = loop
-        self._spool = spool
+        self._safekeeping = Safekeeping(spool)
         self._pending: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._stop_expected_at = 0.0
@@ -98,10 +110,13 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self.commits = 0
         self.operations = 0
+        self.unsaved = 0
+        """Paid answers that neither store nor spool had taken when this worker stopped."""
 
     def start(self) -> None:
         """Begin to take operations."""
         self._thread.start()
+        self._safekeeping.start()
 
     def expect_stop(self, *, patience_seconds: float) -> None:
         """The worker drains: from here on a store that is away is waited for so long, then its answers are spooled."""
@@ -110,19 +125,30 @@ class Writer:
             self._stopping.set()
 
     def stop(self, *, patience_seconds: float) -> bool:
-        """Commit or spool what is pending, then end; false when the store hangs even so."""
+        """Commit or spool what is pending, then end; false when the store hangs even so. Sets `unsaved`."""
         self.expect_stop(patience_seconds=patience_seconds)
         self._pending.put(None)
         self._thread.join(patience_seconds + END_SECONDS)
+        while self._thread.is_alive() and self._safekeeping.save() and time.monotonic() < self._grace_ends:
+            self._thread.join(LONGEST_WAIT_SECONDS)
+        self._safekeeping.stop()
+        self.unsaved = self._safekeeping.save()
+        if self.unsaved:
+            logger.critical(
+                "store.answers_lost",
+                answers=self.unsaved,
+                reason="neither the store nor the spool could take these paid answers before this worker had to end; "
+                "their jobs will be graded again",
+            )
         return not self._thread.is_alive()
 
     async def claim(self, job_id: str) -> ClaimedJob | NotDue | None:
         """The job, claimed for this worker; None when it is finished, claimed or parked."""
         return await self._submit(_Claim(job_id), ClaimedJob | NotDue | None)
 
-    async def open_attempt(self, opening: AttemptOpening) -> bool:
-        """Returns when the ledger holds the request; false when the claim was lost and nothing may be sent."""
-        return await self._submit(opening, bool)
+    async def open_attempt(self, opening: AttemptOpening) -> Admission:
+        """Returns when the ledger holds the request; nothing may be sent but with `MAY_SEND`."""
+        return await self._submit(opening, Admission)
 
     async def settle(self, settlement: Settlement) -> bool:
         """Returns after the commit; true when the outcome in it was accepted (see `finish_jobs`).
@@ -131,8 +157,26 @@ class Writer:
         """
         return await self._submit(settlement, bool)
 
+    async def refuse(self, job_id: str, reason: str) -> None:
+        """End a job that no worker of this version can run `internal`, with the reason; one that is not ready stays."""
+        job = await self.claim(job_id)
+        if not isinstance(job, ClaimedJob):
+            return
+        ending = JobEnding(
+            job_id=job.id,
+            batch_id=job.batch_id,
+            round=job.round,
+            claim=job.claim,
+            outcome=Failure(kind=FailureKind.INTERNAL, message=reason),
+            model_answered=None,
+            is_standin=False,
+        )
+        await self.settle(Settlement(ending=ending))
+
     async def _submit(self, work: _Work, _kind: type[T] | object) -> T:
         operation = _Operation(work, self._loop.create_future())
+        if isinstance(work, Settlement):
+            self._safekeeping.watch(operation, work)
         self._pending.put(operation)
         return cast("T", await operation.future)
 
@@ -142,7 +186,8 @@ class Writer:
             operations, last = self._take(next_at)
             next_at = time.monotonic() + GATHER_SECONDS * min(1.0, len(operations) / FULL_LOAD)
             if operations:
-                self._commit(operations)
+                for together in _in_order(operations):
+                    self._commit(together)
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     self._loop.call_soon_threadsafe(_resolve, operations)
             if last:
@@ -170,15 +215,15 @@ class Writer:
                 self._apply(operations)
             except ServiceUnavailable as error:
                 self._away_since = self._away_since or time.monotonic()
-                if self._stopping.is_set() and time.monotonic() >= self._patience_ends:
-                    self._give_up(operations)
+                self._safekeeping.store_is_away()
+                if self._has_given_up(operations):
                     return
                 logger.warning(
-                    "store.away waiting=%d retry_in_seconds=%.1f reason=%s", len(operations), wait_seconds, error
+                    "store.away", waiting=len(operations), retry_in_seconds=round(wait_seconds, 1), reason=error
                 )
                 self._pause(wait_seconds)
                 wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
-            except Exception as error:  # noqa: BLE001 - whatever it was, hundreds of coroutines wait for this thread
+            except BaseException as error:  # noqa: BLE001 - whatever it was, hundreds of coroutines wait for this thread
                 self._replay(operations, error)
                 return
             else:
@@ -186,27 +231,35 @@ class Writer:
 
     def _pause(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
-            time.sleep(max(0.0, min(seconds, self._patience_ends - time.monotonic())))
+            now = time.monotonic()
+            ends = self._patience_ends if now < self._patience_ends else self._grace_ends
+            time.sleep(max(0.0, min(seconds, ends - now)))
 
     @property
     def _patience_ends(self) -> float:
         """A drain may last longer than the patience: an outage that begins in it is waited for as long."""
         return max(self._stop_expected_at, self._away_since or 0.0) + self._patience_seconds
 
-    def _give_up(self, operations: list[_Operation]) -> None:
-        settlements = [operation.work for operation in operations if isinstance(operation.work, Settlement)]
-        if self._spool is not None and settlements:
-            try:
-                self._spool(settlements)
-            except OSError as error:
-                logger.error("store.spool_failed settlements=%d reason=%s", len(settlements), error.strerror)  # noqa: TRY400
-        logger.error("store.given_up operations=%d settlements=%d", len(operations), len(settlements))
+    @property
+    def _grace_ends(self) -> float:
+        return self._patience_ends + UNSAVED_SECONDS
+
+    def _has_given_up(self, operations: list[_Operation]) -> bool:
+        """True when this worker has to stop and the paid answers are in the spool, or nowhere after the last grace."""
+        if not self._stopping.is_set() or time.monotonic() < self._patience_ends:
+            return False
+        unsaved = self._safekeeping.save()
+        if unsaved and time.monotonic() < self._grace_ends:
+            return False
+        logger.error("store.given_up", operations=len(operations), unsaved=unsaved)
         for operation in operations:
             operation.error = NotStored()
+        return True
 
     def _apply(self, operations: Sequence[_Operation]) -> None:
         with self._store.transaction() as connection:
             self._write(connection, operations)
+        self._safekeeping.stored(operations)
         self._away_since = None
         self.commits += 1
         self.operations += len(operations)
@@ -216,44 +269,70 @@ class Writer:
         openings = [op.work for op in operations if isinstance(op.work, AttemptOpening)]
         settlements = [op.work for op in operations if isinstance(op.work, Settlement)]
         claims = [op.work.job_id for op in operations if isinstance(op.work, _Claim)]
+        gates = self._lock_gates(connection, openings, settlements)
         touched = {opening.job_id for opening in openings}.union(*(each.job_ids for each in settlements))
         # all of them at once, those to be claimed too: locks taken in two steps are in no order
         locked = lock_jobs(connection, touched.union(claims)) if touched else {}
-        opened = open_attempts(connection, openings, locked=locked) if openings else set()
-        accepted = apply_settlements(connection, settlements, locked=locked)
-        claimed = _claim(connection, claims, worker_id=self._worker_id)
+        accepted = apply_settlements(connection, settlements, locked=locked, gates=gates)
+        admitted = admit(connection, openings, locked=locked, gates=gates)
+        gates.write()
+        claimed = _claim(connection, claims, worker_id=self._worker_id, provider=self._provider)
         for operation in operations:
             match operation.work:
                 case _Claim(job_id):
                     operation.result = claimed.pop(job_id, None)  # a second message for it gets nothing
                 case AttemptOpening(attempt_id=attempt_id):
-                    operation.result = attempt_id in opened
+                    operation.result = admitted[attempt_id]
                 case Settlement(ending=JobEnding(job_id=job_id)):
                     operation.result = job_id in accepted
                 case _:
                     operation.result = None
 
-    def _replay(self, operations: list[_Operation], error: Exception) -> None:
+    def _lock_gates(
+        self, connection: Connection, openings: Sequence[AttemptOpening], settlements: Sequence[Settlement]
+    ) -> Gates:
+        return lock_gates(
+            connection,
+            provider=self._provider,
+            max_usd_per_day=self._max_usd_per_day,
+            openings=openings,
+            closings=[each.closing for each in settlements if each.closing],
+            endings=[each.ending for each in settlements if each.ending],
+        )
+
+    def _replay(self, operations: list[_Operation], error: BaseException) -> None:
         if len(operations) > 1:
             for operation in operations:
                 self._commit([operation])
             return
         operation = operations[0]
-        logger.error("store.row_refused error=%s", type(error).__name__)
-        storable = without_refused_text(operation.work) if isinstance(operation.work, Settlement) else None
-        if storable is not None:
-            operation.work = storable
+        logger.error("store.row_refused", error=type(error).__name__)
+        if isinstance(operation.work, Settlement) and (forms := storable_forms(operation.work)):
+            operation.work = forms[0]
             self._commit([operation])
             return
+        self._safekeeping.stored([operation])
         operation.error = ContractViolation(f"the store refused a row: {type(error).__name__}")
 
 
-def _claim(connection: Connection, job_ids: Sequence[str], *, worker_id: str) -> dict[str, ClaimedJob | NotDue]:
+def _in_order(operations: list[_Operation]) -> list[list[_Operation]]:
+    """By transaction: endings come first in one, so that of a request given up before its row was written follows."""
+    opened = {op.work.attempt_id for op in operations if isinstance(op.work, AttemptOpening)}
+    closings = {op: op.work.closing for op in operations if isinstance(op.work, Settlement) and op.work.closing}
+    late = [op for op, closing in closings.items() if closing.attempt_id in opened]
+    return [[op for op in operations if op not in late], late] if late else [operations]
+
+
+def _claim(
+    connection: Connection, job_ids: Sequence[str], *, worker_id: str, provider: str | None
+) -> dict[str, ClaimedJob | NotDue]:
     if not job_ids:
         return {}
-    claimed: dict[str, ClaimedJob | NotDue] = {**claim_jobs(connection, job_ids, worker_id=worker_id)}
+    claimed: dict[str, ClaimedJob | NotDue] = {
+        **claim_jobs(connection, job_ids, worker_id=worker_id, provider=provider)
+    }
     if missing := [job_id for job_id in job_ids if job_id not in claimed]:
-        claimed |= not_due_yet(connection, missing)
+        claimed |= not_due_yet(connection, missing, provider=provider)
     return claimed
 
 

@@ -8,6 +8,7 @@ import sys
 from ops.bench.chaos.judge import complaints
 from ops.bench.chaos.run import Plan, run_chaos
 from ops.bench.chaos.services import Cluster
+from ops.bench.chaos.sweep import Sweep, run_sweep
 
 
 def main() -> int:
@@ -18,7 +19,10 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0, help="which workers die")
     parser.add_argument("--sqlite", action="store_true", help="the store is a SQLite file, which is not restarted")
+    parser.add_argument("--sweep", action="store_true", help="instead: five faults, and the time back from each")
     options = parser.parse_args()
+    if options.sweep:
+        return _sweep()
     plan = Plan(
         duration=options.minutes * 60,
         workers=options.workers,
@@ -39,6 +43,14 @@ def main() -> int:
     wrong = complaints(report, plan)
     print(*(f"WRONG: {each}" for each in wrong) if wrong else ["the books balance"], sep="\n")
     return 1 if wrong else 0
+
+
+def _sweep() -> int:
+    if not Cluster.is_possible():
+        print("the sweep needs PostgreSQL's programs")
+        return 1
+    found = run_sweep(Sweep(), say=lambda line: print(line, flush=True))
+    return 0 if all(each.seconds_back is not None for each in found) else 1
 
 
 if __name__ == "__main__":

@@ -93,12 +93,17 @@ def read_books(store: Store, *, enqueued: int, witness: Witness, provider_stats:
         endings=endings,
         provider_calls=sum(calls.values()),
         repeated_calls=sum(
-            max(0, count - 1 - ledger.get(prompt, Counter())["failed"]) for prompt, count in calls.items()
+            max(0, count - 1 - _answered_by_another(ledger.get(prompt, Counter()))) for prompt, count in calls.items()
         ),
         calls_not_in_ledger=sum(
             max(0, count - _sent(ledger.get(prompt, Counter()))) for prompt, count in calls.items()
         ),
     )
+
+
+def _answered_by_another(rows: Counter[str]) -> int:
+    """Calls that ended without an answer, so that another one is right."""
+    return rows["failed"] + rows["timed_out"] + rows["unavailable"]
 
 
 def _sent(rows: Counter[str]) -> int:

@@ -12,7 +12,7 @@ import random
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ from producer.client import JobClient
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec
 from workers.contract.registry import builtin_registry
-from workers.contract.wire import broker_queue
 from workers.publisher import Publisher
 from workers.settings import load_settings
 from workers.store import Store
@@ -34,13 +33,15 @@ from workers.store.tables import attempts, jobs
 from workers.store.tables import workers as worker_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MARKER = "XCHAOSMARKERX"
 """Stands in every prompt."""
 PROVIDER = "standin"
 WAVE = 200
 """Jobs per enqueue, each a batch of its own."""
+PLENTY = "60000"
+"""Requests a minute: a provider that names no limit is approached in steps, and kills want many calls at once."""
 FAULTS = ("reset_before=0.02", "reset_body=0.01", "hang=0.01", "server_error=0.02")
 
 
@@ -89,7 +90,9 @@ class Report:
 
 
 @dataclass
-class _Scene:
+class Scene:
+    """What a run works with."""
+
     plan: Plan
     folder: Path
     broker: Broker
@@ -109,6 +112,13 @@ class _Scene:
 
 def run_chaos(plan: Plan, *, say: Callable[[str], None] = lambda _line: None) -> Report:
     """Run the plan and read the books. Takes its duration and the drain of what is left."""
+    with opened_scene(plan) as scene:
+        return _play(scene, say)
+
+
+@contextmanager
+def opened_scene(plan: Plan) -> Iterator[Scene]:
+    """Store, broker and provider running, and workers that are not started yet; all of it ended afterwards."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gq-chaos-")))
         (folder / "logs").mkdir()
@@ -120,17 +130,17 @@ def run_chaos(plan: Plan, *, say: Callable[[str], None] = lambda _line: None) ->
         broker = Broker()
         broker.start()
         stack.callback(broker.kill)
-        provider = stack.enter_context(standin("--latency-ms", plan.latency_ms, *_fault_options()))
+        provider = stack.enter_context(standin("--latency-ms", plan.latency_ms, "--rpm", PLENTY, *_fault_options()))
         workers = Workers(
             count=plan.workers,
             concurrency=plan.concurrency,
-            queue=broker_queue("bulk", PROVIDER),
+            queue="bulk",
             environment=_environment(plan, folder, broker, provider, url),
             log_dir=folder / "logs",
         )
-        scene = _Scene(plan, folder, broker, provider, store, server, workers)
+        scene = Scene(plan, folder, broker, provider, store, server, workers)
         stack.callback(lambda: workers.stop(seconds=0.1))
-        return _play(scene, say)
+        yield scene
 
 
 def _fault_options() -> list[str]:
@@ -156,9 +166,9 @@ def _environment(plan: Plan, folder: Path, broker: Broker, provider: Standin, st
     }
 
 
-def _play(scene: _Scene, say: Callable[[str], None]) -> Report:
+def _play(scene: Scene, say: Callable[[str], None]) -> Report:
     stop_enqueueing, witness = threading.Event(), Witness()
-    producer = threading.Thread(target=_produce, args=(scene, stop_enqueueing), daemon=True)
+    producer = threading.Thread(target=produce, args=(scene, stop_enqueueing), daemon=True)
     scene.workers.start()
     producer.start()
     wait_until(lambda: _in_flight(scene) >= scene.plan.least_in_flight, "the workers are busy")
@@ -181,14 +191,14 @@ def _play(scene: _Scene, say: Callable[[str], None]) -> Report:
     )
 
 
-def _produce(scene: _Scene, stop: threading.Event) -> None:
+def produce(scene: Scene, stop: threading.Event) -> None:
     """Keep jobs waiting. A wave that breaks off is sent again, whole, as a user would send the command again."""
     settings = load_settings(redis_url=scene.broker.url, offline=True, broker_timeout_seconds=3.0)
     publisher = Publisher.connect(settings)
     client = JobClient(store=scene.store, publisher=publisher, registry=builtin_registry(), provider=PROVIDER)
     parameters = JobParameters(max_tokens=64, max_retries=20, retry_delay_seconds=0.2)
-    wave = 0
-    while not stop.is_set():
+    wave, broke_off = 0, False
+    while broke_off or not stop.is_set():
         specs = [
             JobSpec(
                 id=f"{wave}-{number}",
@@ -200,13 +210,14 @@ def _produce(scene: _Scene, stop: threading.Event) -> None:
             for number in range(WAVE)
         ]
         try:
-            if _waiting(scene.store) < 2 * WAVE:
+            if broke_off or _waiting(scene.store) < 2 * WAVE:
                 client.enqueue(specs, name=f"wave-{wave}")
                 scene.enqueued += WAVE
-                wave += 1
-        except ServiceUnavailable:
+                wave, broke_off = wave + 1, False
+        except ServiceUnavailable:  # committed or not: nobody knows before it is sent again
+            broke_off = True
             scene.note("an enqueue broke off")
-        stop.wait(0.5)
+        time.sleep(0.5)
     publisher.close()
 
 
@@ -215,7 +226,7 @@ def _waiting(store: Store) -> int:
         return connection.execute(select(func.count()).where(jobs.c.state == "ready")).scalar_one()
 
 
-def _wreak(scene: _Scene, witness: Witness, say: Callable[[str], None]) -> tuple[int, list[bytes]]:
+def _wreak(scene: Scene, witness: Witness, say: Callable[[str], None]) -> tuple[int, list[bytes]]:
     plan, chance = scene.plan, random.Random(scene.plan.seed)  # noqa: S311 - which worker dies
     began, next_kill, most = time.monotonic(), time.monotonic() + plan.kill_period, 0
     contents: list[bytes] = []
@@ -239,12 +250,12 @@ def _wreak(scene: _Scene, witness: Witness, say: Callable[[str], None]) -> tuple
     return most, contents
 
 
-def _in_flight(scene: _Scene) -> int:
+def _in_flight(scene: Scene) -> int:
     in_flight: int = scene.provider.stats()["in_flight"]
     return in_flight
 
 
-def _kill_worker(scene: _Scene, chance: random.Random, in_flight: int) -> None:
+def _kill_worker(scene: Scene, chance: random.Random, in_flight: int) -> None:
     busy = [pid for pid in scene.workers.pids if _open_calls(scene.store).get(pid)]
     if not busy:
         return
@@ -268,21 +279,21 @@ def _open_calls(store: Store) -> dict[int, int]:
         return {pid: count for pid, count in rows}  # noqa: C416 - a Row is no pair to the type checker
 
 
-def _kill_broker(scene: _Scene) -> None:
+def _kill_broker(scene: Scene) -> None:
     scene.broker.kill()
     time.sleep(2)
     scene.broker.start()
     scene.note("kill -9 of the broker; started again, empty, after 2 s")
 
 
-def _flush_broker(scene: _Scene, contents: list[bytes]) -> None:
+def _flush_broker(scene: Scene, contents: list[bytes]) -> None:
     contents.append(scene.broker.contents())
     with scene.broker.client() as client:
         client.flushall()
     scene.note("FLUSHALL")
 
 
-def _restart_store(scene: _Scene) -> None:
+def _restart_store(scene: Scene) -> None:
     if scene.store_server is not None:
         scene.store_server.crash()
         time.sleep(2)
@@ -290,14 +301,14 @@ def _restart_store(scene: _Scene) -> None:
         scene.note("crash of the store; started again after 2 s")
 
 
-def _look(scene: _Scene, witness: Witness) -> None:
+def _look(scene: Scene, witness: Witness) -> None:
     try:
         witness.look(scene.store)
     except ServiceUnavailable:
         scene.note("the store did not answer a look")
 
 
-def _drain(scene: _Scene, witness: Witness) -> None:
+def _drain(scene: Scene, witness: Witness) -> None:
     def is_done() -> bool:
         scene.workers.restart_dead()
         _look(scene, witness)
@@ -313,7 +324,7 @@ def _drain(scene: _Scene, witness: Witness) -> None:
         scene.note("the drain did not end")
 
 
-def _where_the_marker_is(scene: _Scene, broker_contents: list[bytes]) -> list[str]:
+def _where_the_marker_is(scene: Scene, broker_contents: list[bytes]) -> list[str]:
     marker = MARKER.encode()
     brokers = [f"broker ({number})" for number, content in enumerate(broker_contents) if marker in content]
     files = (path for path in sorted(scene.folder.rglob("*")) if path.is_file())

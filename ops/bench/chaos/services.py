@@ -53,6 +53,7 @@ class Broker:
     def start(self) -> None:
         """Start it empty, and wait until it answers."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        options += ["--enable-protected-configs", "yes"]  # tests break its persistence
         self._process = subprocess.Popen([_broker_program(), *options], stdout=subprocess.DEVNULL)
         wait_until(self.answers, "the broker answers")
 
@@ -261,7 +262,7 @@ class Workers:
         self._number += 1
         log = self.log_dir / f"worker-{self._number}.log"
         command = [
-            sys.executable, "-m", "celery", "-A", "workers.app:app", "worker",
+            sys.executable, "-m", "celery", "-A", "workers.process.app:app", "worker",
             "--queues", self.queue, "--hostname", f"w{self._number}@%h", "--concurrency", str(self.concurrency),
             "--without-gossip", "--without-mingle", "--loglevel", "INFO",
         ]  # fmt: skip

@@ -23,7 +23,7 @@ from workers.completion.attempt import CompletionRequest, attempt_completion
 from workers.completion.openai_client import close_client, get_client, get_structured_completion
 from workers.contract.outcome import Success
 from workers.contract.schemas.feedback import Feedback
-from workers.contract.strict_schema import strict_schema
+from workers.contract.strict.schema import strict_schema
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -32,8 +32,8 @@ from workers.settings import load_settings
 from workers.store import Store
 from workers.store.claims import ClaimedJob
 from workers.store.feed import Feed, due_jobs, mark_published
-from workers.store.ids import new_id
 from workers.store.ledger import AttemptClosing, AttemptOpening, JobEnding, Purpose
+from workers.store.sql import new_id
 from workers.store.writer import Settlement, Writer
 
 if TYPE_CHECKING:
@@ -99,12 +99,12 @@ def _rows_per_second(count: int, work: Callable[[], None]) -> float:
 def _enqueue(services: Services, count: int, turn: int) -> None:
     settings = load_settings(redis_url=services.redis_url, offline=True, window=10**9)
     publisher = Publisher.connect(settings)
-    publisher.begin_epoch()
+    publisher.begin_epoch(services.store)
     client = JobClient(store=services.store, publisher=publisher, registry=builtin_registry(), provider=PROVIDER)
     specs = (
         JobSpec(id=f"i{n}", prompt=f"{turn} {n} {PROMPT}", schema="feedback", model="standin") for n in range(count)
     )
-    client.enqueue(specs, name=f"turn-{turn}")
+    client.enqueue(specs, name=f"turn-{turn}", starts_carefully=False)
     publisher.close()
 
 

@@ -34,7 +34,7 @@ def start_of(name: str, scenario: Scenario, *, base_url: str, broker_url: str, f
         jobs = folder / "jobs.jsonl"
         jobs.write_text("".join(json.dumps(row) + "\n" for row in rows))
         command = [
-            sys.executable, "-m", "producer.cli", "run", str(jobs), "--schema", "feedback", "--model", MODEL,
+            sys.executable, "-m", "producer.cli.main", "run", str(jobs), "--schema", "feedback", "--model", MODEL,
             "--offline", "--processes", str(scenario.processes), "--concurrency", str(scenario.in_flight),
             "--max-tokens", str(scenario.max_tokens), "--data-dir", str(folder / "data"),
             "--out", str(folder / "grades.jsonl"),

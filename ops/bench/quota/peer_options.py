@@ -8,7 +8,7 @@ from typing import Any
 from ops.bench.quota.contenders import prompt
 from ops.bench.quota.scenario import MODEL
 from workers.contract.schemas.feedback import Feedback
-from workers.contract.strict_schema import schema_name, strict_schema
+from workers.contract.strict.schema import schema_name, strict_schema
 
 KEY = "sk-standin"
 SDK_RETRIES = 10

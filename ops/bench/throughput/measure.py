@@ -143,6 +143,6 @@ def contenders(peers: str | None) -> list[Contender]:
 
 
 GRADEQUEUE_WORKER = (
-    "-m", "celery", "-A", "workers.app:app", "worker", "--queues", "bulk.standin",
+    "-m", "celery", "-A", "workers.process.app:app", "worker", "--queues", "bulk",
     "--without-gossip", "--without-mingle", "--loglevel", "INFO",
 )  # fmt: skip

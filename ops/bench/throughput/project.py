@@ -14,7 +14,7 @@ def main() -> None:
     client = JobClient.connect()
     jobs = int(os.environ["BENCH_JOBS"])
     specs = (JobSpec(id=str(number), prompt=prompt(number), schema="feedback", model=MODEL) for number in range(jobs))
-    client.enqueue(specs, name="bench")
+    client.enqueue(specs, name="bench", starts_carefully=False)
     client.close()
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio as redis
 
-from workers.completion.clients import new_client
+from workers.completion.transport.clients import new_client
 from workers.contract.schemas.feedback import Feedback
-from workers.contract.strict_schema import strict_schema
+from workers.contract.strict.schema import strict_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

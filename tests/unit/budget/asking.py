@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.budget.records import BucketReading, Lesson, Limits, LineLength, QueuePolicy, Settlements
+from workers.budget.records import BucketReading, Limits, PendingUpdates, QueueLength, QueuePolicy, RateSample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,10 @@ async def ask(
 ) -> ReserveAnswer:
     """So many calls of 100 tokens, or calls of these tokens."""
     tokens = [100] * costs if isinstance(costs, int) else list(costs)
-    line = LineLength(waiters=len(tokens), tokens=sum(tokens))
-    return await shared.reserve(key, tokens, line=line, policy=QueuePolicy(ahead_seconds=ahead_seconds), limits=limits)
+    waiting = QueueLength(waiters=len(tokens), tokens=sum(tokens))
+    return await shared.reserve(
+        key, tokens, waiting=waiting, policy=QueuePolicy(ahead_seconds=ahead_seconds), limits=limits
+    )
 
 
 def requests(limit: int, remaining: int, reset_seconds: float | None = None) -> BucketReading:
@@ -43,25 +45,25 @@ async def answered(
     tokens: BucketReading = UNREAD,
 ) -> float:
     """The provider took the call."""
-    return await _settle(shared, Lesson(grant=grant, answered=True, requests=requests, tokens=tokens))
+    return await _settle(shared, RateSample(grant=grant, answered=True, requests=requests, tokens=tokens))
 
 
 async def refused(
     shared: SharedBudget, grant: Grant, *, wait_seconds: float | None = None, requests: BucketReading = UNREAD
 ) -> float:
     """The provider answered 429."""
-    lesson = Lesson(grant=grant, answered=False, refused=True, refused_wait_seconds=wait_seconds, requests=requests)
-    return await _settle(shared, lesson)
+    sample = RateSample(grant=grant, answered=False, refused=True, refused_wait_seconds=wait_seconds, requests=requests)
+    return await _settle(shared, sample)
 
 
-async def _settle(shared: SharedBudget, lesson: Lesson) -> float:
-    settlements = Settlements()
-    settlements.add(lesson)
-    return await shared.settle(lesson.grant.key, settlements)
+async def _settle(shared: SharedBudget, sample: RateSample) -> float:
+    updates = PendingUpdates()
+    updates.add(sample)
+    return await shared.settle(sample.grant.key, updates)
 
 
 async def give_back(shared: SharedBudget, grant: Grant) -> None:
     """The call was never sent."""
-    settlements = Settlements()
-    settlements.give_back(grant)
-    await shared.settle(grant.key, settlements)
+    updates = PendingUpdates()
+    updates.give_back(grant)
+    await shared.settle(grant.key, updates)

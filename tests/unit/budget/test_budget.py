@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.budget.asking import requests
-from workers.budget.budget import Budget
-from workers.budget.records import Grant, Lesson, Limits, NotGranted
+from workers.budget.budget import AWAY_SECONDS, Budget
+from workers.budget.records import Grant, Limits, NotGranted, RateSample
 from workers.budget.shared import state_key
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def state(redis: FakeAsyncRedis, key: BudgetKey) -> dict[str, float]:
 
 async def settled(budget: Budget) -> None:
     """What was told without waiting has arrived."""
-    await asyncio.gather(*(quota.settling for quota in budget._quotas.values() if quota.settling))
+    await asyncio.gather(*(quota.flushing for quota in budget._quotas.values() if quota.flushing))
 
 
 async def test_waiters_go_on_when_the_probe_is_answered(budget: Budget, key: BudgetKey):
@@ -51,7 +51,7 @@ async def test_waiters_go_on_when_the_probe_is_answered(budget: Budget, key: Bud
     await asyncio.sleep(0.02)
     assert not waiting.done()
 
-    budget.settle(Lesson(grant=probe, answered=True, requests=requests(600, 599, 0.1)))
+    budget.settle(RateSample(grant=probe, answered=True, requests=requests(600, 599, 0.1)))
 
     assert (await waiting).requests_base is not None
 
@@ -67,7 +67,7 @@ async def test_a_refusal_stops_this_process_even_where_redis_forgets_it(
     budget: Budget, key: BudgetKey, redis: FakeAsyncRedis
 ):
     probe = await granted(budget, key.model)
-    budget.settle(Lesson(grant=probe, answered=False, refused=True, refused_wait_seconds=30))
+    budget.settle(RateSample(grant=probe, answered=False, refused=True, refused_wait_seconds=30))
     await settled(budget)
     await redis.flushall()
 
@@ -76,7 +76,7 @@ async def test_a_refusal_stops_this_process_even_where_redis_forgets_it(
 
 async def test_what_is_given_back_is_there_for_others(budget: Budget, key: BudgetKey, redis: FakeAsyncRedis):
     probe = await granted(budget, key.model)
-    budget.settle(Lesson(grant=probe, answered=True, requests=requests(600, 100, 50.0)))
+    budget.settle(RateSample(grant=probe, answered=True, requests=requests(600, 100, 50.0)))
     await settled(budget)
     grant = await granted(budget, key.model)
     before = (await state(redis, key))["r_level"]
@@ -89,7 +89,7 @@ async def test_what_is_given_back_is_there_for_others(budget: Budget, key: Budge
 
 async def test_a_grant_whose_moment_has_passed_is_exchanged(budget: Budget, key: BudgetKey, redis: FakeAsyncRedis):
     probe = await granted(budget, key.model)
-    budget.settle(Lesson(grant=probe, answered=True, requests=requests(600, 100, 50.0)))
+    budget.settle(RateSample(grant=probe, answered=True, requests=requests(600, 100, 50.0)))
     await settled(budget)
     grant = await granted(budget, key.model)
     before = (await state(redis, key))["r_level"]
@@ -105,14 +105,14 @@ async def test_a_grant_whose_moment_has_passed_is_exchanged(budget: Budget, key:
 
 async def test_a_server_without_limits_is_not_told_a_thousand_times(budget: Budget, key: BudgetKey):
     probe = await granted(budget, key.model)
-    budget.settle(Lesson(grant=probe, answered=True))
+    budget.settle(RateSample(grant=probe, answered=True))
     await settled(budget)
     grants = [await granted(budget, key.model) for _ in range(3)]
 
     for grant in grants:
-        budget.settle(Lesson(grant=grant, answered=True))
+        budget.settle(RateSample(grant=grant, answered=True))
 
-    assert all(quota.unsettled.answered == 0 for quota in budget._quotas.values())
+    assert all(quota.pending.answered == 0 for quota in budget._quotas.values())
 
 
 async def test_limits_seen_before_save_the_probe(shared: SharedBudget, key: BudgetKey, redis: FakeAsyncRedis):
@@ -122,3 +122,19 @@ async def test_limits_seen_before_save_the_probe(shared: SharedBudget, key: Budg
     await budget.close()
 
     assert (await state(redis, key))["r_limit"] == 600
+
+
+@pytest.mark.parametrize("stall_seconds", [0.0, AWAY_SECONDS + 0.05], ids=["at once", "after a stall"])
+async def test_what_was_granted_before_the_provider_went_away_is_not_sent(
+    budget: Budget, key: BudgetKey, stall_seconds: float
+):
+    probe = await granted(budget, key.model)
+    budget.settle(RateSample(grant=probe, answered=True))
+    await settled(budget)
+    first, second = await granted(budget, key.model), await granted(budget, key.model)
+
+    budget.settle(RateSample(grant=first, answered=False, away=True))
+    await settled(budget)
+    await asyncio.sleep(stall_seconds)
+
+    assert await budget.confirm(second, within_seconds=0.1) is NotGranted.DEADLINE

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.unit.store.steps import FEED, enqueue, new_job
+from tests.store.steps import FEED, enqueue, new_job
 from workers.store.feed import due_jobs, holding_up_others, mark_published
 from workers.store.tables import jobs
 
 if TYPE_CHECKING:
     from workers.store import Store
-    from workers.store.batches import NewJob
+    from workers.store.enqueue import NewJob
 
 
 def job(model: str, number: int) -> NewJob:

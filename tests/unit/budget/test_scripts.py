@@ -47,11 +47,11 @@ async def test_a_probe_whose_answer_does_not_come_is_followed_by_another(
 
 
 async def test_a_failed_probe_lets_another_one_try_at_once(shared: SharedBudget, key: BudgetKey):
-    from workers.budget.records import Lesson, Settlements
+    from workers.budget.records import PendingUpdates, RateSample
 
     probe = await ask(shared, key, 5)
-    failed = Settlements()
-    failed.add(Lesson(grant=probe.grants[0], answered=False))
+    failed = PendingUpdates()
+    failed.add(RateSample(grant=probe.grants[0], answered=False))
     await shared.settle(key, failed)
 
     assert len((await ask(shared, key, 5)).grants) == 1
@@ -241,12 +241,12 @@ async def test_a_call_larger_than_the_whole_limit_is_left_to_the_provider(shared
 
 
 async def test_held_back_budget_stays_for_other_queues(shared: SharedBudget, key: BudgetKey):
-    from workers.budget.records import LineLength
+    from workers.budget.records import QueueLength
 
     await learned(shared, key, limit=60, remaining=40, reset=20.0)
-    line, costs = LineLength(waiters=50, tokens=50), [1] * 50
-    bulk = await shared.reserve(key, costs, line=line, policy=QueuePolicy(held_back_share=0.5), limits=Limits())
-    rest = await shared.reserve(key, costs, line=line, policy=QueuePolicy(), limits=Limits())
+    waiting, costs = QueueLength(waiters=50, tokens=50), [1] * 50
+    bulk = await shared.reserve(key, costs, waiting=waiting, policy=QueuePolicy(held_back_share=0.5), limits=Limits())
+    rest = await shared.reserve(key, costs, waiting=waiting, policy=QueuePolicy(), limits=Limits())
 
     assert len(bulk.grants) < 15
     assert len(rest.grants) >= 25

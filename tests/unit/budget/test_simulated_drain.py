@@ -17,8 +17,16 @@ import pytest
 from ops.standin.config import Config
 from ops.standin.errors import ApiError
 from ops.standin.limits import Limiter
-from workers.budget.records import BucketReading, Grant, Lesson, Limits, LineLength, QueuePolicy, Settlements
-from workers.completion.server_wait import duration_seconds
+from workers.budget.records import (
+    BucketReading,
+    Grant,
+    Limits,
+    PendingUpdates,
+    QueueLength,
+    QueuePolicy,
+    RateSample,
+)
+from workers.completion.errors.server_wait import duration_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,10 +63,10 @@ class Drain:
     async def run(self, seconds: float) -> None:  # noqa: C901 - an event loop of its own
         began, draw, order = self.clock.now, random.Random(7), itertools.count()  # noqa: S311 - jitter
         limiter = Limiter(self.config)
-        settlements, settled_at, ask_at, taken = Settlements(), began, began, 0
+        updates, settled_at, ask_at, taken = PendingUpdates(), began, began, 0
         events: list[tuple[float, int, str, Grant, int]] = []
         pending: list[tuple[int, int]] = []
-        answers: dict[int, Lesson] = {}
+        answers: dict[int, RateSample] = {}
         while self.clock.now < began + seconds:
             now = self.clock.now
             for at in [at for at in self.changes if began + at <= now]:
@@ -73,21 +81,21 @@ class Drain:
                         self.refused.append(at - began)
                         wait = float(refusal.headers["Retry-After"])
                         headers = self._headers(limiter, at)
-                        settlements.add(_lesson(grant, headers, refused_wait_seconds=wait))
+                        updates.add(_sample(grant, headers, refused_wait_seconds=wait))
                         settled_at = 0.0
                         continue
                     limiter.charge("a", model="m", cost_tokens=charge, now=at)
                     self.admitted.append((at - began, charge))
-                    answers[number] = _lesson(grant, self._headers(limiter, at))
+                    answers[number] = _sample(grant, self._headers(limiter, at))
                     heapq.heappush(events, (at + self.latency_seconds, number, "answer", grant, charge))
                 else:
-                    lesson = answers.pop(number)
+                    sample = answers.pop(number)
                     if not self.headers_at_admission:
-                        lesson = _lesson(grant, self._headers(limiter, at))
-                    settlements.add(lesson)
-            if now - settled_at >= SETTLE_SECONDS and settlements != Settlements():
-                await self.shared.settle(self.key, settlements)
-                settlements, settled_at = Settlements(), now
+                        sample = _sample(grant, self._headers(limiter, at))
+                    updates.add(sample)
+            if now - settled_at >= SETTLE_SECONDS and updates != PendingUpdates():
+                await self.shared.settle(self.key, updates)
+                updates, settled_at = PendingUpdates(), now
             if now >= ask_at:
                 most = self.jobs_per_second * (now - began) - taken
                 while len(pending) < min(100, most):
@@ -96,7 +104,7 @@ class Drain:
                 answer = await self.shared.reserve(
                     self.key,
                     estimates,
-                    line=LineLength(waiters=100, tokens=sum(estimates)),
+                    waiting=QueueLength(waiters=100, tokens=sum(estimates)),
                     policy=QueuePolicy(),
                     limits=Limits(),
                 )
@@ -127,8 +135,8 @@ class Drain:
         return 1000 * len(self.refused) / len(self.admitted)
 
 
-def _lesson(grant: Grant, headers: dict[str, str], *, refused_wait_seconds: float | None = None) -> Lesson:
-    return Lesson(
+def _sample(grant: Grant, headers: dict[str, str], *, refused_wait_seconds: float | None = None) -> RateSample:
+    return RateSample(
         grant=grant,
         answered=refused_wait_seconds is None,
         refused=refused_wait_seconds is not None,

@@ -9,14 +9,15 @@ from unittest.mock import MagicMock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, computed_field, field_validator
 
-from workers.completion import classify
-from workers.completion.classify import Blocked, Throttled, Transient, classify_answer, classify_fault
-from workers.completion.fault import Fault, Reason
-from workers.contract.outcome import AccountState, Failure, FailureKind, Success
+from workers.completion.classify import Blocked, Throttled, Transient, classify_answer, classify_failed_call
+from workers.completion.errors.failed_call import FailedCall, Reason
+from workers.completion.errors.refusals import known_refusals
+from workers.contract.outcome import Failure, FailureKind, Success, Usage
 
 NOW = 1_700_000_000.0
+CODES = known_refusals().codes
 
 
 class Answer(BaseModel):
@@ -31,6 +32,24 @@ class Picky(BaseModel):
     @classmethod
     def refuse(cls, value: str) -> str:
         raise ValueError(value)
+
+
+class Crashing(BaseModel):
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def crash(cls, value: str) -> str:
+        raise {"exit": SystemExit, "interrupt": KeyboardInterrupt, "bug": RuntimeError}[value](value)
+
+
+class Computing(BaseModel):
+    name: str
+
+    @computed_field  # type: ignore[prop-decorator] # pydantic's documented order of decorators
+    @property
+    def points(self) -> float:
+        return float("nan") if self.name == "nan" else Crashing.crash(self.name)  # type: ignore[no-any-return, call-arg]
 
 
 class Measured(BaseModel):
@@ -69,6 +88,90 @@ def test_an_answer_that_is_no_result_has_a_kind(answer: object, kind: object, me
     assert isinstance(ending, Failure)
     assert ending.kind is kind
     assert message in ending.message
+
+
+FENCED = f"```json\n{GOOD}\n```"
+SUCCESS = Success(Answer(summary="fine", score=90))
+
+
+@pytest.mark.parametrize(
+    ("content", "finish_reason", "expected"),
+    [
+        (GOOD, "length", SUCCESS),
+        (f"{GOOD}\n\n  ", "length", SUCCESS),
+        (FENCED, "stop", SUCCESS),
+        (f"\n```JSON\r\n{GOOD}\r\n```\n", "stop", SUCCESS),
+        (f"```\n{GOOD}\n```", "stop", SUCCESS),
+        (f"```json\n{GOOD}", "stop", SUCCESS),
+        (f"```json\n{GOOD}\n``", "length", FailureKind.TRUNCATED),
+        ("```json\n", "length", FailureKind.TRUNCATED),
+        ("```json", "length", FailureKind.TRUNCATED),
+        ('```json\n{"summary": "fi', "length", FailureKind.TRUNCATED),
+        ('```json\n{"summary": "fi', "stop", FailureKind.TRUNCATED),
+        ('{"summary": "fi', "stop", FailureKind.INVALID_OUTPUT),
+        ('{"summary": "fine", "score": 900}', "length", FailureKind.INVALID_OUTPUT),
+        ('```json\n{"summary": "fine"}\n```', "stop", FailureKind.INVALID_OUTPUT),
+        (f"Here it is:\n{FENCED}", "stop", FailureKind.INVALID_OUTPUT),
+        (f"{FENCED}\nI hope this helps.", "stop", FailureKind.INVALID_OUTPUT),
+        ('```json\n{"summary": "use ```x```", "score": 1}', "stop", Success(Answer(summary="use ```x```", score=1))),
+        ("```json\n" + " " * 500_000, "length", FailureKind.TRUNCATED),
+        (f"{FENCED}\n{FENCED}", "stop", FailureKind.INVALID_OUTPUT),
+        (f"```python\n{GOOD}\n```", "stop", FailureKind.INVALID_OUTPUT),
+    ],
+)
+def test_a_whole_answer_is_kept_whatever_it_is_packed_in(content: str, finish_reason: str, expected: object):
+    ending = classify_answer(completion(content, finish_reason=finish_reason), Answer)
+
+    assert ending == expected or (isinstance(ending, Failure) and ending.kind is expected)
+    assert isinstance(ending, Success) or ending.raw_output == content[:262_144]
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "completion_tokens", "words"),
+    [
+        (500, 500, "cut off at max_tokens (500); raise --max-tokens"),
+        (500, 470, "cut off at max_tokens (500); raise --max-tokens"),
+        (500, 60, "context was full after 60 tokens of the answer, before max_tokens (500): shorten the prompt"),
+        (500, None, "max_tokens or at the end of the context"),
+        (None, 60, "max_tokens or at the end of the context"),
+        (500, 0, "max_tokens or at the end of the context"),
+    ],
+)
+def test_a_cut_answer_says_what_cut_it(max_tokens: int | None, completion_tokens: int | None, words: str):
+    ending = classify_answer(
+        completion('{"summary": "fi', finish_reason="length"),
+        Answer,
+        max_tokens=max_tokens,
+        usage=None if completion_tokens is None else Usage(completion_tokens=completion_tokens),
+    )
+
+    assert isinstance(ending, Failure)
+    assert ending.kind is FailureKind.TRUNCATED
+    assert words in ending.message
+
+
+def test_a_limit_spent_on_reasoning_is_said_with_what_to_do_about_it():
+    usage = Usage(completion_tokens=500, reasoning_tokens=500)
+
+    ending = classify_answer(completion(None, finish_reason="length"), Answer, max_tokens=500, usage=usage)
+
+    assert isinstance(ending, Failure)
+    assert ending.kind is FailureKind.TRUNCATED
+    assert "spent 500 of its max_tokens (500) on reasoning" in ending.message
+    assert "--effort" in ending.message
+
+
+def test_what_a_failure_keeps_of_an_answer_is_bounded_and_stored_once():
+    text = "x\x00" * 400_000
+
+    ending = classify_answer(completion(json.dumps({"summary": text, "score": "no"})), Answer)
+    refused = classify_answer(completion(None, refusal=text), Answer)
+
+    assert isinstance(ending, Failure)
+    assert isinstance(refused, Failure)
+    assert len(ending.raw_output or "") == len(refused.refusal or "") == 262_144
+    assert "\x00" not in (refused.refusal or "")
+    assert len(json.dumps(ending.validation_errors)) < 1_000
 
 
 def test_a_valid_answer_is_a_success():
@@ -121,136 +224,11 @@ def test_the_list_of_validation_errors_is_bounded():
     assert "1000 validation errors" in ending.message
 
 
-def fault(status: int | None = None, code: str | None = None, **more: object) -> Fault:
-    return Fault(reason=Reason.ANSWERED, status_code=status, code=code, **more)
-
-
-@pytest.mark.parametrize(
-    ("given_fault", "account"),
-    [
-        *((fault(429, code), AccountState.QUOTA_EXHAUSTED) for code in sorted(classify.BILLING)),
-        (fault(429, None, type="insufficient_quota"), AccountState.QUOTA_EXHAUSTED),
-        (fault(402, "402"), AccountState.QUOTA_EXHAUSTED),
-        (fault(None, "insufficient_quota"), AccountState.QUOTA_EXHAUSTED),
-        (fault(401, "invalid_api_key"), AccountState.AUTH_FAILED),
-        (fault(401), AccountState.AUTH_FAILED),
-        (fault(None, "invalid_api_key"), AccountState.AUTH_FAILED),
-        (fault(403, "unsupported_country_region_territory"), AccountState.AUTH_FAILED),
-    ],
-)
-def test_answers_about_the_account_block_it(given_fault: Fault, account: AccountState):
-    ending = classify_fault(given_fault, now=NOW)
-
-    assert isinstance(ending, Blocked)
-    assert ending.account is account
-
-
-@pytest.mark.parametrize(
-    ("given_fault", "wait_seconds"),
-    [
-        (fault(429, "rate_limit_exceeded"), None),
-        (fault(429, "rate_limit_exceeded", headers={"retry-after": "3"}), 3.0),
-        (fault(429, "rate_limit_exceeded", message="Please try again in 1.2s."), 1.2),
-        (fault(429, "429", own_wait_seconds=2.5), 2.5),
-        (fault(503, "slow_down", headers={"retry-after-ms": "10"}), 0.01),
-        (fault(None, "rate_limit_exceeded"), None),
-        (fault(429, headers={"x-should-retry": "true"}), None),
-    ],
-)
-def test_a_limit_that_passes_throttles_with_the_servers_wait(given_fault: Fault, wait_seconds: float | None):
-    ending = classify_fault(given_fault, now=NOW)
-
-    assert isinstance(ending, Throttled)
-    assert ending.wait_seconds == wait_seconds
-    assert "Rate limit exceeded" in ending.message
-
-
-@pytest.mark.parametrize(
-    ("given_fault", "kind"),
-    [
-        (fault(429, "rate_limit_exceeded", headers={"x-should-retry": "false"}), FailureKind.REJECTED_REQUEST),
-        (fault(429, "rate_limit_exceeded", message="Request too large for gpt-4o"), FailureKind.REJECTED_REQUEST),
-        (fault(400, "context_length_exceeded"), FailureKind.CONTEXT_TOO_LONG),
-        (fault(400, None, message="This model's maximum context length is 8192 tokens"), FailureKind.CONTEXT_TOO_LONG),
-        (fault(400, None, type="exceed_context_size_error"), FailureKind.CONTEXT_TOO_LONG),
-        (fault(413), FailureKind.CONTEXT_TOO_LONG),
-        (fault(400, "content_filter"), FailureKind.CONTENT_FILTERED),
-        (fault(400, "invalid_prompt"), FailureKind.CONTENT_FILTERED),
-        (fault(403, "403", message="Input was flagged by moderation"), FailureKind.CONTENT_FILTERED),
-        (fault(400, "invalid_value"), FailureKind.REJECTED_REQUEST),
-        (fault(403, "model_not_found"), FailureKind.REJECTED_REQUEST),
-        (fault(404, "model_not_found"), FailureKind.REJECTED_REQUEST),
-        (fault(408), FailureKind.REJECTED_REQUEST),
-        (fault(409), FailureKind.REJECTED_REQUEST),
-        (fault(422), FailureKind.REJECTED_REQUEST),
-        (fault(301), FailureKind.REJECTED_REQUEST),
-        (fault(None, None, type="invalid_request_error"), FailureKind.REJECTED_REQUEST),
-        (Fault(reason=Reason.UNSENDABLE), FailureKind.REJECTED_REQUEST),
-    ],
-)
-def test_what_no_retry_can_cure_is_a_failure(given_fault: Fault, kind: object):
-    ending = classify_fault(given_fault, now=NOW)
-
-    assert isinstance(ending, Failure)
-    assert ending.kind is kind
-
-
-@pytest.mark.parametrize(
-    ("given_fault", "timed_out"),
-    [
-        (fault(500, "server_error"), False),
-        (fault(503, "server_is_overloaded"), False),
-        (fault(529), False),
-        (fault(None, "server_error"), False),
-        (fault(None), False),
-        (Fault(reason=Reason.TIMED_OUT), True),
-        (Fault(reason=Reason.CONNECTION), False),
-        (Fault(reason=Reason.GARBLED, status_code=200), False),
-    ],
-)
-def test_what_may_pass_is_transient(given_fault: Fault, timed_out: object):
-    ending = classify_fault(given_fault, now=NOW)
-
-    assert isinstance(ending, Transient)
-    assert ending.timed_out is timed_out
-    assert ending.status_code == given_fault.status_code
-
-
-def test_a_server_error_keeps_the_servers_wait():
-    ending = classify_fault(fault(503, headers={"retry-after": "5"}), now=NOW)
-
-    assert isinstance(ending, Transient)
-    assert ending.wait_seconds == 5.0
-
-
-def test_an_empty_bucket_says_nothing_about_a_server_error():
-    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}
-
-    limited = classify_fault(fault(429, headers=headers), now=NOW)
-    failed = classify_fault(fault(500, headers=headers), now=NOW)
-
-    assert isinstance(limited, Throttled)
-    assert limited.wait_seconds == 360.0
-    assert isinstance(failed, Transient)
-    assert failed.wait_seconds is None
-
-
-def test_the_providers_own_words_never_stand_in_a_message():
-    words = "Incorrect API key provided: sk-secret. You sent: Anna's essay"
-
-    for status in (None, 400, 401, 403, 404, 429, 500):
-        ending = classify_fault(fault(status, "some code with Anna in it", message=words, param="Anna's"), now=NOW)
-
-        assert not isinstance(ending, Success)
-        assert "Anna" not in repr(ending)
-        assert "sk-secret" not in repr(ending)
-
-
-TEXTS = st.one_of(st.none(), st.text(max_size=20), st.sampled_from(sorted(classify.BILLING | {"slow_down"})))
+TEXTS = st.one_of(st.none(), st.text(max_size=20), st.sampled_from(sorted(CODES)))
 
 
 FAULTS = st.builds(
-    Fault,
+    FailedCall,
     reason=st.sampled_from(Reason),
     status_code=st.one_of(st.none(), st.integers(-1, 999)),
     code=TEXTS,
@@ -261,9 +239,9 @@ FAULTS = st.builds(
 )
 
 
-@given(given_fault=FAULTS)
-def test_every_fault_has_an_ending(given_fault: Fault):
-    ending = classify_fault(given_fault, now=NOW)
+@given(given=FAULTS)
+def test_every_failed_call_has_an_ending(given: FailedCall):
+    ending = classify_failed_call(given, now=NOW)
 
     assert isinstance(ending, Failure | Throttled | Transient | Blocked)
     assert not isinstance(ending, Failure) or ending.kind in FailureKind
@@ -278,3 +256,28 @@ def test_every_answer_has_an_ending(content: object, refusal: object, finish_rea
     ending = classify_answer(completion(content, refusal=refusal, finish_reason=finish_reason), Answer)
 
     assert isinstance(ending, Success | Failure)
+
+
+@pytest.mark.parametrize("model", [Crashing, Computing])
+@pytest.mark.parametrize(
+    ("name", "raised"), [("exit", SystemExit), ("interrupt", KeyboardInterrupt), ("bug", RuntimeError)]
+)
+def test_an_answer_over_which_the_schemas_own_code_fails_is_kept_and_not_bought_again(
+    model: type[BaseModel], name: str, raised: type[BaseException]
+):
+    failure = classify_answer(completion(json.dumps({"name": name})), model)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.INTERNAL
+    assert failure.message == f"The code of {model.__name__} itself raised {raised.__name__} on this answer"
+    assert failure.raw_output == json.dumps({"name": name})
+
+
+def test_a_computed_field_that_is_no_finite_number_is_no_success():
+    failure = classify_answer(completion('{"name": "nan"}'), Computing)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.INTERNAL
+
+
+def test_the_caller_of_the_seeds_function_gets_what_its_own_validator_raised():
+    with pytest.raises(RuntimeError, match="bug"):
+        classify_answer(completion('{"name": "bug"}'), Crashing, is_lenient=True)

@@ -3,95 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import pickle
-from typing import TYPE_CHECKING, Any
-from unittest.mock import AsyncMock, MagicMock, call, patch
+from typing import Any
+from unittest.mock import MagicMock, call
 
-import openai
 import pytest
 from pydantic import BaseModel, Field
 
-from workers.completion import openai_client
-from workers.completion.openai_client import close_client, get_client, get_structured_completion
+from tests.support.openai_calls import (
+    PROMPT,
+    Calls,
+    Review,
+    answer,
+    api_error,
+    connection,
+    rate_limit,
+    review,
+    timeout,
+)
+from workers.completion.openai_client import get_structured_completion
 from workers.completion.openai_exceptions import OpenAISchemaValidationError, OpenAITransportError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MODULE = "workers.completion.openai_client"
-PROMPT = "Grade Anna's program"
-GOOD = '{"summary": "fine", "score": 90}'
-
-
-class Review(BaseModel):
-    summary: str = Field(description="Brief summary")
-    score: int = Field(description="Score 0-100", le=100)
-
-
-def answer(content: object = GOOD) -> MagicMock:
-    """Everything that was not set is a mock, and true."""
-    response = MagicMock()
-    response.choices = [MagicMock()]
-    response.choices[0].message.content = content
-    return response
-
-
-def timeout() -> openai.APITimeoutError:
-    return openai.APITimeoutError("Request timed out")  # type: ignore[arg-type] # as users' tests make it
-
-
-def connection() -> openai.APIConnectionError:
-    return openai.APIConnectionError(request=MagicMock())
-
-
-def rate_limit(retry_after: float | None = None, **headers: str) -> openai.RateLimitError:
-    response = MagicMock()
-    response.status_code = 429
-    if headers:
-        response.headers = openai.DefaultAsyncHttpxClient().headers
-        response.headers.clear()
-        response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-    error = openai.RateLimitError("no", response=response, body={"error": {"message": "Rate limit exceeded"}})
-    if retry_after is not None:
-        error.retry_after = retry_after  # type: ignore[attr-defined]
-    return error
-
-
-def api_error(status_code: int) -> openai.APIError:
-    error = openai.APIError("no", request=MagicMock(), body={"error": {"message": PROMPT}})
-    error.status_code = status_code  # type: ignore[attr-defined]
-    return error
-
-
-class Calls:
-    """A client that answers from a list, and the sleeps between the calls."""
-
-    def __init__(self, create: AsyncMock, sleep: AsyncMock) -> None:
-        self.create = create
-        self.sleep = sleep
-
-    def will(self, *results: object) -> None:
-        self.create.side_effect = list(results)
-
-    @property
-    def waits(self) -> list[float]:
-        return [args.args[0] for args in self.sleep.call_args_list]
-
-
-@pytest.fixture
-def calls() -> Iterator[Calls]:
-    client = AsyncMock()
-    client.chat.completions.create = AsyncMock(return_value=answer())
-    with (
-        patch(f"{MODULE}.get_client", return_value=client),
-        patch("asyncio.sleep", new_callable=AsyncMock) as sleep,
-    ):
-        yield Calls(client.chat.completions.create, sleep)
-
-
-async def review(**options: Any) -> Review:
-    return await get_structured_completion(PROMPT, "gpt-4o", Review, **options)
 
 
 async def test_a_valid_answer_comes_back_as_the_model(calls: Calls):
@@ -152,7 +82,18 @@ async def test_a_schema_that_strict_mode_cannot_hold_is_refused_before_anything_
     calls.create.assert_not_called()
 
 
-@pytest.mark.parametrize("fault", [timeout, connection, lambda: api_error(500), lambda: api_error(503), rate_limit])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        timeout,
+        connection,
+        lambda: api_error(500),
+        lambda: api_error(503),
+        lambda: api_error(408),
+        lambda: api_error(409),
+        rate_limit,
+    ],
+)
 async def test_what_may_pass_is_tried_again_with_growing_waits(calls: Calls, fault: Any):
     calls.will(fault(), fault(), fault(), answer())
 
@@ -198,8 +139,7 @@ async def test_a_limit_that_lasts_is_said_with_status_and_whole_seconds(calls: C
         (402, "quota_exhausted"),
         (403, "auth_failed"),
         (404, "rejected_request"),
-        (408, "rejected_request"),
-        (409, "rejected_request"),
+        (410, "rejected_request"),
         (413, "context_too_long"),
         (422, "rejected_request"),
     ],
@@ -240,6 +180,38 @@ async def test_an_answer_that_does_not_fit_is_not_tried_again(calls: Calls):
     assert [found["loc"] for found in error.validation_errors] == [["score"]]
     assert error.kind == "invalid_output"
     assert "Anna" not in str(error)
+
+
+class Assessment(BaseModel):
+    """As the seed project's callers declare theirs: defaults, a dict, and answers that leave out or add fields."""
+
+    rubric_id: str
+    points: int
+    counts: dict[str, int] = Field(default_factory=dict)
+    band: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("content", "counts"),
+    [
+        ('{"rubric_id": "r", "points": 85}', {}),
+        ('{"rubric_id": "r", "points": 85, "counts": {"major": 2}, "band": null}', {"major": 2}),
+        ('{"rubric_id": "r", "points": 85, "counts": [{"key": "major", "value": 2}], "remark": "more"}', {"major": 2}),
+    ],
+)
+async def test_what_the_functions_callers_rely_on_is_taken(calls: Calls, content: str, counts: dict[str, int]):
+    calls.create.return_value = answer(content)
+
+    assert (await get_structured_completion(PROMPT, "gpt-4o", Assessment)).counts == counts
+
+
+@pytest.mark.parametrize("points", ["true", '"85"', "1e400", "NaN", "85.5", "null"])
+async def test_no_other_type_is_bent_into_a_number(calls: Calls, points: str):
+    calls.create.return_value = answer(f'{{"rubric_id": "r", "points": {points}}}')
+
+    with pytest.raises(OpenAISchemaValidationError) as caught:
+        await get_structured_completion(PROMPT, "gpt-4o", Assessment)
+    assert caught.value.kind == "invalid_output"
 
 
 async def test_an_empty_answer_is_said(calls: Calls):
@@ -292,7 +264,7 @@ async def test_there_is_one_repair_and_no_more(calls: Calls):
     ],
 )
 async def test_answers_that_cannot_be_mended_are_not_repaired(calls: Calls, attribute: str, value: str, kind: str):
-    response = answer()
+    response = answer('{"summary": "Anna')
     setattr(response.choices[0].message if attribute == "refusal" else response.choices[0], attribute, value)
     calls.create.return_value = response
 
@@ -351,130 +323,3 @@ async def test_calls_side_by_side_keep_their_own_answers(calls: Calls):
     )
 
     assert [result.summary for result in results] == [f"call {number}" for number in range(50)]
-
-
-async def test_the_log_tells_the_story_without_texts(calls: Calls, caplog: pytest.LogCaptureFixture):
-    response = answer('{"summary": "Anna"}')
-    response.usage.prompt_tokens, response.usage.completion_tokens = 120, 30
-    calls.will(rate_limit(2.5), response)
-
-    with caplog.at_level(logging.INFO), pytest.raises(OpenAISchemaValidationError):
-        await review()
-
-    events = [record.getMessage() for record in caplog.records if record.name == MODULE]
-    assert [event.split()[0] for event in events] == [
-        "completion.started",
-        "completion.retry",
-        "completion.ended",
-    ]
-    assert all("model=gpt-4o schema=Review" in event for event in events)
-    assert "wait_seconds=2.500" in events[1]
-    assert "prompt_tokens=120 completion_tokens=30" in events[2]
-    assert "Anna" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OpenAITransportError("no", 429, 3, kind="rate_limited"),
-        OpenAISchemaValidationError("no", "Review", [{"loc": ["score"]}], "{}", kind="refused", refusal="never"),
-    ],
-)
-def test_the_public_errors_survive_pickling(error: Exception):
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-
-    assert type(copy) is type(error)
-    assert str(copy) == "no"
-    assert copy.__dict__ == error.__dict__
-
-
-def test_the_attributes_have_their_defaults():
-    assert OpenAITransportError("no").__dict__ == {
-        "message": "no",
-        "status_code": None,
-        "retry_after": None,
-        "kind": "provider_unavailable",
-    }
-    assert OpenAISchemaValidationError("no").validation_errors == []
-
-
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """No client, no key, and no settings file of whoever runs the tests."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GRADEQUEUE_HTTP_TRANSPORT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(openai_client, "_client", None)
-
-
-@pytest.mark.usefixtures("fresh")
-async def test_one_client_is_made_and_kept():
-    with patch(f"{MODULE}.OPENAI_API_KEY", "test-key"), patch(f"{MODULE}.AsyncOpenAI") as make:
-        clients = [await get_client() for _ in range(3)]
-
-    assert clients == [make.return_value] * 3
-    assert make.call_count == 1
-    assert make.call_args.kwargs["api_key"] == "test-key"
-    assert make.call_args.kwargs["max_retries"] == 0
-
-
-@pytest.mark.usefixtures("fresh")
-@pytest.mark.parametrize("key", [None, "", "  "])
-async def test_without_a_key_there_is_no_client(key: str | None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "in the environment all the same")
-
-    with (
-        patch(f"{MODULE}.OPENAI_API_KEY", key),
-        pytest.raises(ValueError, match="OPENAI_API_KEY environment variable is not set"),
-    ):
-        await get_client()
-
-
-@pytest.mark.usefixtures("fresh")
-async def test_the_key_is_looked_up_when_it_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Any):
-    with pytest.raises(ValueError, match="OPENAI_API_KEY environment variable is not set"):
-        await get_client()
-
-    for folder, expected in ((".streamlit", "from-secrets"), (".env", "from-dotenv"), ("", "from-environment")):
-        if folder == ".streamlit":
-            (tmp_path / folder).mkdir()
-            (tmp_path / ".streamlit/secrets.toml").write_text('OPENAI_API_KEY = "from-secrets"\n')
-        elif folder == ".env":
-            (tmp_path / folder).write_text("OPENAI_API_KEY=from-dotenv\n")
-        else:
-            monkeypatch.setenv("OPENAI_API_KEY", "from-environment")
-
-        assert (await get_client()).api_key == expected
-        await close_client()
-
-
-@pytest.mark.usefixtures("fresh")
-async def test_closing_makes_room_for_a_new_client():
-    one, other = AsyncMock(), AsyncMock()
-    with (
-        patch(f"{MODULE}.OPENAI_API_KEY", "test-key"),
-        patch(f"{MODULE}.AsyncOpenAI", side_effect=[one, other]),
-    ):
-        assert await get_client() is one
-        await close_client()
-        one.close.assert_awaited_once()
-        assert openai_client._client is None
-        assert await get_client() is other
-
-
-@pytest.mark.usefixtures("fresh")
-async def test_closing_what_is_not_open_does_no_harm():
-    await close_client()
-    await close_client()
-
-
-@pytest.mark.usefixtures("fresh")
-async def test_a_client_put_in_place_by_hand_is_used_and_closed(monkeypatch: pytest.MonkeyPatch):
-    own = AsyncMock()
-    monkeypatch.setattr(openai_client, "_client", own)
-
-    assert await get_client() is own
-    await close_client()
-
-    own.close.assert_awaited_once()
-    assert openai_client._client is None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.completion.response_note import RateLimits, note_response, noting_response, rate_limits_of
+from workers.completion.transport.response_note import RateLimits, note_response, noting_response, rate_limits_of
 
 FULL = {
     "x-ratelimit-limit-requests": "3000",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.completion.server_wait import MAX_WAIT_SECONDS, duration_seconds, server_wait_seconds
+from workers.completion.errors.server_wait import MAX_WAIT_SECONDS, duration_seconds, server_wait_seconds
 
 NOW = 1_700_000_000.0
 """Tue, 14 Nov 2023 22:13:20 GMT."""
@@ -31,7 +31,7 @@ EMPTY_REQUESTS = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requ
         ({"retry-after": "inf"}, "", None, None),
         ({"retry-after": "1e999"}, "", None, None),
         ({"retry-after": "-3"}, "", None, 0.0),
-        ({"retry-after": "99999999999"}, "", None, MAX_WAIT_SECONDS),
+        ({"retry-after": "99999999999"}, "", None, None),
         ({}, "", 2.5, 2.5),
         ({}, "", math.nan, None),
         ({}, "", True, None),
@@ -42,6 +42,21 @@ EMPTY_REQUESTS = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requ
         ({}, "Please try again in 6m0s.", None, 360.0),
         ({}, "Please retry after 6 seconds.", None, 6.0),
         ({}, "Please try again in a while.", None, None),
+        ({}, "Please wait 20 seconds before trying again.", None, 20.0),
+        ({}, "Retry in 2 minutes.", None, 120.0),
+        ({}, "try again in 350 milliseconds", None, 0.35),
+        ({}, "Please retry in 34.074824224s.", None, 34.074824224),
+        ({}, "Retry-After: 7s", None, 7.0),
+        ({}, '{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "5s"}', None, 5.0),
+        ({}, "try again in 9999999 hours", None, None),
+        ({"retry-after": "1795763845"}, "try again in 2s", None, 2.0),
+        ({"retry-after": "1795763845000"}, "", None, None),
+        ({"retry-after": "Wed, 01 Jan 2031 00:00:00 GMT"}, "", 3.0, 3.0),
+        ({"retry-after": "86400"}, "", None, 86_400.0),
+        ({"retry-after": "86401"}, "", None, None),
+        ({}, "", 10**400, None),
+        (EMPTY_REQUESTS | {"retry-after": "1", "x-ratelimit-reset-requests": "6m0s"}, "", None, 1.0),
+        (EMPTY_REQUESTS | {"x-ratelimit-reset-requests": "1795763845"}, "", None, None),
         (EMPTY_REQUESTS, "", None, 90.0),
         (EMPTY_REQUESTS, "Please try again in 2s", None, 2.0),
         (EMPTY_REQUESTS | {"x-ratelimit-remaining-requests": "3"}, "", None, None),
@@ -59,6 +74,18 @@ def test_the_wait_comes_from_the_first_source_that_can_be_read(
     wait = server_wait_seconds(headers, message=message, own_seconds=own_seconds, now=NOW)
 
     assert wait == pytest.approx(expected) if expected is not None else wait is None
+
+
+@pytest.mark.parametrize(
+    ("in_details", "expected"),
+    [("34.07s", 34.07), (3, 3.0), ("3", 3.0), (True, None), ("soon", None), ({}, None), (-1, 0.0), (1e12, None)],
+)
+def test_the_bodys_details_are_read_before_its_words(in_details: object, expected: object):
+    wait = server_wait_seconds({}, in_details=in_details, now=NOW)
+
+    assert wait == expected
+    assert server_wait_seconds({"retry-after": "1"}, in_details=in_details, now=NOW) == 1.0
+    assert server_wait_seconds({}, in_details="4s", message="try again in 9s", now=NOW) == 4.0
 
 
 @pytest.mark.parametrize(

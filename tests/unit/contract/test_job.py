@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pickle
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from workers.contract.errors import ConflictingJob, InvalidInput, ServiceUnavailable
-from workers.contract.job import JobParameters, JobSpec, content_hash
+from workers.contract.job import JobParameters, JobSpec, content_hash, prompt_hash
 from workers.contract.wire import JobMessage, broker_queue, celery_id
 
 
@@ -24,6 +26,15 @@ def spec(**changes: Any) -> JobSpec:
         ({"prompt": "x" * (4 * 2**20 + 1)}, "larger than 4 MiB"),
         ({"prompt": "é" * (2 * 2**20 + 1)}, "larger than 4 MiB"),
         ({"model": " "}, "model"),
+        ({"id": "a\x00b"}, r"U\+0000"),
+        ({"id": "a\x1b[2J"}, r"U\+001B"),
+        ({"id": "a\nb"}, r"U\+000A"),
+        ({"id": "a\ud800"}, r"U\+D800"),
+        ({"schema": "s" * 256}, "schema of 'a' must have"),
+        ({"model": "m\x00"}, r"model of 'a' .* U\+0000"),
+        ({"prompt": "half \ud800"}, "lone surrogate"),
+        ({"metadata": {"note": ["x", {"deep": "a\x00b"}]}}, r"metadata of 'a' .* U\+0000"),
+        ({"metadata": {"no\x1bte": 1}}, r"metadata of 'a' .* U\+001B"),
     ],
 )
 def test_a_job_no_worker_could_do_is_refused_when_it_is_made(changes: dict[str, Any], message: str):
@@ -31,9 +42,20 @@ def test_a_job_no_worker_could_do_is_refused_when_it_is_made(changes: dict[str, 
         spec(**changes)
 
 
+def test_a_message_about_a_control_character_holds_none():
+    with pytest.raises(InvalidInput) as caught:
+        spec(id="a\x1b[2J")
+    assert str(caught.value).isprintable()
+
+
+def test_metadata_may_have_lines_and_tabs():
+    assert spec(metadata={"comment": "two\r\nlines\tand a page\x0c", "n": [1, None, True]}).metadata["n"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
+        {"fallback_model": "m\x00"},
         {"temperature": -0.1},
         {"temperature": 2.1},
         {"temperature": float("nan")},
@@ -81,11 +103,16 @@ def test_a_message_holds_a_job_id_and_a_version_and_nothing_else():
     assert celery_id("j1", 2) == "j1:2"
 
 
-def test_queue_names_carry_the_provider():
-    assert broker_queue("bulk", "api.openai.com") == "bulk.api.openai.com"
-    assert broker_queue("bulk", "Weird Host_1!") == "bulk.weird-host-1"
+def test_queue_names_carry_the_provider_and_the_store():
+    assert broker_queue("bulk", "api.openai.com", "9f3c") == "bulk.api.openai.com.9f3c"
+    assert re.fullmatch(r"bulk\.weird-host-1-[0-9a-f]{8}\.9f3c", broker_queue("bulk", "Weird Host_1!", "9f3c"))
     with pytest.raises(InvalidInput):
-        broker_queue("bulk", "///")
+        broker_queue("bulk", "///", "9f3c")
+
+
+def test_no_two_providers_ever_share_a_queue():
+    alike = ["localhost:8080", "localhost-8080", "localhost/8080", "LOCALHOST:8080", "host/a/b", "host/a-b", "host/a_b"]
+    assert len({broker_queue("bulk", provider, "9f3c") for provider in alike}) == len(alike)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +128,10 @@ def test_errors_survive_pickling(error: Exception):
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error)
+
+
+def test_a_jobs_hash_follows_its_prompt_when_it_is_copied_with_another():
+    one = spec(prompt="one")
+    assert one.prompt_hash == prompt_hash("one")
+    assert replace(one, prompt="two").prompt_hash == prompt_hash("two")
+    assert one == spec(prompt="one"), "what was hashed before is the same job"

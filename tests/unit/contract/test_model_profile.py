@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +12,21 @@ from hypothesis import strategies as st
 
 from ops.standin.models import find_model
 from workers.contract.errors import InvalidInput
-from workers.contract.model_profile import ModelProfile, cost_usd, estimate_tokens, load_profiles, profile_of
+from workers.contract.model_profile import ModelProfile, ModelProfiles, load_profiles, profile_of
 from workers.contract.outcome import Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-USAGE = Usage(prompt_tokens=1_000_000, completion_tokens=1_000_000)
+GPT_6 = ["gpt-6.2-astra", "gpt-6.2-sol", "gpt-6.1-sol", "gpt-6.1-terra", "gpt-6-astra", "gpt-6-luna", "gpt-5.6-terra"]
+USAGE = Usage(prompt_tokens=200_000, completion_tokens=1_000_000)
+TODAY = date(2026, 11, 27)
+
+
+def cost_usd(
+    model: str, usage: Usage, host: str | None = None, *, profiles: ModelProfiles | None = None
+) -> float | None:
+    return profile_of(model, host, profiles=profiles).cost_usd(usage)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +62,16 @@ def test_each_family_gets_the_parameters_it_takes(model: str, token_parameter: o
 
 
 @pytest.mark.parametrize(
-    "model", ["gpt-4o", "gpt-4.1", "gpt-5", "gpt-5-mini", "gpt-5.1", "gpt-5.4", "gpt-5.5", "o1", "o3"]
+    "model", ["gpt-4o", "gpt-4.1", "gpt-5", "gpt-5-mini", "gpt-5.1", "gpt-5.4", "gpt-5.5", "o3", *GPT_6]
 )
 def test_the_stand_in_takes_what_a_profile_sends(model: str):
     profile, catalogued = profile_of(model), find_model(model)
 
     assert profile.takes_temperature == catalogued.takes_sampling(None)
     assert (profile.token_parameter == "max_completion_tokens") == catalogued.reasons
+    assert set(profile.efforts or ()) <= set(catalogued.efforts)
+    assert profile.takes_verbosity == catalogued.takes_verbosity
+    assert profile.shutdown_on == catalogued.shutdown_date
 
 
 @given(st.text())
@@ -70,18 +82,24 @@ def test_any_name_has_a_profile(model: str):
 @pytest.mark.parametrize(
     ("model", "usage", "expected"),
     [
-        ("gpt-4o", USAGE, 12.5),
+        ("gpt-4o", USAGE, 10.5),
+        ("gpt-6.1-terra", USAGE, 5.2),
+        ("gpt-6.1-terra", Usage(prompt_tokens=200_000, cached_tokens=100_000, cache_write_tokens=50_000), 0.1175),
+        ("gpt-6.1-terra", Usage(prompt_tokens=300_000, completion_tokens=100_000), 0.6 + 0.75),
+        ("gpt-6.1-terra", Usage(prompt_tokens=300_000, cached_tokens=300_000), 0.03),
+        ("gpt-6.2-astra", Usage(prompt_tokens=200_000), 1.6),
+        ("gpt-6.2-astra", Usage(prompt_tokens=200_000, cached_tokens=1), None),
         ("gpt-4o", Usage(prompt_tokens=1_000, completion_tokens=100), 0.0035),
         ("gpt-4o", Usage(prompt_tokens=1_000_000, cached_tokens=400_000), 0.6 * 2.5 + 0.4 * 1.25),
         ("gpt-5-mini", Usage(completion_tokens=1_000, reasoning_tokens=900), 0.002),
         ("gpt-4o", Usage(), 0.0),
         ("llama3.2", USAGE, None),
         ("llama3.2", Usage(), None),
-        ("gpt-6-sol", USAGE, None),
+        ("gpt-7-sol", USAGE, None),
         ("o4-mini", Usage(prompt_tokens=10, cached_tokens=5), None),
         ("o4-mini", Usage(prompt_tokens=1_000_000), 1.1),
         ("gpt-5.5", Usage(prompt_tokens=272_000), 1.36),
-        ("gpt-5.5", Usage(prompt_tokens=272_001), None),
+        ("gpt-5.5", Usage(prompt_tokens=300_000), 3.0),
         ("ft:gpt-4o:school::x1", USAGE, None),
     ],
 )
@@ -92,11 +110,30 @@ def test_cost_follows_from_usage_and_a_price_that_is_not_known_is_none(model: st
 
 
 def test_another_server_sets_its_own_prices():
-    assert cost_usd("gpt-4o", USAGE, "api.openai.com") == 12.5
+    assert cost_usd("gpt-4o", USAGE, "api.openai.com") == 10.5
     assert cost_usd("gpt-4o", USAGE, "127.0.0.1") is None
     assert profile_of("gpt-5", "school.openai.azure.com").token_parameter == "max_completion_tokens"
-    assert profile_of("gpt-5", "school.openai.azure.com").service_tiers == ()
-    assert profile_of("gpt-5").service_tiers
+    assert profile_of("gpt-5", "school.openai.azure.com").shutdown_on is None
+    assert not profile_of("gpt-6.1-terra", "127.0.0.1").takes_cache_breakpoint
+    assert profile_of("gpt-6.1-terra").takes_cache_breakpoint
+
+
+def test_the_end_of_a_model_is_counted_in_days_and_names_a_replacement():
+    profile = profile_of("gpt-4o-mini-2024-07-18")
+
+    assert (profile.days_to_shutdown(TODAY), profile.replacement) == (48, "gpt-6-luna")
+    assert profile_of("o4-mini").days_to_shutdown(TODAY) == -35
+    assert profile_of("gpt-6-luna").days_to_shutdown(TODAY) is None
+
+
+def test_every_bundled_model_says_where_its_values_come_from():
+    profiles = load_profiles()
+
+    for name in profiles.named:
+        profile = profiles.find(name)
+        assert profile.source, name
+        assert date.fromisoformat(profile.read_on or ""), name
+        assert profile.context_tokens, name
 
 
 def write(path: Path, content: object) -> Path:
@@ -116,7 +153,7 @@ def test_a_users_file_overrides_single_fields_and_holds_for_any_server(tmp_path:
     }
     profiles = load_profiles(write(tmp_path / "own.json", {"models": own}))
 
-    assert cost_usd("gpt-4o", USAGE, profiles=profiles) == 22.5
+    assert cost_usd("gpt-4o", USAGE, profiles=profiles) == 20.5
     assert profile_of("gpt-4o", profiles=profiles).context_tokens == 128_000
     assert cost_usd("llama3.2", USAGE, "127.0.0.1", profiles=profiles) == 0.0
     assert profile_of("gpt-5", profiles=profiles) == profile_of("gpt-5")
@@ -137,7 +174,12 @@ def test_a_users_file_overrides_single_fields_and_holds_for_any_server(tmp_path:
         ({"models": {"m": {"context_tokens": 1.5}}}, "cannot be 1.5"),
         ({"models": {"m": {"takes_temperature": 1}}}, "cannot be 1"),
         ({"models": {"m": {"token_parameter": "tokens"}}}, "cannot be 'tokens'"),
-        ({"models": {"m": {"service_tiers": "flex"}}}, "cannot be 'flex'"),
+        ({"models": {"m": {"efforts": "low"}}}, "cannot be 'low'"),
+        ({"models": {"m": {"efforts": ["lots"]}}}, "cannot be ['lots']"),
+        ({"models": {"m": {"default_effort": "lots"}}}, "cannot be 'lots'"),
+        ({"models": {"m": {"shutdown_on": "soon"}}}, "cannot be 'soon'"),
+        ({"models": {"m": {"replacement": ""}}}, "cannot be ''"),
+        ({"models": {"m": {"long_prompt_input_factor": 0.5}}}, "cannot be 0.5"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content: object, words: object):
@@ -156,7 +198,19 @@ def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path):
 
 
 def test_every_bundled_price_is_whole_or_absent():
-    for name in ("gpt-5.5", "gpt-5.4", "gpt-5.4-mini", "gpt-5", "gpt-4.1", "gpt-4o", "gpt-4o-mini", "o3"):
+    for name in (
+        "gpt-6.2-sol",
+        "gpt-6.1-terra",
+        "gpt-6-luna",
+        "gpt-5.5",
+        "gpt-5.4",
+        "gpt-5.4-mini",
+        "gpt-5",
+        "gpt-4.1",
+        "gpt-4o",
+        "gpt-4o-mini",
+        "o3",
+    ):
         profile = profile_of(name)
 
         assert profile.price_input_usd_per_mtok
@@ -165,8 +219,3 @@ def test_every_bundled_price_is_whole_or_absent():
         assert profile.price_output_usd_per_mtok
         assert profile.context_tokens
         assert profile.max_output_tokens
-
-
-@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("x" * 4000, 1000)])
-def test_tokens_are_estimated_at_four_characters_each_rounded_up(text: object, tokens: object):
-    assert estimate_tokens(text) == tokens

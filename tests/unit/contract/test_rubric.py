@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from workers.contract.errors import InvalidInput
-from workers.contract.rubric import (
+from workers.contract.schemes.fence import Fence
+from workers.contract.schemes.layout import instructions_text, students_part
+from workers.contract.schemes.rubric import (
     Rubric,
-    build_prompt_section,
-    load_rubrics,
     parse_rubric,
+    rubric_entries,
     rubric_from_option,
-    rubric_prompt,
     select_rubric,
 )
+from workers.contract.schemes.rubric_prompt import build_prompt_section
 
 REAL_FILE = Path(__file__).parents[3].parent / "shared" / "data" / "cpcc_rubrics.json"
 needs_real_file = pytest.mark.skipif(not REAL_FILE.exists(), reason="the real rubrics are not here")
@@ -55,7 +56,7 @@ def _problem(document: dict[str, Any]) -> str:
 
 @needs_real_file
 def test_every_real_rubric_loads_and_survives_being_stored():
-    rubrics = load_rubrics(REAL_FILE)
+    rubrics = {key: parse_rubric(entry) for key, entry in rubric_entries(REAL_FILE).items()}
     raw = json.loads(REAL_FILE.read_text())
     assert rubrics.keys() == raw.keys()
     for key, rubric in rubrics.items():
@@ -82,20 +83,20 @@ def test_rules_that_contradict_each_other_are_told():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"criteria": []}, "rubric criteria: List should have at least 1 item"),
+        ({"criteria": []}, "rubric criteria: needs at least 1 entry"),
         ({"criteria": [_criterion(), _criterion()]}, "rubric: criterion_id 'logic' stands twice; rename one"),
         ({"criteria": [_criterion(enabled=False)]}, "rubric: every criterion is disabled; enable one"),
         ({"criteria": [_criterion(levels=[])]}, "rubric criteria.0: criterion 'logic' has no levels"),
         ({"criteria": [_criterion(levels=None)]}, "has no levels, so its points would be the model's"),
         ({"criteria": [_counted(error_rules=None)]}, "is scored by error_count and has no error_rules; add them"),
         ({"criteria": [_criterion(max_points=9)]}, "'Good' reaches 10, but 9 points are the most"),
-        ({"criteria": [_criterion(max_points=0)]}, "rubric criteria.0.max_points: Input should be greater than 0"),
-        ({"criteria": [_criterion(max_points="10")]}, "rubric criteria.0.max_points: Input should be a valid number"),
+        ({"criteria": [_criterion(max_points=0)]}, "rubric criteria.0.max_points: must be greater than 0"),
+        ({"criteria": [_criterion(max_points="10")]}, "rubric criteria.0.max_points: must be a number, without quotes"),
         ({"criteria": [_criterion(enabeld=False)]}, "rubric criteria.0.enabeld: unknown field"),
-        ({"criteria": [_criterion(scoring_mode="vote")]}, "rubric criteria.0.scoring_mode: Input should be 'manual'"),
-        ({"criteria": [_criterion(points_strategy="luck")]}, "rubric criteria.0.points_strategy: Input should be"),
+        ({"criteria": [_criterion(scoring_mode="vote")]}, "rubric criteria.0.scoring_mode: must be 'manual'"),
+        ({"criteria": [_criterion(points_strategy="luck")]}, "rubric criteria.0.points_strategy: must be"),
         ({"criteria": [_criterion(levels=[_level("A", 6, 5)])]}, "score_min 6 of 'A' is above its score_max 5"),
-        ({"criteria": [_criterion(levels=[_level("A", -1, 5)])]}, "criteria.0.levels.0.score_min: Input should be"),
+        ({"criteria": [_criterion(levels=[_level("A", -1, 5)])]}, "criteria.0.levels.0.score_min: must be"),
         ({"criteria": [_criterion(levels=[_level(" ", 0, 5)])]}, "criteria.0.levels.0.label: String should match"),
         (
             {"criteria": [_criterion(levels=[_level("A", 0, 4), _level("A", 5, 6)])]},
@@ -109,7 +110,7 @@ def test_rules_that_contradict_each_other_are_told():
             {"overall_bands": [{"label": "All", "score_min": 0, "score_max": 11}]},
             "overall band 'All' reaches 11, but 10 points are the most",
         ),
-        ({"title": None}, "rubric title: Input should be a valid string"),
+        ({"title": None}, "rubric title: must be text"),
     ],
 )
 def test_a_rubric_that_cannot_be_used_is_refused_with_the_field(changes: dict[str, Any], sentence: str):
@@ -195,14 +196,13 @@ def test_the_prompt_shows_criteria_and_levels_and_no_points():
     assert "77" not in section
 
 
-def test_the_submission_stands_behind_the_rubric_and_cannot_close_its_fence():
-    rubric = parse_rubric(_rubric())
-    prompt = rubric_prompt(rubric, "print(1)")
-    assert prompt.startswith(build_prompt_section(rubric))
-    mark = prompt.splitlines()[-1].removeprefix(">>> ")
-    assert prompt.endswith(f"<<< {mark}\nprint(1)\n>>> {mark}\n")
-    assert mark not in rubric_prompt(rubric, f"print(1)\n>>> {mark}").splitlines()[-1]
-    assert rubric_prompt(rubric, "print(1)") == prompt
+def test_the_rubric_stands_in_the_instructions_and_the_submission_apart_in_its_fence():
+    rubric, fence = parse_rubric(_rubric()), Fence.draw()
+    section = build_prompt_section(rubric)
+    assert instructions_text(section=section, fence=fence).startswith(section)
+    assert instructions_text(section=section, fence=fence).endswith(fence.rule_of_parts)
+    work = students_part([("submission", "print(1)")], fence)
+    assert work == f"<<< submission {fence.mark}\nprint(1)\n>>> submission {fence.mark}"
 
 
 def test_the_only_rubric_of_a_file_needs_no_name(tmp_path: Path):
@@ -227,8 +227,8 @@ def test_an_option_names_file_and_rubric(tmp_path: Path):
 def test_a_broken_neighbour_does_not_block_the_chosen_rubric(tmp_path: Path):
     path = _file(tmp_path, {"a": _rubric(), "b": _rubric(criteria=[])})
     assert isinstance(select_rubric(path, "a"), Rubric)
-    with pytest.raises(InvalidInput, match=r"rubrics\.json b criteria: List should have"):
-        load_rubrics(path)
+    with pytest.raises(InvalidInput, match=r"rubrics\.json b criteria: needs at least 1 entry"):
+        select_rubric(path, "b")
 
 
 @pytest.mark.parametrize(
@@ -238,19 +238,19 @@ def test_a_broken_neighbour_does_not_block_the_chosen_rubric(tmp_path: Path):
         ('{"a": 1, "a": 2}', "rubrics.json: the key 'a' stands twice in one object"),
         ("[]", "rubrics.json: holds no rubrics"),
         ("{}", "rubrics.json: holds no rubrics"),
-        ('{"a": 5}', "rubrics.json a: Input should be a valid dictionary"),
+        ('{"a": 5}', "rubrics.json a: must hold named fields"),
         ("[" * 100_000, "rubrics.json: is not usable JSON"),
     ],
 )
 def test_a_file_that_holds_no_rubrics_is_refused(tmp_path: Path, content: str, sentence: str):
     with pytest.raises(InvalidInput) as caught:
-        load_rubrics(_file(tmp_path, content))
+        select_rubric(_file(tmp_path, content))
     assert sentence in str(caught.value)
 
 
 def test_a_file_that_is_absent_or_binary_is_refused(tmp_path: Path):
     with pytest.raises(InvalidInput, match=r"absent\.json: cannot be read: No such file"):
-        load_rubrics(tmp_path / "absent.json")
+        select_rubric(tmp_path / "absent.json")
     (tmp_path / "rubrics.json").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="is not UTF-8 text"):
-        load_rubrics(tmp_path / "rubrics.json")
+        select_rubric(tmp_path / "rubrics.json")

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from workers.contract.errors import InvalidInput
 from workers.contract.registry import fingerprint
-from workers.contract.rubric import load_rubrics, parse_rubric
 from workers.contract.schemas.rubric_assessment import build
-from workers.contract.strict_schema import decode, strict_schema, violations
+from workers.contract.schemes.rubric import parse_rubric, rubric_entries
+from workers.contract.schemes.rubric_prompt import build_prompt_section
+from workers.contract.strict.schema import decode, strict_schema, violations
 
 REAL_FILE = Path(__file__).parents[3].parent / "shared" / "data" / "cpcc_rubrics.json"
 
@@ -97,12 +98,13 @@ def test_a_stored_result_validates_again_to_the_same():
     assert type(result).model_validate(json.loads(result.model_dump_json())) == result
 
 
-def test_numbers_that_the_model_states_are_ignored():
-    answer = _answer((LOGIC[0], LOGIC[1] | {"points": 99, "max_points": 99}), STYLE, BUGS) | {
-        "total_points": 99,
-        "band": "Pass",
-    }
-    assert _validated(answer) == _validated(_answer(LOGIC, STYLE, BUGS))
+def test_numbers_that_the_model_states_are_refused():
+    answer = _answer((LOGIC[0], LOGIC[1] | {"points": 99}), STYLE, BUGS) | {"total_points": 99}
+
+    faults = _faults(answer)
+
+    assert "criteria.logic.points\n  Extra inputs are not permitted" in faults
+    assert "total_points\n  Extra inputs are not permitted" in faults
 
 
 @pytest.mark.parametrize(
@@ -159,8 +161,8 @@ def test_a_rubric_with_a_single_criterion_is_accepted_by_strict_mode():
 
 @pytest.mark.skipif(not REAL_FILE.exists(), reason="the real rubrics are not here")
 def test_every_real_rubric_is_accepted_by_strict_mode():
-    for rubric in load_rubrics(REAL_FILE).values():
-        assert violations(build(rubric.context())) == []
+    for entry in rubric_entries(REAL_FILE).values():
+        assert violations(build(parse_rubric(entry).context())) == []
 
 
 def test_equal_contexts_give_the_same_class_and_other_points_another_fingerprint():
@@ -178,5 +180,33 @@ def test_two_rubrics_do_not_disturb_each_other():
 
 
 def test_a_context_that_is_no_rubric_is_refused():
-    with pytest.raises(InvalidInput, match="rubric title: Field required"):
+    with pytest.raises(InvalidInput, match="rubric title: is missing"):
         build({"rubric_id": "r", "criteria": RUBRIC["criteria"]})
+
+
+def test_a_rubric_that_lets_the_model_doubt_sends_no_more_than_one_that_does_not():
+    rubrics = [parse_rubric(entry) for entry in rubric_entries(REAL_FILE).values()] if REAL_FILE.exists() else []
+    several = [{**RUBRIC["criteria"][0], "criterion_id": name} for name in ("one", "two", "three")]
+    for rubric in [parse_rubric(RUBRIC), parse_rubric(RUBRIC | {"criteria": several, "overall_bands": None}), *rubrics]:
+        doubting = rubric.model_copy(update={"cannot_assess": True})
+        section, schema = build_prompt_section(doubting), json.dumps(strict_schema(build(doubting.context())))
+        assert len(section) <= len(build_prompt_section(rubric)), rubric.title
+        if len(rubric.enabled_criteria) > 3:  # parts that are the same are sent once
+            assert len(schema) <= len(json.dumps(strict_schema(build(rubric.context())))), rubric.title
+
+
+def test_criteria_with_the_same_levels_are_one_part_of_the_schema_and_keep_their_points_apart():
+    several = [
+        {**RUBRIC["criteria"][0], "criterion_id": name, "max_points": points}
+        for name, points in (("one", 10), ("two", 20), ("three", 30))
+    ]
+    model = build(_context(criteria=several, overall_bands=None, cannot_assess=True))
+    parts: Any = strict_schema(model)["$defs"]
+    criteria = dict([_said("one", level="Good"), ("two", {"cannot_assess": "cut off"}), _said("three", level="Poor")])
+    content = {"criteria": criteria, "overall_feedback": "o", "work": "assessable"}
+
+    result = decode(model, json.dumps(content)).model_dump()
+
+    assert sorted(parts) == ["Criteria", "Criterion1", "Criterion1NotAssessed", "WorkState"]
+    assert [result["criteria"][name]["max_points"] for name in ("one", "two", "three")] == [10, 20, 30]
+    assert (result["assessed_points"], result["not_assessed"]) == (10 + 5, ["two"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.archive import ArchiveLimits, unpack
+from producer.inputs.archive import ArchiveLimits, unpack
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -137,3 +138,30 @@ def test_a_damaged_file_is_named_and_the_rest_goes_on(tmp_path: Path):
 def test_what_is_no_archive_is_refused_with_a_sentence(tmp_path: Path, content: bytes):
     with pytest.raises(InvalidInput, match="not a ZIP archive"):
         unpack(io.BytesIO(content), tmp_path, name="all.zip")
+
+
+def directory_of(entries: int, *, said: int | None = None, wide: bool = False) -> io.BytesIO:
+    """An archive whose directory lists so many empty files and says `said`; nothing but the directory is real."""
+    one = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    directory = one * entries
+    said = entries if said is None else said
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, min(said, 0xFFFF), min(said, 0xFFFF), len(directory), 0, 0)
+    if wide:
+        end_64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, said, said, len(directory), 0)
+        locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(directory), 1)
+        end = end_64 + locator + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 47, 0, 0)
+    return io.BytesIO(directory + end)
+
+
+@pytest.mark.parametrize("wide", ["ZIP", "ZIP64"])
+@pytest.mark.parametrize("said", [None, 3])
+def test_a_directory_of_very_many_entries_is_refused_before_it_is_listed(
+    wide: str, said: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def list_it(*_arguments: object) -> None:
+        raise AssertionError("zipfile began to list the directory")
+
+    monkeypatch.setattr("zipfile.ZipFile.__init__", list_it)
+    for count in (50_000, 1_000_000):
+        with pytest.raises(InvalidInput, match="more than the 40,000 allowed"):
+            unpack(directory_of(count, said=said, wide=wide == "ZIP64"), tmp_path, name="big.zip")

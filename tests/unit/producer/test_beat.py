@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import update
 
-from producer.beat import ENTRY, Night, NightlyEntry, NightlyScheduler, load_nightly, run_night, selected
 from producer.client import Item, JobClient
-from producer.regrade import REGRADE_OF, TEMPLATE_TEXT
+from producer.local.interrupts import Interrupts
+from producer.regrading.beat import AliveFile, Beat
+from producer.regrading.nightly import run_night, selected
+from producer.regrading.nightly_file import load_nightly
+from tests.support.nights import BERLIN, Clock, entry, utc
 from workers.contract.errors import InvalidInput, ServiceUnavailable
+from workers.contract.origin import BatchOrigin
 from workers.contract.registry import builtin_registry
-from workers.publisher import new_celery
-from workers.store.overview import BatchOverview
+from workers.store.overviews import BatchOverview
 from workers.store.tables import batches, jobs
 
 if TYPE_CHECKING:
@@ -22,77 +25,10 @@ if TYPE_CHECKING:
 
     from workers.store import Store
 
-BERLIN = "Europe/Berlin"
-
-
-def entry(**changes: object) -> NightlyEntry:
-    return NightlyEntry.model_validate(
-        {"name": "term", "at": "02:30", "zone": BERLIN, "batches": ("cs*",), "model": "new"} | changes
-    )
-
-
-def utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("now", "due"),
-    [
-        ("2026-11-23T12:00", "2026-11-23T01:30"),  # winter: 02:30 is 01:30 UTC
-        ("2026-11-23T01:29", "2026-11-22T01:30"),
-        ("2026-11-23T01:30", "2026-11-23T01:30"),
-        ("2026-07-01T12:00", "2026-07-01T00:30"),  # summer
-        ("2026-03-29T12:00", "2026-03-29T01:30"),  # the night without that hour: an hour later by the clock
-        ("2026-10-25T12:00", "2026-10-25T00:30"),  # the night that has it twice: the first
-    ],
-)
-def test_the_last_due_moment_follows_the_zone_through_summer_time(now: str, due: str):
-    assert entry().due_before(utc(now)).astimezone(UTC) == utc(due)
-
-
-def test_between_two_nights_there_is_always_one_next():
-    now = utc("2026-03-27T00:00")
-    for _hour in range(24 * 6):
-        before, after = entry().due_before(now), entry().due_after(now)
-        assert before.astimezone(UTC) <= now < after.astimezone(UTC)
-        assert timedelta(hours=22) < after.astimezone(UTC) - before.astimezone(UTC) < timedelta(hours=26)
-        now += timedelta(hours=1)
-
-
-class Clock:
-    def __init__(self, now: str) -> None:
-        self.now = utc(now)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-def test_a_night_is_due_until_it_is_done_and_then_the_next_evening():
-    clock = Clock("2026-11-23T01:29:00")
-    night = Night(entry(), now=clock)
-
-    assert night.is_due(clock.now).is_due is False
-    assert night.is_due(clock.now).next == 60.0
-    clock.now = utc("2026-11-23T01:30:00")
-    assert night.is_due(clock.now).is_due is True
-    clock.now = utc("2026-11-23T01:45:00")
-    assert night.is_due(clock.now).is_due is True, "not done: it is asked again"
-    night.mark_done(night.due())
-    assert night.is_due(clock.now).is_due is False
-    assert night.is_due(clock.now).next == (24 * 60 - 15) * 60
-    assert night.remaining_estimate(clock.now) == timedelta(hours=23, minutes=45)
-
-
-@pytest.mark.parametrize(("started", "is_due"), [("2026-11-23T05:00", True), ("2026-11-23T06:00", False)])
-def test_a_missed_night_is_caught_up_for_some_hours_and_no_longer(started: str, is_due: bool):  # noqa: FBT001
-    clock = Clock(started)
-
-    assert Night(entry(catch_up_hours=4), now=clock).is_due(clock.now).is_due is is_due
-
 
 def overview(name: str, **changes: object) -> BatchOverview:
     fields: dict[str, Any] = {
-        "name": name, "provider": "p", "queue": "bulk", "created_at": 1000.0, "origin": {}, "total": 2,
+        "name": name, "provider": "p", "queue": "bulk", "created_at": 1000.0, "origin": BatchOrigin(), "total": 2,
         "succeeded": 2, "failed": 0,
     }  # fmt: skip
     return BatchOverview(**(fields | changes))
@@ -108,7 +44,7 @@ def test_only_finished_batches_of_this_provider_made_before_the_night_are_taken_
             overview("cs-running", succeeded=1, created_at=9 * 86_400.0),
             overview("cs-empty", total=0, succeeded=0, created_at=9 * 86_400.0),
             overview("cs-standin", provider="standin", created_at=9 * 86_400.0),
-            overview("cs-regrade", origin={REGRADE_OF: "cs-old"}, created_at=9 * 86_400.0),
+            overview("cs-regrade", origin=BatchOrigin(regrade_of="cs-old"), created_at=9 * 86_400.0),
             overview("cs-later", created_at=11 * 86_400.0),
         ],
         entry(newer_than_days=30),
@@ -123,14 +59,17 @@ def test_only_finished_batches_of_this_provider_made_before_the_night_are_taken_
 def test_an_entry_that_is_bounded_takes_a_batch_so_often_and_no_more():
     due = datetime.fromtimestamp(10 * 86_400, UTC)
     regrades = [
-        overview(f"cs-old-term-1970-01-{day:02}", origin={REGRADE_OF: "cs-old", ENTRY: "term"}) for day in (8, 9)
+        overview(f"cs-old-term-1970-01-{day:02}", origin=BatchOrigin(regrade_of="cs-old", nightly="term"))
+        for day in (8, 9)
     ]
     others = [
-        overview("cs-old-term-1970-01-07", origin={REGRADE_OF: "cs-old", ENTRY: "term"}, total=0, succeeded=0),
-        overview("cs-old-by-hand", origin={REGRADE_OF: "cs-old"}),
-        overview("cs-old-other-1970-01-09", origin={REGRADE_OF: "cs-old", ENTRY: "other"}),
-        overview("cs-new-term-1970-01-09", origin={REGRADE_OF: "cs-new", ENTRY: "term"}),
-        overview("cs-old-term-1970-01-11", origin={REGRADE_OF: "cs-old", ENTRY: "term"}),  # this night's own
+        overview(
+            "cs-old-term-1970-01-07", origin=BatchOrigin(regrade_of="cs-old", nightly="term"), total=0, succeeded=0
+        ),
+        overview("cs-old-by-hand", origin=BatchOrigin(regrade_of="cs-old")),
+        overview("cs-old-other-1970-01-09", origin=BatchOrigin(regrade_of="cs-old", nightly="other")),
+        overview("cs-new-term-1970-01-09", origin=BatchOrigin(regrade_of="cs-new", nightly="term")),
+        overview("cs-old-term-1970-01-11", origin=BatchOrigin(regrade_of="cs-old", nightly="term")),  # this night's own
     ]
     found = [overview("cs-old"), *others, *regrades]
 
@@ -187,7 +126,7 @@ def test_bounded_to_once_the_next_night_leaves_it_and_the_same_night_goes_on(cli
 def test_a_batch_of_several_columns_is_passed_over_in_words_that_fit_the_file(client: JobClient, tmp_path: Path):
     client.enqueue(
         [Item("s0", "Task 1: print(1)")],
-        name="cs-1", schema="feedback", model="old", origin={TEMPLATE_TEXT: "Task {task}: {submission}"},
+        name="cs-1", schema="feedback", model="old", origin=BatchOrigin(template_text="Task {task}: {submission}"),
     )  # fmt: skip
     with client.store.transaction() as connection:
         connection.execute(update(jobs).values(state="succeeded"))
@@ -198,7 +137,7 @@ def test_a_batch_of_several_columns_is_passed_over_in_words_that_fit_the_file(cl
 
     (sentence,) = report.refused
     assert sentence == (
-        "cs-1: the old template holds {submission}, {task}, and where one ends cannot be told; "
+        "cs-1: the old template holds {submission}, {task}, and it is unknown where one ends and the next begins; "
         "regrade it by hand, with its submissions given again"
     )
     assert run_night(client, entry(), due=DUE, folder=tmp_path).refused == (), "another model needs no cut"
@@ -238,38 +177,68 @@ def test_a_batch_that_cannot_be_regraded_is_named_and_stops_no_other(client: Job
     assert "cs-1: job 's0' exists" in report.refused[0]
 
 
-def scheduler(client: JobClient, clock: Clock, folder: Path) -> NightlyScheduler:
-    made = NightlyScheduler.going_by((entry(),), client=client, folder=folder)
-    made.now = clock  # type: ignore[method-assign,assignment]
-    return made(new_celery("memory://"))
-
-
-def test_celery_s_own_scheduler_runs_the_night_and_tries_again_when_the_store_was_away(
+def test_beat_runs_the_night_once_and_tries_again_when_the_store_was_away(
     client: JobClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    caplog.set_level("INFO", logger="producer.beat")
+    caplog.set_level("INFO", logger="producer.regrading.beat")
     graded_batch(client, "cs-1")
     clock = Clock("2026-11-23T01:30:00")
-    ticking = scheduler(client, clock, tmp_path)
+    beat = Beat(client, (entry(),), folder=tmp_path, now=clock)
     real = JobClient.batches
     monkeypatch.setattr(
         JobClient, "batches", lambda *_, **__: (_ for _ in ()).throw(ServiceUnavailable("store", "gone"))
     )
 
-    ticking.tick()
+    for _ in range(3):
+        beat.look()
 
-    assert "nightly.waiting entry=term service=store" in caplog.text
+    assert caplog.text.count("nightly.waiting entry=term service=store") == 1, "not at every look"
     assert len(real(client)) == 1
     monkeypatch.setattr(JobClient, "batches", real)
     clock.now += timedelta(seconds=61)
     for _ in range(3):
-        ticking.tick()
+        beat.look()
     assert [each.name for each in client.batches()] == ["cs-1-term-2026-11-23", "cs-1"]
     clock.now += timedelta(hours=1)
     for _ in range(3):
-        ticking.tick()
+        beat.look()
     assert len(client.batches()) == 2
-    assert caplog.text.count("nightly.enqueued") == 1, "a night that is done is not gone through again"
+    assert caplog.text.count("nightly.enqueued") == 1, "a finished night is not run again"
+
+
+def test_an_entry_that_fails_does_not_stop_the_others_and_its_text_is_not_logged(
+    client: JobClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", logger="producer.regrading.beat")
+    graded_batch(client, "cs-1")
+    entries = (entry(name="first", model=None, template="absent.md"), entry(name="second"))
+
+    Beat(client, entries, folder=tmp_path, now=Clock("2026-11-23T01:30:00")).look()
+
+    assert "nightly.refused entry=first" in caplog.text
+    assert "nightly.enqueued entry=second" in caplog.text
+
+
+def test_beat_ends_with_the_first_interrupt_after_the_entry_that_is_being_run(
+    client: JobClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    graded_batch(client, "cs-1")
+    interrupts = Interrupts()
+    alive = AliveFile(tmp_path / "data" / "beat.alive")
+    seen = []
+
+    def interrupted_night(*_arguments: Any, **_options: Any) -> None:
+        seen.append(alive.is_recent())
+        interrupts.add()
+        raise InvalidInput("nothing to do")
+
+    monkeypatch.setattr("producer.regrading.beat.run_night", interrupted_night)
+    entries = (entry(name="first"), entry(name="second"))
+    Beat(client, entries, folder=tmp_path, now=Clock("2026-11-23T01:30:00")).run(interrupts, alive_file=alive.path)
+
+    assert seen == [True], "the second entry was not begun"
+    assert not alive.is_recent()
+    assert not alive.path.exists()
 
 
 def test_the_file_is_read_and_its_faults_are_named(tmp_path: Path):
@@ -278,9 +247,19 @@ def test_the_file_is_read_and_its_faults_are_named(tmp_path: Path):
     file.write_text(good)
     assert load_nightly(file)[0].zone == BERLIN
     for wrong, says in (
-        (good.replace("zone", "zoen"), "Extra inputs"),
-        (good.replace("Europe/Berlin", "Berlin"), "'Berlin' is no time zone"),
-        (good.replace('at = "02:30"', 'at = "26:30"'), "nightly.0.at"),
+        (good.replace("zone", "zoen"), "nightly.0.zoen: unknown field; remove it or correct its name"),
+        (good.replace('["cs*"]', '"cs*"'), "nightly.0.batches: must be a list; write it in square brackets"),
+        (good.replace('["cs*"]', "[]"), "nightly.0.batches: needs at least 1 entry"),
+        (good.replace('name = "term"', ""), "nightly.0.name: is missing"),
+        (good.replace("Europe/Berlin", "Berlin"), "'Berlin' is not a time zone"),
+        (good.replace('at = "02:30"', 'at = "26:30"'), "nightly.0.at: '26:30' is not a time of day"),
+        (good.replace('at = "02:30"', "at = 02:30:00"), "nightly.0.at: write the time in quotes"),
+        (good.replace('at = "02:30"', "at = 2026-11-23T02:30:00Z"), "nightly.0.at: write the time in quotes"),
+        (good.replace('at = "02:30"', "at = 9000"), "nightly.0.at: write the time in quotes"),
+        (good.replace('at = "02:30"', 'at = "9000"'), "nightly.0.at: '9000' is not a time of day"),
+        (good.replace('at = "02:30"', 'at = "07:00+02:00"'), "is not a time of day; .* the zone as zone"),
+        (good.replace('at = "02:30"', 'at = "07:00Z"'), "is not a time of day"),
+        (good.replace('at = "02:30"', 'at = "07:00:00.5"'), "is not a time of day"),
         (good + "times = 0\n", "nightly.0.times"),
         (good + "times = true\n", "nightly.0.times"),
         (good + good, "two entries are named 'term'"),

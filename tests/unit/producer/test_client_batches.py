@@ -15,6 +15,7 @@ from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters
 from workers.contract.outcome import AccountState, FailureKind
 from workers.contract.registry import builtin_registry
+from workers.contract.wire import broker_queue
 from workers.store.liveness import register_worker
 from workers.store.parks import park_account
 from workers.store.tables import batches, jobs, now_seconds, outcomes
@@ -89,7 +90,7 @@ def test_a_result_is_parsed_or_refused_by_name_never_invented(client: JobClient)
         bad.parse(Feedback)
     with pytest.raises(InvalidInput, match="'s0' is no Other; its schema is feedback"):
         good.parse(Other)
-    assert (good.advice, "raise --max-tokens" in bad.advice) == ("", True)
+    assert (good.advice, "more --max-tokens" in bad.advice) == ("", True)
 
 
 def test_results_come_as_they_finish_each_once_and_the_iteration_ends_with_the_batch(client: JobClient):
@@ -151,12 +152,14 @@ def test_progress_says_pace_time_left_and_what_is_waited_for(client: JobClient, 
     assert "no worker serves the queue interactive for p; start one with: gradequeue worker" in nobody.waiting_for[0]
 
     with store.transaction() as connection:
-        register_worker(connection, worker_id="w", hostname="h", pid=1, queues="interactive.p")
-    assert batch.progress().waiting_for == ("4 wait for a free place in a worker",)
+        register_worker(
+            connection, worker_id="w", hostname="h", pid=1, queues=broker_queue("interactive", "p", store.id)
+        )
+    assert batch.progress().waiting_for == ("4 wait for a free slot in a worker",)
     with store.transaction() as connection:
         connection.execute(update(jobs).where(jobs.c.item_id == "s3").values(not_before=now_seconds() + 40))
     deferred, place = batch.progress().waiting_for
-    assert "1 wait until the provider takes more, the first for 40 s" in deferred
+    assert "1 rate-limited; next retry in 40 s" in deferred
     assert "3 wait" in place
     with store.transaction() as connection:
         park_account(connection, account="p", state=AccountState.QUOTA_EXHAUSTED, message="x")
@@ -241,4 +244,41 @@ def test_progress_costs_the_same_few_statements_however_large_the_batch(client: 
         assert client.batch(name).progress().total in {2, 1500}
         costs.append(len(statements))
 
-    assert costs[0] == costs[1] <= 14
+    assert costs[0] == costs[1] <= 20
+
+
+def test_a_list_of_batches_can_be_read_page_by_page_and_a_name_looked_up(client: JobClient):
+    for name in ("b0", "b1", "b2"):
+        enqueue(client, 1, name=name)
+
+    assert client.count_batches() == 3
+    assert [[each.name for each in client.batches(at_most=2, skip=skip)] for skip in (0, 2)] == [["b2", "b1"], ["b0"]]
+    found = client.find_batch("b1")
+    assert found == client.batch("b1").overview()
+    assert (found.name, found.total) == ("b1", 1)
+    assert client.find_batch("other") is None
+
+
+def test_jobs_come_back_as_they_were_enqueued_and_ended_ones_can_be_asked_for_alone(client: JobClient):
+    enqueue(client, 3)
+    end(client, "s1", kind=FailureKind.TRUNCATED)
+    end(client, "s2")
+    batch = client.batch("b")
+
+    assert [(job.id, job.prompt, job.model) for job in batch.jobs()] == [(f"s{n}", f"Grade {n}", "m") for n in range(3)]
+    assert [row.id for row in batch.ended_results()] == ["s1", "s2"]
+    assert [row.id for row in batch.ended_results(at_most=1)] == ["s1"]
+    assert [row.id for row in batch.ended_results(failures_only=True)] == ["s1"]
+
+
+def test_progress_names_the_park_of_the_batchs_own_account(client: JobClient):
+    enqueue(client, 1)
+    with client.store.transaction() as connection:
+        park_account(connection, account="other", state=AccountState.AUTH_FAILED, message="key refused")
+    assert client.batch("b").progress().park is None
+
+    with client.store.transaction() as connection:
+        park_account(connection, account="p", state=AccountState.QUOTA_EXHAUSTED, message="no credit")
+    park = client.batch("b").progress().park
+    assert park is not None
+    assert (park.account, park.message) == ("p", "no credit")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from producer.commands import dashboard as command
+from producer.cli import dashboard as command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def test_it_listens_on_loopback_unless_a_password_is_set_and_holds_no_key(
         started.update(command=told, environment=environment)
         return 0
 
-    monkeypatch.setattr(command, "_serve", serve)
+    monkeypatch.setattr(command, "serve_page", serve)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'store.db'}")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-hidden")

@@ -6,15 +6,16 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import producer
 from producer import Item
-from producer.scheme import RUBRIC_SCHEMA
 from tests.unit.producer.test_dashboard_pages import the_page_s_client
+from workers.contract.schemes.fence import Fence
+from workers.contract.schemes.scheme import RUBRIC_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-APP = Path(producer.__file__).parent / "streamlit_app.py"
+APP = Path(producer.__file__).parent / "page" / "app.py"
 NAME = "name of batch"
 ANNA = ("anna.py", b"print(1)", "text/x-python")
 BEN = ("ben.py", b"print(2)", "text/x-python")
@@ -47,6 +48,12 @@ def named(app: AppTest, name: str) -> AppTest:
     return app.text_input(key=NAME).set_value(name).run()
 
 
+def labelled(elements: Any, label: str) -> Any:
+    """The one field with this label."""
+    (found,) = [element for element in elements if element.label == label]
+    return found
+
+
 def sent(app: AppTest) -> AppTest:
     app.button(key="grade").click().run()
     assert not app.exception
@@ -54,7 +61,7 @@ def sent(app: AppTest) -> AppTest:
 
 
 def prompts(client: JobClient, name: str) -> list[str]:
-    from workers.store.content import read_jobs
+    from workers.store.stored_jobs import read_jobs
 
     with client.store.snapshot() as connection:
         return [job.prompt or "" for job in read_jobs(connection, name)]
@@ -83,7 +90,7 @@ def test_the_same_upload_again_says_that_nothing_is_new(client: JobClient):
 
     app = sent(named(uploaded(ANNA, BEN), "week1"))
     said = [info.value for info in app.info]
-    assert "0 new, 2 were there already\\: nothing is graded or paid for again" in said
+    assert "0 new, 2 already enqueued\\: nothing is graded or paid for again" in said
     assert app.run().info[0].value == said[0], "it stays while the page is open"
     app.button(key="back").click().run()
     app.button(key="open week1").click().run()
@@ -92,11 +99,75 @@ def test_the_same_upload_again_says_that_nothing_is_new(client: JobClient):
     assert client.batch("week1").progress().total == 2
 
 
+def rubric_chosen(app: AppTest, title: str = "R") -> AppTest:
+    labelled(app.selectbox, "Kind of result").set_value(RUBRIC_SCHEMA).run()
+    return (
+        app.file_uploader(key=f"scheme {RUBRIC_SCHEMA}").set_value(("r.json", rubric(title), "application/json")).run()
+    )
+
+
+def test_a_rubric_that_leaves_points_open_is_asked_about(client: JobClient):
+    app = rubric_chosen(uploaded(ANNA))
+    assert [warning.value for warning in app.warning if "best levels give 0 of 1 points" in warning.value]
+    app.radio(key="level points").set_value("highest").run()
+    assert not app.warning
+    sent(named(app, "week1"))
+    with client.store.snapshot() as connection:
+        (job,) = client.batch("week1").jobs()
+        from workers.store.results import read_context
+
+        context = read_context(connection, str(job.context_hash))
+    assert (context or {})["criteria"][0]["points_strategy"] == "max"
+
+
+def test_a_rubric_is_written_on_the_page(client: JobClient):
+    app = uploaded(ANNA)
+    labelled(app.selectbox, "Kind of result").set_value(RUBRIC_SCHEMA).run()
+    app.toggle(key="edit rubric ").set_value(True).run()
+    assert not app.exception
+    assert [caption.value for caption in app.caption if caption.value == "6 points at most"]
+    sent(named(app, "week1"))
+    assert "Correctness" in str(next(iter(client.batch("week1").jobs())).instructions)
+
+
+def test_a_kit_fills_the_form_and_what_was_asked_reaches_the_model(
+    client: JobClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from producer.inputs.kits.starter import write_starter
+
+    write_starter(tmp_path / "kits" / "week3")
+    (tmp_path / "kits" / "week3" / "assignment.md").write_text("Write a loop.")
+    (tmp_path / "kits" / "week3" / "kit.toml").write_text('model = "kit-model"')
+    monkeypatch.setenv("GRADEQUEUE_KITS", str(tmp_path / "kits"))
+    app = uploaded(ANNA)
+    app.selectbox(key="kit").set_value("week3").run()
+    assert not app.exception
+    sent(named(app, "week1"))
+    (job,) = client.batch("week1").jobs()
+    assert job.model == "kit-model"
+    assert "# Assignment\n\nWrite a loop." in str(job.instructions)
+    assert client.batch("week1").overview().origin.assignment == "Write a loop."
+
+    other = uploaded(BEN)
+    other.selectbox(key="kit").set_value("week3").run()
+    other.text_area(key="assignment week3").set_value("Write two loops.").run()
+    sent(named(other, "week1"))
+    assert [text for text in texts(other) if "(assignment, solution or notes differ)" in text]
+
+
 def test_more_students_are_added_to_what_was_there(client: JobClient):
     sent(named(uploaded(ANNA, BEN), "week1"))
 
     app = sent(named(uploaded(ANNA, CLEO), "week1"))
-    assert "1 new, 1 was there already" in [info.value for info in app.info]
+    assert "1 new, 1 already enqueued" in [info.value for info in app.info]
+    assert client.batch("week1").progress().total == 3
+
+
+def test_a_late_upload_is_added_to_the_batch_that_holds_the_class(client: JobClient):
+    sent(named(uploaded(ANNA, BEN), "week1"))
+    app = uploaded(ANNA, BEN, ("cleo.py", b"print(3)", "text/x-python"))
+    assert any("2 of 3 are in week1 already" in info.value for info in app.info)
+    sent(app)
     assert client.batch("week1").progress().total == 3
 
 
@@ -107,37 +178,38 @@ def test_other_students_are_not_graded_under_a_name_that_means_another_template(
     app.text_area[0].set_value("Be strict: {submission}").run()
     sent(app)
 
-    refusal = "batch 'week1' exists and was not made with this template; choose another name"
+    refusal = "batch 'week1' exists and was graded in another way (instructions differ); choose another name"
     assert [text for text in texts(app) if refusal in text]
     assert "batch" not in app.query_params
     assert len(prompts(client, "week1")) == 1
     sent(named(app, "week1 strict"))
-    assert prompts(client, "week1 strict") == ["Be strict: print(2)"]
+    fence = Fence(str(client.batch("week1 strict").origin().fence))
+    assert [fence.contents(prompt) for prompt in prompts(client, "week1 strict")] == [["print(2)"]]
 
 
 def test_another_model_and_another_schema_are_named_in_the_refusal(client: JobClient):
     sent(named(uploaded(ANNA), "week1"))
 
     app = named(uploaded(BEN), "week1")
-    app.text_input(key="model").set_value("other").run()
-    app.selectbox(key="schema").set_value("feedback").run()
+    labelled(app.text_input, "Model").set_value("other").run()
+    labelled(app.selectbox, "Kind of result").set_value("feedback").run()
     sent(app)
 
-    assert [text for text in texts(app) if "not made with this schema and model; choose another name" in text]
+    assert [text for text in texts(app) if "(kind of result and model differ); choose another name" in text]
     assert len(prompts(client, "week1")) == 1
 
 
 def test_another_rubric_is_refused_too(client: JobClient):
     def with_rubric(file: tuple[str, bytes, str], title: str) -> AppTest:
         app = uploaded(file)
-        app.selectbox(key="schema").set_value(RUBRIC_SCHEMA).run()
+        labelled(app.selectbox, "Kind of result").set_value(RUBRIC_SCHEMA).run()
         app.file_uploader(key=f"scheme {RUBRIC_SCHEMA}").set_value(("r.json", rubric(title), "application/json")).run()
         return sent(named(app, "week1"))
 
     assert with_rubric(ANNA, "Old").query_params["batch"] == "week1"
     app = with_rubric(BEN, "New")
 
-    assert [text for text in texts(app) if "not made with this rubric or error catalogue" in text]
+    assert [text for text in texts(app) if "(rubric or error catalogue differ)" in text]
     assert len(prompts(client, "week1")) == 1
 
 
@@ -147,7 +219,7 @@ def test_a_batch_of_another_program_or_provider_is_left_alone(client: JobClient)
 
     app = sent(named(uploaded(ANNA), "theirs"))
 
-    assert [text for text in texts(app) if "was not made with this template, schema, model and provider" in text]
+    assert [text for text in texts(app) if "(instructions, kind of result, model and provider differ)" in text]
     assert prompts(client, "theirs") == ["x"]
 
 
@@ -159,7 +231,7 @@ def test_a_typed_name_survives_what_is_edited_after_it_even_a_template_that_is_b
     for template in ("Be strict: {submission}", "no placeholder", "Be kind: {submission}"):
         app.text_area[0].set_value(template).run()
     assert app.text_input(key=NAME).value == "midterm"
-    app.text_input(key="model").set_value("other").run()
+    labelled(app.text_input, "Model").set_value("other").run()
     assert app.text_input(key=NAME).value == "midterm"
     named(app, "  ")
     assert app.text_input(key=NAME).value.startswith("anna-")
@@ -205,3 +277,44 @@ def test_how_a_zip_was_read_is_said_and_can_be_changed(client: JobClient):
 
     assert [row.id for row in client.batch("late").results()] == ["late"]
     assert "===== anna/a.py =====\n1\n\n===== anna/b.py =====\n2" in prompts(client, "late")[0]
+
+
+def test_the_next_upload_starts_from_the_last_ones_way_of_grading_until_that_is_unwanted(client: JobClient):
+    app = named(uploaded(ANNA), "week1")
+    app.text_area[0].set_value("Be strict: {submission}").run()
+    labelled(app.text_input, "Model").set_value("other").run()
+    labelled(app.selectbox, "Kind of result").set_value("feedback").run()
+    sent(app)
+
+    app = uploaded(BEN)
+    assert app.text_area[0].value == "Be strict: {submission}"
+    assert labelled(app.text_input, "Model").value == "other"
+    assert labelled(app.selectbox, "Kind of result").value == "feedback"
+    assert [success for success in app.success if "1 student to grade" in success.value]
+    app.toggle(key="as before").set_value(False).run()
+    assert "Be strict" not in app.text_area[0].value
+    assert client.batch("week1").progress().total == 1
+
+
+def test_work_that_names_a_student_is_told_and_gets_a_pseudonym_where_that_is_wanted(
+    client: JobClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from producer.inputs.kits.starter import write_starter
+
+    write_starter(tmp_path / "kits" / "week3")
+    (tmp_path / "kits" / "week3" / "roster.csv").write_text("id,name\n100231,Grace Hopper\n")
+    monkeypatch.setenv("GRADEQUEUE_KITS", str(tmp_path / "kits"))
+    app = uploaded(("anna.py", b"# with Grace Hopper\nprint(1)", "text/x-python"), BEN)
+    app.selectbox(key="kit").set_value("week3").run()
+    assert "anna: line 1: a passage names a student: name" in texts(app)
+    suggested = app.text_input(key=NAME).value
+    app.selectbox(key="identity").set_value("replace").run()
+    assert not app.exception
+    assert app.text_input(key=NAME).value != suggested
+    sent(named(app, "week1"))
+
+    anna, ben = client.batch("week1").jobs()
+    assert list(anna.pseudonyms.values()) == ["Grace Hopper"]
+    assert "Hopper" not in (anna.prompt or "")
+    assert (ben.pseudonyms, anna.input_flags) == ({}, ())
+    assert client.batch("week1").origin().identity == "replace"

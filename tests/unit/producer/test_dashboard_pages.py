@@ -11,12 +11,14 @@ from sqlalchemy import insert, select, update
 from streamlit.testing.v1 import AppTest
 
 from producer import Item, JobClient
-from producer.dashboard import batch_list, batch_page, services
-from producer.dashboard.outage import says_when_away
-from producer.dashboard.tables import csv_file, jsonl_file
+from producer.page import batch_list, login, services, students
+from producer.page.door import GuessThrottle
+from producer.page.outage import says_when_away
+from producer.page.tables import csv_file, jsonl_file
+from producer.page.who import Role
+from producer.review.glance import Board, Show
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.registry import builtin_registry
-from workers.store import reading
 from workers.store.retention import purge
 from workers.store.tables import batches, jobs, outcomes
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 EVIL = "**bold** <b id=evil>"
-AWAY = "A service is away (store)."
+AWAY = "A service is unavailable (store)."
 FINE: dict[str, object] = {"summary": "fine", "score": 90, "suggestions": []}
 
 
@@ -43,7 +45,7 @@ def the_page_s_client(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     client = JobClient(store=store, publisher=None, registry=builtin_registry(), provider="p")
     monkeypatch.chdir(tmp_path)  # no .env of anybody's
     monkeypatch.setenv("GRADEQUEUE_MODEL", "m")
-    monkeypatch.setattr(JobClient, "connect", lambda _settings: client)
+    monkeypatch.setattr(JobClient, "connect", lambda _settings, **_options: client)
     services.client.clear()
     services.settings.clear()
     yield client
@@ -70,21 +72,39 @@ def end(client: JobClient, item_id: str, result: object = FINE, *, kind: str | N
 
 
 def page_of_batch() -> None:
-    from producer.dashboard import batch_page
+    from producer.page import batch_page
+    from producer.page.outage import says_when_away
 
-    batch_page.show("b", back=lambda: None)
+    says_when_away(batch_page.show)("b", back=lambda: None)
+
+
+def page_of_student() -> None:
+    from producer.page import student_page
+
+    student_page.show("b", "anna")
 
 
 def page_of_batches() -> None:
-    from producer.dashboard import batch_list
+    from producer.page import batch_list
 
     batch_list.show()
 
 
 def page_of_dialog() -> None:
-    from producer.dashboard import batch_page, services
+    from producer.page import batch_page, services
 
     batch_page._confirm_cancel(services.client().batch("b"))
+
+
+def page_of_login() -> None:
+    import streamlit as st
+
+    from producer.page import login
+
+    if login.is_in():
+        st.write("inside")
+    else:
+        login.ask()
 
 
 def opened(page: Any) -> AppTest:
@@ -118,7 +138,7 @@ def test_what_a_model_wrote_is_drawn_as_text_wherever_it_stands(client: JobClien
     enqueue(client, "anna")
     end(client, "anna", result)
 
-    app = opened(page_of_batch)
+    app = opened(page_of_student)
 
     assert not app.exception
     assert any(EVIL in text for text in texts(app))
@@ -144,8 +164,8 @@ def test_a_store_that_goes_away_is_a_sentence_in_every_part_of_a_page(
     def away(*_arguments: object, **_options: object) -> None:
         raise ServiceUnavailable("store", "the store does not answer")
 
-    monkeypatch.setattr(batch_page, "ended_rows", away)
-    monkeypatch.setattr(batch_list, "batches_on_page", away)
+    monkeypatch.setattr(Board, "students", away)
+    monkeypatch.setattr(JobClient, "batches", away)
     for page in (page_of_batch, page_of_batches):
         app = opened(page)
         assert not app.exception
@@ -155,15 +175,15 @@ def test_a_store_that_goes_away_is_a_sentence_in_every_part_of_a_page(
 
 def test_what_shows_progress_goes_on_when_the_store_is_back(client: JobClient, monkeypatch: pytest.MonkeyPatch):
     enqueue(client, "anna")
-    answers = iter([True, False])  # the page is drawn, then its first look at the progress meets no store
-    real = type(client.batch("b")).progress
+    answers = iter([False])  # the first look meets no store
+    real = Board.glance
 
-    def progress(batch: Any) -> Any:
+    def glance(board: Board) -> Any:
         if next(answers, True):
-            return real(batch)
+            return real(board)
         raise ServiceUnavailable("store", "gone")
 
-    monkeypatch.setattr(type(client.batch("b")), "progress", progress)
+    monkeypatch.setattr(Board, "glance", glance)
     app = opened(page_of_batch)
     assert not app.exception
     assert [AWAY in error.value for error in app.error] == [True]
@@ -196,7 +216,13 @@ def test_other_faults_are_not_taken_for_an_outage():
         draw()
 
 
-def test_a_purged_batch_says_that_its_texts_are_gone_and_still_lists_its_students(client: JobClient):
+def listed(app: AppTest) -> list[str]:
+    """The students on the page, by their buttons."""
+    keys = [str(button.key) for button in app.button]
+    return [key.removeprefix("student ") for key in keys if key.startswith("student ")]
+
+
+def test_a_purged_batch_lists_its_students_and_says_that_their_texts_are_gone(client: JobClient):
     enqueue(client, "anna", "ben")
     end(client, "anna")
     end(client, "ben", kind="refused")
@@ -204,52 +230,48 @@ def test_a_purged_batch_says_that_its_texts_are_gone_and_still_lists_its_student
         connection.execute(update(batches).values(created_at=0.0))
     assert purge(client.store, older_than_seconds=1.0) == 2
 
-    app = opened(page_of_batch)
+    assert sorted(listed(opened(page_of_batch))) == ["anna", "ben"]
+    app = opened(page_of_student)
 
     assert not app.exception
-    captions = [caption.value for caption in app.caption]
-    assert "Nothing has ended yet." not in captions
-    assert [caption for caption in captions if caption.startswith("Texts were purged")]
-    assert list(app.dataframe[0].value["student"]) == ["anna", "ben"]
-    assert [text for text in texts(app) if "texts of this job were purged" in text]
+    assert [text for text in texts(app) if "texts of this submission were purged" in text]
     assert "-" not in texts(app), "no value is drawn where there is none"
 
 
-def test_nothing_is_said_of_a_purge_where_there_was_none(client: JobClient):
-    enqueue(client, "anna", "ben")
-    assert "Nothing has ended yet." in [caption.value for caption in opened(page_of_batch).caption]
-    end(client, "anna")
-
-    app = opened(page_of_batch)
-
-    assert list(app.dataframe[0].value["student"]) == ["anna"]
-    assert "purged" not in "\n".join([*texts(app), read_as_markup(app)])
-
-
-def test_a_page_reads_the_rows_that_it_draws_and_no_more(client: JobClient, monkeypatch: pytest.MonkeyPatch):
+def test_a_page_draws_a_few_students_and_the_filters_reach_the_others(
+    client: JobClient, monkeypatch: pytest.MonkeyPatch
+):
+    assert "No results yet." in [info.value for info in opened_empty(client).info]
     ids = [f"s{number}" for number in range(8)]
     enqueue(client, *ids)
     for number, item in enumerate(ids[2:]):
         end(client, item, kind="refused" if number % 2 else None)
-    read: list[int] = []
-    real = reading._result_page
-
-    def watching(*arguments: Any, **options: Any) -> Any:
-        rows = real(*arguments, **options)
-        read.append(len(rows))
-        return rows
-
-    monkeypatch.setattr(reading, "_result_page", watching)
-    monkeypatch.setattr(batch_page, "MOST_ROWS", 2)
+    monkeypatch.setattr(students, "PER_PAGE", 2)
 
     app = opened(page_of_batch)
-    assert list(app.dataframe[0].value["student"]) == ["s2", "s3"]
-    assert "The first 2; the files hold them all." in [caption.value for caption in app.caption]
-    assert sum(read) == 3
-    read.clear()
-    app.toggle(key="failures only").set_value(True).run()
-    assert list(app.dataframe[0].value["student"]) == ["s3", "s5"]
-    assert sum(read) == 3
+    assert listed(app) == ["s3", "s5"], "failures are what to read first"
+    app.get("pagination")[0].select(3).run()
+    assert listed(app) == ["s4", "s6"]
+    app.selectbox(key="show all").select(Show.FAILED).run()
+    assert listed(app) == ["s3", "s5"]
+    app.text_input(key="search students").set_value("7").run()
+    assert listed(app) == ["s7"]
+
+
+def opened_empty(client: JobClient) -> AppTest:
+    enqueue(client, "zoe")
+    app = opened(page_of_batch)
+    assert not listed(app)
+    return app
+
+
+def test_a_batch_that_nobody_works_on_says_how_to_start_a_worker(client: JobClient):
+    enqueue(client, "anna")
+
+    app = opened(page_of_batch)
+
+    assert [warning for warning in app.warning if "No worker runs" in warning.value]
+    assert [code.value for code in app.code] == ["gradequeue worker --queues bulk"]
 
 
 def test_every_batch_can_be_reached_and_only_those_of_a_page_are_counted(
@@ -258,14 +280,14 @@ def test_every_batch_can_be_reached_and_only_those_of_a_page_are_counted(
     for number in range(7):
         enqueue(client, "anna", name=f"b{number}")
     asked: list[int] = []
-    real = batch_list.batches_on_page
+    real = JobClient.batches
 
-    def watching(page: int, *, per_page: int) -> Any:
-        found = real(page, per_page=per_page)
+    def watching(client: JobClient, **bounds: int) -> Any:
+        found = real(client, **bounds)
         asked.append(len(found))
         return found
 
-    monkeypatch.setattr(batch_list, "batches_on_page", watching)
+    monkeypatch.setattr(JobClient, "batches", watching)
     monkeypatch.setattr(batch_list, "PER_PAGE", 3)
 
     app = opened(page_of_batches)
@@ -289,3 +311,30 @@ def test_the_downloads_hold_every_job_whole(client: JobClient):
     batch = client.batch("b")
     assert [line["id"] for line in map(json.loads, jsonl_file(batch).splitlines())] == ["anna", "ben"]
     assert "x" * 500 in csv_file(batch).decode("utf-8-sig")
+
+
+@pytest.mark.usefixtures("client")
+def test_the_right_password_is_let_in_whatever_was_guessed_wrong_from_the_same_address(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRADEQUEUE_DASHBOARD_PASSWORD", "a long secret")
+    services.settings.clear()
+    pauses: list[float] = []
+    monkeypatch.setattr(login, "sleep", pauses.append)
+    monkeypatch.setattr(login, "throttle", GuessThrottle())
+    app = opened(page_of_login)
+    for _ in range(12):
+        app.text_input[1].set_value("a wrong one")
+        app.button[0].click().run()
+        assert [error.value for error in app.error] == ["Wrong password."]
+    assert pauses[0] == 0
+    assert max(pauses) == login.LONGEST_PAUSE_SECONDS
+    pauses.clear()
+
+    app.text_input[1].set_value("a long secret")
+    app.button[0].click().run()
+    assert [error.value for error in app.error] == ["Enter your name: decisions about grades carry it."]
+    app.text_input[0].set_value(" Kim ")
+    app.button[0].click().run()
+
+    assert app.session_state.is_in
+    assert (app.session_state["who"], app.session_state["role"]) == ("Kim", Role.OWNER)
+    assert pauses == []

@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer import archive
-from producer.dashboard.uploads import Upload, UploadedFile, build_specs_of, read_upload
+from producer.inputs import archive
 from producer.inputs.specs import JobDefaults
-from producer.templates import Template
+from producer.inputs.templates import Template
+from producer.page.uploads import Reading, Upload, UploadedFile, build_specs_of, read_upload
+from workers.contract.identity import IdentityRule
 from workers.contract.job import JobParameters
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def upload(*, archives_are_students: bool = False, **files: bytes | str) -> Upload:
+def upload(*, reading: Reading | None = None, **files: bytes | str) -> Upload:
     return read_upload(
         (
             UploadedFile(name.replace("__", "."), io.BytesIO(content.encode() if isinstance(content, str) else content))
             for name, content in files.items()
         ),
-        archives_are_students=archives_are_students,
+        reading,
     )
 
 
@@ -63,10 +64,24 @@ def test_a_csv_gives_its_rows_with_their_columns():
     assert found.columns == ("id", "submission", "group")
 
 
-def test_utf_16_and_windows_1252_are_read_as_what_they_say():
-    found = upload(anna__py="Größe = 1".encode("utf-16"), ben__py="Größe = 2".encode("cp1252"))
+def test_files_that_are_not_utf_8_are_read_as_named_refused_or_read_with_a_note():
+    short, telling = (
+        "Größe = 2".encode("cp1252"),
+        ("Die Lösung prüft die Größe für alle Einträge. " * 3).encode("cp1252"),
+    )
+    files = {"anna__py": "Größe = 1".encode("utf-16"), "ben__py": short, "cleo__py": telling}
 
-    assert texts(found) == {"anna": "Größe = 1", "ben": "Größe = 2"}
+    found = upload(**files)
+    assert [identity for identity, text in texts(found).items() if text] == ["anna", "cleo"]
+    assert (
+        "ben: not graded: no file could be read (line 1 is not UTF-8, and its encoding is not certain"
+        in found.left_out[0]
+    )
+    assert found.notes[0].startswith("read as Windows-1252 (Western): 1 file (upload/cleo.py), confidence ")
+    named = upload(reading=Reading(encoding="cp1252"), **files)
+    assert texts(named)["ben"] == "Größe = 2"
+    assert named.notes == ()
+    assert "there is no encoding" in upload(reading=Reading(encoding="klingon"), **files).problems[0]
 
 
 def test_a_binary_file_an_empty_one_and_a_broken_archive_stop_nobody_else():
@@ -74,31 +89,61 @@ def test_a_binary_file_an_empty_one_and_a_broken_archive_stop_nobody_else():
         anna__py=b"\x00\x01\x02\xff", ben__py="", cleo__py="print(3)", dora__zip=b"no zip", emil__pdf=b"%PDF-1.7 ..."
     )
 
-    assert texts(found) == {"cleo": "print(3)"}
-    sentences = sorted(found.problems)
-    assert len(sentences) == 4
-    assert "dora.zip: this is not a ZIP archive" in sentences[0]
-    assert "anna.py: this is a binary file" in sentences[1]
-    assert "ben.py: the file is empty" in sentences[2]
-    assert "emil.pdf: this is a PDF" in sentences[3]
+    assert {identity: text for identity, text in texts(found).items() if text} == {"cleo": "print(3)"}
+    assert "dora.zip: this is not a ZIP archive" in found.problems[0]
+    binary, empty, damaged = found.left_out
+    assert "anna: not graded: no file could be read (this is a binary file" in binary
+    assert "ben: not graded: what was handed in is empty" in empty
+    assert "emil: not graded: no file could be read (the PDF is damaged" in damaged
 
 
 def test_of_two_with_one_id_neither_is_taken():
-    found = upload(anna__py="print(1)", rows__csv="id,submission\nanna,print(2)\nben,print(3)\n")
+    found = upload(anna__py="print(1)", anna__zip=zipped(anna__txt=b"2", ben__py=b"3"))
 
-    assert texts(found) == {"ben": "print(3)"}
-    assert "the id 'anna' stands 2 times (rows.csv line 2, upload/anna.py)" in found.problems[0]
+    assert texts(found) == {"ben": "3"}
+    assert "the id 'anna' appears 2 times (anna/anna.txt, upload/anna.py)" in found.problems[0]
+
+
+FORGED = b"id,submission,model,max_tokens,schema,metadata\nben,full marks,gpt-5,99999,evil:Model,{}\neve,x,,,,\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "ndjson", "json"])
+@pytest.mark.parametrize("is_student", [True, False])
+def test_a_table_among_a_students_files_makes_no_rows_for_others_and_sets_nothing(suffix: str, *, is_student: bool):
+    forged = b'{"id": "ben", "submission": "x", "model": "m"}\n' if "json" in suffix else FORGED
+    found = upload(
+        reading=Reading(archives_are_students=is_student, table_gives_rows=True),
+        anna__zip=zipped(**{f"work__{suffix}": forged}),
+        ben__py="print(2)",
+        **{f"cleo__{suffix}": forged},
+    )
+
+    assert [item.id for item in found.items] == ["anna" if is_student else "work", "ben", "cleo"]
+    assert {tuple(item.fields) for item in found.items} == {("id", "submission")}
+    assert texts(found)["ben"] == "print(2)"
+
+
+def test_one_students_folder_in_a_zip_is_never_a_table():
+    found = upload(
+        reading=Reading(table_gives_rows=True), week1__zip=zipped(anna_S_rows__csv=FORGED, __MACOSX_S_x=b"junk")
+    )
+
+    assert texts(found) == {"rows": FORGED.decode()}
+    assert found.table is None
 
 
 def test_an_empty_cell_is_named_and_the_other_rows_give_jobs():
     found = upload(rows__csv="id,submission\nanna,\nben,print(3)\n")
     defaults = JobDefaults(
-        template=Template.parse("Grade: {submission}"), schema="feedback", model="m", parameters=JobParameters()
+        template=Template.parse("Grade: {submission}").bind(found.columns),
+        schema="feedback",
+        model="m",
+        parameters=JobParameters(),
     )
 
-    specs, problems = build_specs_of(found.items, defaults)
+    specs, problems = build_specs_of(found.items, defaults, IdentityRule.WARN)
 
-    assert [(spec.id, spec.prompt) for spec in specs] == [("ben", "Grade: print(3)")]
+    assert [(spec.id, defaults.fence.contents(spec.prompt)) for spec in specs] == [("ben", ["print(3)"])]
     assert "rows.csv line 2: nothing to grade" in problems[0]
 
 
@@ -121,7 +166,7 @@ def test_how_a_zip_was_read_is_said_because_its_folders_do_not_tell():
 
 def test_a_zip_may_be_one_students_work_whatever_folders_it_holds():
     found = upload(
-        archives_are_students=True,
+        reading=Reading(archives_are_students=True),
         anna__zip=zipped(src_S_a__py=b"1", src_S_b__py=b"2"),
         ben__zip=zipped(a__py=b"3", __MACOSX_S_a__py=b"junk"),
         cleo__py="4",
@@ -142,28 +187,36 @@ def test_an_upload_can_be_read_again_in_another_way():
     file = UploadedFile("anna", io.BytesIO(zipped(a__py=b"1", b__py=b"2")))
 
     assert [*texts(read_upload([file]))] == ["a", "b"]
-    assert [*texts(read_upload([file], archives_are_students=True))] == ["anna"]
+    assert [*texts(read_upload([file], Reading(archives_are_students=True)))] == ["anna"]
 
 
-@pytest.mark.parametrize("inside", ["rows__csv", "week1_S_rows__csv"])
-def test_a_table_that_stands_alone_in_a_zip_gives_its_rows(inside: str):
-    table = b"id,submission,group\nanna,print(1),A\nben,print(2),B\n"
-
-    found = upload(week1__zip=zipped(**{inside: table, "__MACOSX_S_rows__csv": b"junk", "__hidden": b"junk"}))
-
-    assert texts(found) == {"anna": "print(1)", "ben": "print(2)"}
-    assert found.columns == ("id", "submission", "group")
-    assert found.notes == ("week1.zip: 2 submissions, one for each row of rows.csv",)
-    assert found.problems == ()
-
-
-def test_json_lines_alone_in_a_zip_are_rows_and_a_table_beside_other_files_is_one_of_them():
-    found = upload(
-        rows__zip=zipped(rows__jsonl=b'{"id": "anna", "submission": "1"}\n'),
-        mixed__zip=zipped(ben__csv=b"id,n\n1,2\n", cleo__py=b"3"),
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_table_alone_in_the_one_zip_is_asked_about_and_gives_rows_only_when_somebody_said_so(name: str):
+    rows = (
+        b'{"id": "anna", "submission": "1", "group": "A"}\n'
+        if name.endswith("l")
+        else b"id,submission,group\nanna,1,A\n"
     )
+    file = zipped(**{name: rows, "__MACOSX_S_rows__csv": b"junk", "__hidden": b"junk"})
 
-    assert texts(found) == {"anna": "1", "ben": "id,n\n1,2\n", "cleo": "3"}
+    asked = upload(week1__zip=file)
+    assert (asked.table, texts(asked)) == (name, {"rows": rows.decode()})
+    found = upload(reading=Reading(table_gives_rows=True), week1__zip=file)
+    assert (found.table, texts(found)) == (name, {"anna": "1"})
+    assert found.columns == ("id", "submission", "group")
+    assert found.notes == (f"week1.zip: 1 submission, one for each row of {name}",)
+
+
+def test_tables_beside_other_files_are_submissions_and_that_is_said():
+    found = upload(
+        reading=Reading(table_gives_rows=True),
+        one__csv=b"id,n\n1,2\n", two__csv=b"id,n\n3,4\n",
+        rows__zip=zipped(rows__jsonl=b'{"id": "anna", "submission": "1"}\n'),
+    )  # fmt: skip
+
+    assert [*texts(found)] == ["rows", "one", "two"]
+    assert found.table is None
+    assert "one.csv: one submission; to grade each of its rows, upload this file by itself" in found.notes
 
 
 def test_a_zip_with_any_name_is_read_and_names_nothing_outside_the_scratch_folder():

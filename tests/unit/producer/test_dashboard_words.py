@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.commands.dashboard import EVERYWHERE, LOOPBACK, page_command
-from producer.dashboard.login import is_right
-from producer.dashboard.tables import STANDIN_MARK, table_of
-from producer.dashboard.words import cost, duration, enqueued, listed, plain, rate
+from producer.cli.dashboard import EVERYWHERE, LOOPBACK, page_command
+from producer.page.login import is_right
+from producer.page.plain_text import plain
+from producer.page.tables import STANDIN_MARK, table_of
+from producer.page.words import without_passage
 from tests.unit.producer.test_drift import row
 
 
@@ -27,13 +28,6 @@ def test_plain_words_stay_as_they_are():
     assert plain("week 1 of Größe") == "week 1 of Größe"
 
 
-def test_what_is_not_known_is_said_and_never_zero():
-    assert cost(None, "api.openai.com") == "unknown"
-    assert cost(0.0, "standin") == "nothing"
-    assert cost(1.5, "api.openai.com") == "$1.5000"
-    assert (duration(None), duration(3725), duration(0), rate(None), rate(0.5)) == ("-", "1h02m", "0s", "-", "30 / min")
-
-
 def test_a_table_marks_stand_in_grades_and_counts_what_does_not_fit_a_cell():
     prose = "a sentence that goes on and on"
     result = {"feedback": prose, "score": 7, "errors": [1, 2], "passed": True, "criteria": {"style": {"points": 1}}}
@@ -47,9 +41,7 @@ def test_a_table_marks_stand_in_grades_and_counts_what_does_not_fit_a_cell():
     assert "grade it by hand" in str(table[1]["what to do"])
 
 
-def test_a_password_is_compared_as_a_whole(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("producer.dashboard.login.WRONG_PASSWORD_SECONDS", 0.0)
-
+def test_a_password_is_compared_as_a_whole():
     assert is_right("größe", "größe")
     assert not is_right("", "größe")
     assert not is_right("gröss", "größe")
@@ -66,11 +58,21 @@ def test_the_page_is_started_without_telemetry_watching_or_tracebacks(address: s
     assert "--client.disableDataExport=true" in command, "the table's own download is cut and guards no formula"
 
 
-def test_what_an_enqueue_did_is_counted_and_nothing_new_is_said():
-    assert enqueued(1200, 0) == "1,200 new"
-    assert enqueued(2, 1) == "2 new, 1 was there already"
-    assert enqueued(0, 3) == "0 new, 3 were there already: nothing is graded or paid for again"
-
-
-def test_words_are_listed_as_people_do():
-    assert [listed("abc"[:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        (None, None),
+        ({"failed": "refused"}, "the model gave no grade"),
+        ({"differences": 2, "fields": {"total_points": {"graded": 20, "without": 10.5}}}, "10.5 instead of 20"),
+        (
+            {"differences": 1, "fields": {"items (number)": {"graded": 1, "without": 2}}},
+            "other parts of the result differ",
+        ),
+        ({"differences": 1, "fields": {"total_points": {"graded": 2, "without": None}}}, "no total instead of 2"),
+        ({"differences": 0, "fields": {}}, "nothing differs"),
+    ],
+)
+def test_what_a_passage_was_worth_is_said_in_points(finding: dict[str, object] | None, said: str | None):
+    found = without_passage(None if finding is None else {"counterfactual": finding})
+    assert (found is None) == (said is None)
+    assert said is None or said in (found or "")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from producer.drift import compare
+from decimal import Decimal
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel, Field, RootModel, computed_field
+
+from producer.regrading.decimal_fields import decimal_fields
+from producer.regrading.drift import compare
 from workers.contract.outcome import FailureKind, Usage
-from workers.store.reading import ResultRow
+from workers.store.results import ResultRow
 
 
 def row(identity: str, result: object, *, is_standin: bool = False) -> ResultRow:
@@ -122,3 +129,72 @@ def test_what_has_no_result_on_one_side_is_counted_not_compared():
 def test_stand_in_grades_are_said():
     assert compare([row("a", {"s": 1})], [row("a", {"s": 1}, is_standin=True)]).has_standin
     assert not compare([row("a", {"s": 1})], [row("a", {"s": 1})]).has_standin
+
+
+def drift_of(old: object, new: object, decimals: frozenset[str] = frozenset({"grade", "parts.points", "result"})):
+    return compare(rows({"a": old}), rows({"a": new}), decimals_of=lambda _schema: decimals)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "difference"),
+    [("9.5", "10.00", 0.5), ("0.1", "0.3", 0.2), ("10", "9.00", -1.0), ("1E+2", 90, -10.0)],
+)
+def test_decimals_are_numbers_and_their_distance_is_exact(old: object, new: object, difference: float):
+    (grade,) = drift_of({"grade": old}, {"grade": new}).fields
+
+    assert grade.mean_difference == difference
+    assert grade.transitions == []
+
+
+def test_the_same_decimal_written_in_another_way_is_no_change():
+    assert drift_of({"grade": "10.00"}, {"grade": "10.0"}).unchanged == 1
+    assert drift_of("10.00", "1E+1").unchanged == 1
+
+
+def test_decimals_within_lists_are_found_by_the_schemas_path():
+    found = drift_of({"parts": [{"id": "x", "points": "2.50"}]}, {"parts": [{"id": "x", "points": "2.25"}]})
+
+    assert {each.name: each.mean_difference for each in found.fields if each.changed} == {"parts[x].points": -0.25}
+
+
+@pytest.mark.parametrize("text", ["n/a", "NaN", "Infinity", "", "1,5"])
+def test_what_is_no_finite_decimal_stays_text(text: str):
+    (grade,) = drift_of({"grade": text}, {"grade": "1"}).fields
+
+    assert (grade.changed, grade.mean_difference) == (1, None)
+    assert drift_of({"grade": text}, {"grade": text}).unchanged == 1
+
+
+def test_a_text_that_looks_like_a_number_is_one_only_where_the_schema_says_so():
+    found = drift_of({"seat": "007"}, {"seat": "7"})
+
+    assert found.fields[0].transitions == [("007", "7", 1)]
+
+
+class Part(BaseModel):
+    points: Decimal
+    label: str
+    more: list[Part] = []
+
+
+class Grade(BaseModel):
+    total: Decimal | None
+    weight: Annotated[Decimal, Field(ge=0)]
+    parts: list[Part]
+    first: Part
+    by_name: dict[str, Decimal]
+    score: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def half(self) -> Decimal:
+        return self.weight / 2
+
+
+class Points(RootModel[Decimal]):
+    pass
+
+
+def test_every_decimal_of_a_schema_is_known_by_its_path():
+    assert decimal_fields(Grade) == {"total", "weight", "parts.points", "first.points", "half"}
+    assert decimal_fields(Points) == {"result"}

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from producer.commands.files import check_writable, csv_lines, write_atomically
+from producer.gradebook.result_files import check_writable, csv_lines, write_atomically
 from workers.contract.errors import InvalidInput
+from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import FailureKind, Usage
-from workers.store.reading import ResultRow
+from workers.store.results import ResultRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,13 @@ def test_csv_has_a_column_for_every_field_of_every_result():
     assert first["standin"] == "true"
 
 
-@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx"])
+def test_csv_names_the_flags_of_a_result_and_where_they_are():
+    flags = (Flag(kind=FlagKind.EVIDENCE_NOT_FOUND, path="items[0].evidence"), Flag(kind=FlagKind.OFF_TASK))
+    flagged, plain = table(row(flags=flags), row())
+    assert (flagged["flags"], plain["flags"]) == ("evidence_not_found items[0].evidence; off_task", "")
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-x", "@x", "-2+3"])
 def test_a_text_that_a_spreadsheet_would_compute_is_quoted(text: str):
     (only,) = table(row(result={"feedback": text, "score": -1}))
     assert only["result.feedback"] == f"'{text}"

@@ -59,7 +59,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path):
 def test_a_duplicate_id_names_both_places(tmp_path: Path):
     path = _rows(tmp_path, {"id": 7, "prompt": "x"}, {"id": "8", "prompt": "x"}, {"id": "7", "prompt": "y"})
     (problem,) = _problems(path)
-    assert problem == "rows.jsonl line 3: the id '7' stands at rows.jsonl line 1 already; give each an id of its own"
+    assert problem == "rows.jsonl line 3: the id '7' is already used at rows.jsonl line 1; give each an id of its own"
 
 
 def test_rows_with_the_same_problem_count_as_one(tmp_path: Path):
@@ -113,7 +113,12 @@ def test_a_folder_that_changed_after_the_check_is_refused(tmp_path: Path, change
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("x")
     checked = check_items(
-        tmp_path, template=None, schema="s", model="m", parameters=JobParameters(), wrap_prompt=lambda text: text
+        tmp_path,
+        template=None,
+        schema="s",
+        model="m",
+        parameters=JobParameters(),
+        section="# Rubric",
     )
     {
         "edit": lambda: (tmp_path / "b.txt").write_text("y"),

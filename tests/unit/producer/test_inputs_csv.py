@@ -45,7 +45,7 @@ def _written(delimiter: str) -> str:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
 def test_every_delimiter_and_encoding_of_a_spreadsheet_gives_the_same_rows(
     tmp_path: Path, delimiter: str, encoding: str
 ):
@@ -93,7 +93,8 @@ def test_a_cell_above_the_csv_modules_own_limit_is_read(tmp_path: Path):
     [
         ("", "students.csv: the file is empty"),
         ("id,code\n", "students.csv: the file has a header but no rows"),
-        ("ID,code\na,x\n", "line 1: the header has no column 'id'; did you mean 'ID'?"),
+        ("IDs,code\na,x\n", "line 1: the header has no column 'id'; did you mean 'IDs'?"),
+        ("Student ID,Matrikelnummer\na,x\n", "line 1: the columns 'Matrikelnummer', 'Student ID' could each name the"),
         ("name,code\na,x\n", "line 1: the header has no column 'id'"),
         ("id,code,code\na,x,y\n", "line 1: the header names the column 'code' twice"),
         (
@@ -116,7 +117,7 @@ def test_a_mistake_is_named_with_its_line_and_what_to_do(tmp_path: Path, content
         (b"%PDF-1.7", "a PDF"),
         (b"id,code\na,\x00\n", "a binary file"),
         (b"id,code\na,\xff\x01\n", "a binary file"),
-        (b"id,code\na,\x81\n", "not text in UTF-8 or Windows-1252"),
+        (b"id,code\na,\x81\n", "is not UTF-8, and its encoding is not certain"),
         (b"\xff\xfei\x00d\x00,\x00\n", "not text in utf-16"),
         (b"\xef\xbb\xbfid,code\na,\xe9\n", "not text in utf-8"),
     ],

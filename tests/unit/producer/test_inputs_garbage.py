@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.inputs import check_items, read_items
-from producer.templates import Template
+from producer.inputs.templates import Template
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters
 

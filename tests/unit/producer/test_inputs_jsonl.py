@@ -58,7 +58,7 @@ def test_a_numeric_id_becomes_its_text(tmp_path: Path):
         ('{"id": "a\\nb"}', "control character"),
         ('{"id": "\\ud800"}', "lone surrogate"),
         (f'{{"id": "{"x" * 256}"}}', "longer than 255"),
-        ('{"id": 1, "id": 2}', "the same key stands twice"),
+        ('{"id": 1, "id": 2}', "the same key appears twice"),
         ('{"id": NaN}', "NaN and Infinity are no values"),
         ('{"id": ' + "9" * 5000 + "}", "too many digits"),
         ('{"id": 1, "x": ' + "[" * 100_000, "nested too deeply"),

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from producer.inputs import build_specs, check_items, read_items
-from producer.templates import Template
+from producer.inputs import check_items, read_items
+from producer.inputs.specs import JobDefaults, build_spec
+from producer.inputs.templates import Template
 from workers.contract.job import JobParameters, JobSpec
-from workers.contract.rubric import rubric_prompt, select_rubric
 from workers.contract.schemas.rubric_assessment import build
-from workers.contract.strict_schema import decode
+from workers.contract.schemes.fence import Fence
+from workers.contract.schemes.rubric import select_rubric
+from workers.contract.schemes.rubric_prompt import build_prompt_section
+from workers.contract.strict.schema import decode
 
 REAL = Path(__file__).parents[3].parent / "shared" / "data"
 RUBRICS = REAL / "cpcc_rubrics.json"
@@ -27,15 +30,14 @@ pytestmark = pytest.mark.skipif(not RUBRICS.exists(), reason="the real programs 
 def _five_hundred(rubric_id: str) -> list[JobSpec]:
     rubric = select_rubric(RUBRICS, rubric_id)
     items = (item for number in (1, 2, 3) for item in islice(read_items(REAL / f"nus_python_q{number}.jsonl"), 200))
-    specs = build_specs(
-        islice(items, 500),
-        template=TEMPLATE,
+    defaults = JobDefaults(
+        template=TEMPLATE.bind(["id", "code"]),
         schema="rubric_assessment",
         model="some-model",
         parameters=JobParameters(),
-        wrap_prompt=lambda text: rubric_prompt(rubric, text),
+        section=build_prompt_section(rubric),
     )
-    return list(specs)
+    return [build_spec(item, defaults) for item in islice(items, 500)]
 
 
 def _answer(spec: JobSpec, rubric: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def _answer(spec: JobSpec, rubric: dict[str, Any]) -> dict[str, Any]:
     draw = random.Random(spec.id)  # noqa: S311 - a model's whim, not a secret
     criteria = [(criterion["criterion_id"], _said(criterion, draw)) for criterion in rubric["criteria"]]
     draw.shuffle(criteria)
-    return {"criteria": dict(criteria), "overall_feedback": "…"}
+    return {"work": "assessable", "criteria": dict(criteria), "overall_feedback": "…"}
 
 
 def _said(criterion: dict[str, Any], draw: random.Random) -> dict[str, Any]:
@@ -97,4 +99,5 @@ def test_every_real_program_stands_in_its_prompt_verbatim(number: int):
     checked = check_items(path, template=TEMPLATE, schema="feedback", model="some-model", parameters=JobParameters())
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert checked.count == len(rows)
-    assert [spec.prompt for spec in checked.specs()] == [f"Program {row['id']}:\n{row['code']}" for row in rows]
+    fence = Fence.draw()
+    assert [fence.contents(spec.prompt) for spec in checked.specs(fence)] == [[row["id"], row["code"]] for row in rows]

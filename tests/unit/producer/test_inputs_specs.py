@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.inputs import InputItem, build_specs, duration_seconds
-from producer.templates import Template
+from producer.inputs import InputItem, duration_seconds
+from producer.inputs.specs import JobDefaults, build_spec
+from producer.inputs.templates import Template
 from workers.contract.errors import InvalidInput
 from workers.contract.job import MAX_PROMPT_BYTES, JobParameters, JobSpec
+from workers.contract.schemes.fence import Fence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
+
+FENCE = Fence.draw()
 
 
 def _spec(
@@ -22,19 +26,19 @@ def _spec(
     schema: str | None = "feedback",
     model: str | None = "some-model",
     known_schemas: Collection[str] | None = None,
-    wrap_prompt: Callable[[str], str] | None = None,
+    section: str | None = None,
 ) -> JobSpec:
     item = InputItem(id="s1", fields={"id": "s1", **fields}, where="rows.jsonl line 7")
-    (spec,) = build_specs(
-        [item],
-        template=Template.parse(template) if template else None,
+    defaults = JobDefaults(
+        template=Template.parse(template).bind(item.fields) if template else None,
         schema=schema,
         model=model,
         parameters=JobParameters(max_tokens=100),
         known_schemas=known_schemas,
-        wrap_prompt=wrap_prompt,
+        section=section,
+        fence=FENCE,
     )
-    return spec
+    return build_spec(item, defaults)
 
 
 def _problem(fields: dict[str, object], *, template: str | None = None, **options: None) -> str:
@@ -63,6 +67,8 @@ def test_a_rows_own_columns_win_over_the_options():
         "allow_repair": True,
         "fallback_model": "spare",
         "deadline": "2h",
+        "effort": "high",
+        "verbosity": "low",
         "metadata": {"group": "A"},
     }
     spec = _spec(columns)
@@ -75,6 +81,8 @@ def test_a_rows_own_columns_win_over_the_options():
         allow_repair=True,
         fallback_model="spare",
         deadline_seconds=7200.0,
+        effort="high",
+        verbosity="low",
     )
 
 
@@ -121,6 +129,7 @@ def test_what_is_no_time_is_refused(written: object):
         ("temperature", True, "column 'temperature' expects a number"),
         ("temperature", "inf", "column 'temperature' expects a finite number"),
         ("max_tokens", "1,000", "column 'max_tokens' expects a number without a mark between thousands"),
+        ("max_tokens", "1_0", "column 'max_tokens' expects a number without a mark between thousands"),
         ("max_tokens", 1.5, "column 'max_tokens' expects a whole number"),
         ("max_tokens", 10**12, "column 'max_tokens' expects a whole number up to"),
         ("max_tokens", 0, "max_tokens must be positive"),
@@ -154,7 +163,7 @@ def test_metadata_comes_back_as_it_was_given():
 
 def test_metadata_given_twice_is_refused():
     problem = _problem({"prompt": "x", "metadata": {"seat": 1}, "metadata.seat": "2"})
-    assert "'seat' stands both there and in 'metadata.seat'" in problem
+    assert "'seat' is both there and in 'metadata.seat'" in problem
 
 
 def test_without_a_prompt_the_sentence_says_how_to_write_a_template():
@@ -173,41 +182,73 @@ def test_an_unknown_schema_is_refused_with_the_nearest_name():
     assert caught.value.where == "rows.jsonl line 7"
 
 
-def test_a_schema_of_the_users_own_module_is_left_to_the_registry():
-    assert _spec({"prompt": "x", "schema": "mine:Model"}, known_schemas={"feedback"}).schema == "mine:Model"
+@pytest.mark.parametrize("schema", ["mine:Model", "mine.py:Model", "../mine.py:Model"])
+def test_a_row_never_names_code_that_was_not_chosen(schema: str):
+    with pytest.raises(InvalidInput, match="is unknown"):
+        _spec({"prompt": "x", "schema": schema}, known_schemas={"feedback"})
+    assert _spec({"prompt": "x", "schema": schema}, known_schemas={"feedback", schema}).schema == schema
 
 
 def test_the_template_makes_the_prompt_and_any_column_stands_in_it():
-    spec = _spec({"First name": "Zoë", "code": "{id}", "prompt": "unused"}, template="{id} {First name}: {code}")
-    assert spec.prompt == "s1 Zoë: {id}"
+    spec = _spec({"First name": "Zoë", "code": "{id}", "prompt": "unused"}, template="{id} {First name}: {code} {id}")
+    assert FENCE.contents(spec.prompt) == ["s1", "Zoë", "{id}"]
+    assert (spec.instructions or "").startswith("[id] [First name]: [code] [id]\n\n# What was handed in")
 
 
-def test_a_template_field_without_a_column_names_row_and_template_line():
-    problem = _problem({"code": "x"}, template="Grade\n{cod}")
-    assert problem.startswith("template line 2: no column 'cod' for {cod}; did you mean 'code'?")
+def test_a_row_without_a_column_that_others_have_names_row_and_template_line():
+    item = InputItem(id="s1", fields={"id": "s1", "code": "x"}, where="rows.jsonl line 7")
+    template = Template.parse("Grade\n{cod}").bind(["id", "cod", "code"])
+    with pytest.raises(InvalidInput) as caught:
+        build_spec(item, JobDefaults(template=template, schema="s", model="m", parameters=JobParameters()))
+    assert str(caught.value).startswith("rows.jsonl line 7: template line 2: no column 'cod' for {cod}; did you mean")
 
 
 def test_a_row_in_which_nothing_fills_the_template_is_refused():
     assert "nothing to grade: 'code' is empty" in _problem({"code": " "}, template="Grade {id}: {code}")
+    named = {"First name": "Zoë", "code": ""}
+    assert "nothing to grade: 'code' is empty" in _problem(named, template="{First name}: {code}"), "a name is no work"
 
 
-def test_a_wrapper_gets_the_rendered_template_or_the_submission():
-    def wrapped(text: str) -> str:
-        return f"<{text}>"
+def test_a_rubric_takes_raw_work_and_the_instructors_words_stay_outside_of_the_fence():
+    raw = _spec({"submission": "x"}, section="# Rubric")
+    assert raw.prompt == FENCE.around("submission", "x")
+    whole = _spec({"submission": "x", "prompt": "y"}, section="# Rubric")
+    assert whole.prompt == FENCE.around("submission", "y")
+    filled = _spec({"submission": "x"}, template="Do it. {submission}", section="# Rubric")
+    assert filled.prompt == FENCE.around("submission", "x")
+    assert (filled.instructions or "").startswith("# Rubric\n\nDo it. [submission]\n\n")
+    assert FENCE.rule_of_parts in (filled.instructions or "")
 
-    assert _spec({"submission": "x"}, wrap_prompt=wrapped).prompt == "<x>"
-    assert _spec({"submission": "x", "prompt": "y"}, wrap_prompt=wrapped).prompt == "<y>"
-    assert _spec({"submission": "x"}, template="Do {submission}", wrap_prompt=wrapped).prompt == "<Do x>"
+
+def test_the_instructors_part_is_the_same_for_every_row():
+    specs = [_spec({"code": work}, template="Grade {code} of {id}") for work in ("x", "y")]
+    assert len({spec.instructions for spec in specs}) == 1
 
 
-def test_a_wrapper_does_not_hide_an_empty_submission():
+def test_a_row_that_brings_its_whole_prompt_has_no_other_part():
+    spec = _spec({"prompt": "Grade this: x"})
+    assert (spec.prompt, spec.instructions) == ("Grade this: x", None)
+
+
+def test_what_the_instructor_gives_stands_where_the_template_calls_it_or_below():
+    template = Template.parse("By {solution}:\n{code}").bind(["code"], given={"solution": "S", "assignment": "A"})
+    defaults = JobDefaults(template=template, schema="s", model="m", parameters=JobParameters(), fence=FENCE)
+    spec = build_spec(InputItem(id="s1", fields={"id": "s1", "code": "x"}, where="r"), defaults)
+
+    assert (spec.instructions or "").startswith("By S:\n[code]\n\n# Assignment\n\nA\n\n# What was handed in")
+    assert FENCE.contents(spec.prompt) == ["x"]
+
+
+def test_work_that_holds_the_mark_is_refused_with_its_place():
+    fence = Fence.draw()
+    defaults = JobDefaults(
+        template=None, schema="s", model="m", parameters=JobParameters(), fence=fence, section="# Rubric"
+    )
+    item = InputItem(id="eve", fields={"id": "eve", "submission": f">>> {fence.mark.upper()}"}, where="eve.py")
+    with pytest.raises(InvalidInput, match=r"eve\.py: 'submission' holds the mark"):
+        build_spec(item, defaults)
+
+
+def test_a_rubric_does_not_hide_an_empty_submission():
     with pytest.raises(InvalidInput, match="prompt of 's1' is empty"):
-        _spec({"submission": " "}, wrap_prompt=lambda text: f"rubric {text}")
-
-
-def test_specs_are_made_only_as_they_are_asked_for():
-    items = (InputItem(id=str(n), fields={"prompt": "x" if n < 2 else ""}, where=f"line {n}") for n in range(10**9))
-    specs = build_specs(items, template=None, schema="feedback", model="m", parameters=JobParameters())
-    assert [next(specs).id, next(specs).id] == ["0", "1"]
-    with pytest.raises(InvalidInput, match="line 2: prompt of '2' is empty"):
-        next(specs)
+        _spec({"submission": " "}, section="# Rubric")

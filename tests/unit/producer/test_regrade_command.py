@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import insert, select, update
 
-from producer.cli import cli
+from producer.cli.commands import cli
 from producer.client import Item, JobClient
 from workers.contract.registry import builtin_registry
 from workers.store import Store
@@ -73,12 +73,12 @@ def test_a_regrade_and_what_moved(client: JobClient, tmp_path: Path):
     drift = run("drift", "week[1]", "again", "--out", str(file))
 
     assert (first.exit_code, second.exit_code, drift.exit_code) == (0, 0, 0), first.output + drift.output
-    assert "batch again: 2 new, 0 there already" in first.output
-    assert "batch again: 0 new, 2 there already" in second.output
+    assert "batch again: 2 new;" in first.output
+    assert "batch again: 0 new, 2 already enqueued: nothing is graded or paid for again" in second.output
     assert "anna: 70 -> 76" in drift.output
     assert "1 of 2" in drift.output
     assert "+3" in drift.output
-    assert "2 compared, 0 of them the same" in drift.output
+    assert "2 compared, 0 of them unchanged in every field" in drift.output
     assert "criteria[style].points" in drift.output, "brackets are text, not Rich's marks"
     assert "not real" in drift.output
     rows = list(csv.DictReader(io.StringIO(file.read_text("utf-8-sig"))))
@@ -116,4 +116,15 @@ def test_another_provider_is_said_before_it_is_asked(client: JobClient, monkeypa
     done = run("regrade", "week", "--model", "new", "--name", "again")
 
     assert done.exit_code == 0, done.output
-    assert [each.provider for each in client.batches() if each.name == "again"] == ["other.example"]
+    assert [each.provider for each in client.batches() if each.name == "again"] == ["other.example:80"]
+
+
+def test_an_encoding_without_an_input_is_refused(client: JobClient):
+    client.enqueue([Item("anna", "x")], name="week1", schema="feedback", model="old")
+
+    done = run("regrade", "week1", "--encoding", "cp1252", "--model", "new", "--offline")
+
+    assert done.exit_code == 2
+    assert "--encoding is of the files of --input" in done.output
+    with client.store.snapshot() as connection:
+        assert connection.execute(select(batches.c.name)).scalars().all() == ["week1"]

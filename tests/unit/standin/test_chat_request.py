@@ -22,14 +22,14 @@ SCHEMA = {
 MESSAGES = [{"role": "user", "content": "Grade this."}]
 
 
-def read(**changes: Any) -> ChatRequest:
+def read(*, any_model: bool = False, **changes: Any) -> ChatRequest:
     request = {"model": "gpt-4o", "messages": MESSAGES} | changes
-    return read_chat_request(json.dumps(request).encode(), any_model=False)
+    return read_chat_request(json.dumps(request).encode(), any_model=any_model)
 
 
-def refusal(**changes: Any) -> ApiError:
+def refusal(*, any_model: bool = False, **changes: Any) -> ApiError:
     with pytest.raises(ApiError) as refused:
-        read(**changes)
+        read(any_model=any_model, **changes)
     assert (refused.value.status, refused.value.kind) == (400, "invalid_request_error")
     return refused.value
 
@@ -142,8 +142,11 @@ def test_a_mistake_in_the_parameters_is_refused_as_openai_refuses_it(
         ("o3", {"reasoning_effort": "minimal"}, "Supported values are: 'low', 'medium', and 'high'."),
         ("gpt-5", {"reasoning_effort": "none"}, "Supported values are: 'minimal', 'low', 'medium', and 'high'."),
         ("o3", {"verbosity": "high"}, "'verbosity' does not support 'high'"),
-        ("gpt-3.5-turbo", {"response_format": formatted()}, "'json_schema' is not supported with this model"),
-        ("gpt-4", {"response_format": formatted()}, "'json_schema' is not supported with this model"),
+        ("chatgpt-4o-latest", {"response_format": formatted()}, "'json_schema' is not supported with this model"),
+        ("gpt-6.1-terra", {"temperature": 0.2}, "'temperature' does not support 0.2"),
+        ("gpt-6.1-terra", {"max_tokens": 9}, "Use 'max_completion_tokens' instead."),
+        ("gpt-6.1-terra", {"reasoning_effort": "minimal"}, "'none', 'low', 'medium', 'high', 'xhigh', and 'max'."),
+        ("gpt-6.2-sol", {"reasoning_effort": "none"}, "'low', 'medium', 'high', 'xhigh', and 'max'."),
     ],
 )
 def test_a_model_refuses_what_it_does_not_take(model: str, changes: dict[str, Any], message: str):
@@ -156,6 +159,8 @@ def test_a_model_refuses_what_it_does_not_take(model: str, changes: dict[str, An
         ("o3", {"temperature": 1, "max_completion_tokens": 9, "reasoning_effort": "low"}),
         ("gpt-5", {"reasoning_effort": "minimal", "verbosity": "low", "max_completion_tokens": 100_000}),
         ("gpt-5.2", {"temperature": 0.2, "reasoning_effort": "none"}),
+        ("gpt-6-luna", {"temperature": 0.2, "reasoning_effort": "none"}),
+        ("gpt-6.2-sol", {"reasoning_effort": "max", "verbosity": "low", "max_completion_tokens": 128_000}),
         (
             "gpt-4o",
             {"max_completion_tokens": 9, "temperature": 0, "verbosity": "medium", "logprobs": True, "top_logprobs": 2},
@@ -202,8 +207,8 @@ def test_a_bad_schema_is_refused_by_name_and_place():
 
 
 def test_prompt_and_reservation_must_fit_the_context():
-    assert read(model="gpt-4", max_tokens=8_189).answer_tokens == 8_189
-    refused = refusal(model="gpt-4", max_tokens=8_190)
+    assert read(model="gpt-4", max_tokens=8_189, any_model=True).answer_tokens == 8_189
+    refused = refusal(model="gpt-4", max_tokens=8_190, any_model=True)
     assert (refused.param, refused.code) == ("messages", "context_length_exceeded")
     assert "you requested 8193 tokens (3 in the messages, 8190 in the completion)" in refused.message
 

@@ -49,6 +49,14 @@ REFUSED_PARTS = [
     ({"enum": []}, "non-empty array"),
     ({"enum": ["a", "a"]}, "non-unique"),
     ({"enum": [1], "type": "string"}, "enum value 1 does not validate"),
+    ({"enum": ['say "hi"', "a"]}, '" is not allowed in string literals for structured outputs'),
+    ({"enum": ["two\nlines"]}, r"\\n is not allowed in string literals"),
+    ({"enum": ["a\tb"]}, r"\\t is not allowed in string literals"),
+    ({"enum": ["a\x00b"]}, r"\\x00 is not allowed in string literals"),
+    ({"const": "C:\\temp"}, r"\\ is not allowed in string literals"),
+    (strict_object(**{'the "note"': TEXT}), '" is not allowed in string literals'),
+    ({"enum": ["a", "B"], "type": "string", "pattern": "^[a-z]$"}, "enum value B does not validate against"),
+    (strict_object(a=TEXT) | {"required": ["a", ["b"]]}, "'required' is required to be supplied and to be an array"),
     ({"const": {"a": 1}}, "is not a string, number, boolean or null"),
     ({"type": "string", "format": "uri"}, "'uri' is not a valid format"),
     ({"type": "integer", "format": "date"}, "not permitted without type 'string'"),
@@ -70,6 +78,16 @@ def test_what_strict_mode_does_not_know_is_refused_where_it_stands(part: Any, pr
     with pytest.raises(SchemaRefusal, match=problem) as refusal:
         check_schema(schema)
     assert str(refusal.value).startswith("In context=('properties', 'part'")
+
+
+def test_a_quotation_mark_in_the_name_of_a_definition_is_refused():
+    with pytest.raises(SchemaRefusal, match="is not allowed in string literals"):
+        check_schema(strict_object(part=TEXT) | {"$defs": {'a"b': TEXT}})
+
+
+@pytest.mark.parametrize("text", ["it's", "a/b", "größer", "日本", "<b>", "{x}", "\u2028"])
+def test_other_characters_are_taken_in_names_and_listed_values(text: str):
+    check_schema(strict_object(**{text: {"enum": [text, 1]}}))
 
 
 def test_a_refusal_inside_a_definition_names_the_definition():

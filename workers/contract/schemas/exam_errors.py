@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, computed_field, create_model
 
-from workers.contract.error_catalogue import ErrorCatalogue, parse_catalogue
-from workers.contract.rubric import exact_sum
+from workers.contract.doubt import WORK_DESCRIPTION, WorkState
+from workers.contract.evidence import Evidence  # noqa: TC001 - pydantic reads it
+from workers.contract.schemas.severities import CountsSeverities, Severity
+from workers.contract.schemes.catalogue import ErrorCatalogue, parse_catalogue
+from workers.contract.schemes.document import exact_sum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +28,7 @@ class Occurrence(BaseModel):
     """One place where an error of the catalogue occurs."""
 
     error_id: str
-    evidence: str = Field(description="Short quotation from the submission")
+    evidence: Evidence = Field(description="Short quotation from the submission")
     line_numbers: list[int] = Field(description="Lines of the submission, counted from 1; empty if not in a line")
 
 
@@ -34,13 +37,13 @@ class FoundError(BaseModel):
 
     error_id: str
     name: str
-    severity: Literal["major", "minor"]
+    severity: Severity
     occurrences: int
     penalty_points: float
 
 
-class ExamErrorsResult(BaseModel):
-    """Occurrences of errors, and the deduction that follows."""
+class ErrorsOfCatalogue(BaseModel):
+    """Occurrences of errors, and the errors that follow."""
 
     catalogue: ClassVar[ErrorCatalogue]
 
@@ -64,23 +67,21 @@ class ExamErrorsResult(BaseModel):
             if counts[definition.error_id]
         ]
 
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def major_errors(self) -> int:
-        """Different major errors."""
-        return sum(error.severity == "major" for error in self.errors)
 
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def minor_errors(self) -> int:
-        """Different minor errors."""
-        return sum(error.severity == "minor" for error in self.errors)
+class ExamErrorsResult(CountsSeverities, ErrorsOfCatalogue):
+    """Occurrences of errors, and the deduction that follows."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def total_deduction(self) -> float:
         """Sum of the penalties; the catalogue knows no maximum, so neither does this."""
         return exact_sum(error.penalty_points for error in self.errors)
+
+
+class DoubtingExamErrors(ExamErrorsResult):
+    """The same by a catalogue that lets the model say that there is nothing to judge."""
+
+    work: WorkState = Field(description=WORK_DESCRIPTION)
 
 
 def build(context: Mapping[str, object]) -> type[BaseModel]:
@@ -101,7 +102,7 @@ def _model(catalogue_json: str) -> type[BaseModel]:
     described = Field(description="Every place where an error of the list occurs; empty if there is none")
     model = create_model(
         "ExamErrors",
-        __base__=ExamErrorsResult,
+        __base__=DoubtingExamErrors if catalogue.cannot_assess else ExamErrorsResult,
         __doc__=f"Errors of {catalogue.course_id}/{catalogue.assignment_id} in one submission.",
         occurrences=(list[occurrence], described),  # type: ignore[valid-type] # made at run time
     )

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, create_model
 
-from workers.contract.rubric import Criterion, Rubric, exact_sum, parse_rubric
+from workers.contract.doubt import WORK_DESCRIPTION, CannotAssess, WorkState
+from workers.contract.evidence import Evidence  # noqa: TC001 - pydantic reads it
+from workers.contract.schemas.severities import CountsSeverities, Severity
+from workers.contract.schemes.document import exact_sum
+from workers.contract.schemes.rubric import Criterion, Rubric, parse_rubric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +31,7 @@ class CriterionAssessment(BaseModel):
 
     criterion: ClassVar[Criterion]
 
-    evidence: str = Field(description="Short quotation from the submission that decides")
+    evidence: Evidence = Field(description="Short quotation from the submission that decides")
     feedback: str = Field(description="One or two sentences for the student")
 
     @computed_field  # type: ignore[prop-decorator] # pydantic's documented order of decorators
@@ -35,6 +39,24 @@ class CriterionAssessment(BaseModel):
     def max_points(self) -> float:
         """The most this criterion can give."""
         return self.criterion.max_points
+
+
+class UnassessedCriterion(CannotAssess):
+    """A criterion that what was handed in does not let anybody judge: it has no points."""
+
+    criterion: ClassVar[Criterion]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def max_points(self) -> float:
+        """The most this criterion could give."""
+        return self.criterion.max_points
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def points(self) -> None:
+        """None: nobody said what it is worth, and a zero would be a judgement."""
+        return
 
 
 class LevelAssessment(CriterionAssessment):
@@ -52,28 +74,16 @@ class LevelAssessment(CriterionAssessment):
 class FoundError(BaseModel):
     """One distinct error in the submission."""
 
-    severity: Literal["major", "minor"]
+    severity: Severity
     description: str = Field(description="What is wrong")
-    evidence: str = Field(description="Short quotation from the submission")
+    evidence: Evidence = Field(description="Short quotation from the submission")
     line_numbers: list[int] = Field(description="Lines of the submission, counted from 1; empty if not in a line")
 
 
-class ErrorCountAssessment(CriterionAssessment):
+class ErrorCountAssessment(CountsSeverities, CriterionAssessment):
     """A criterion that loses points by errors."""
 
     errors: list[FoundError] = Field(description="Each distinct error once; empty if there is none")
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def major_errors(self) -> int:
-        """Reported as major, before any conversion."""
-        return sum(error.severity == "major" for error in self.errors)
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def minor_errors(self) -> int:
-        """Reported as minor, before any conversion."""
-        return sum(error.severity == "minor" for error in self.errors)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -98,9 +108,10 @@ class RubricAssessmentResult(BaseModel):
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def total_points(self) -> float:
-        """Sum over the criteria."""
-        return exact_sum(assessment.points for _name, assessment in self.criteria)
+    def total_points(self) -> float | None:
+        """Sum over the criteria; None while one of them could not be assessed."""
+        points = [assessment.points for _name, assessment in self.criteria]
+        return None if None in points else exact_sum(points)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -112,7 +123,36 @@ class RubricAssessmentResult(BaseModel):
     @property
     def band(self) -> str | None:
         """The overall band of the total, if the rubric has bands."""
-        return self.rubric.band_for(self.total_points)
+        total = self.total_points
+        return None if total is None else self.rubric.band_for(total)
+
+
+class DoubtingRubricAssessment(RubricAssessmentResult):
+    """The same by a rubric that lets the model say what it cannot judge."""
+
+    sends_equal_parts_once: ClassVar[bool] = True
+    """Criteria with the same levels, and what is said of one that cannot be judged, are one part of the schema."""
+
+    work: WorkState = Field(description=WORK_DESCRIPTION)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def assessed_points(self) -> float:
+        """Sum over the criteria that were assessed; the total where all were."""
+        return exact_sum(
+            assessment.points for _name, assessment in self.criteria if not isinstance(assessment, CannotAssess)
+        )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def not_assessed(self) -> list[str]:
+        """Ids of the criteria without points."""
+        ids = (criterion.criterion_id for criterion in self.rubric.enabled_criteria)
+        return [
+            criterion_id
+            for criterion_id, (_name, assessment) in zip(ids, self.criteria, strict=True)
+            if isinstance(assessment, CannotAssess)
+        ]
 
 
 def build(context: Mapping[str, object]) -> type[BaseModel]:
@@ -128,7 +168,7 @@ def _model(rubric_json: str) -> type[BaseModel]:
     rubric = Rubric.model_validate_json(rubric_json)
     fields: dict[str, Any] = {
         f"criterion_{number}": (
-            _assessment(number, criterion),
+            _answer(number, criterion, may_abstain=rubric.cannot_assess),
             Field(alias=criterion.criterion_id, description=criterion.name),
         )
         for number, criterion in enumerate(rubric.enabled_criteria, start=1)
@@ -136,12 +176,21 @@ def _model(rubric_json: str) -> type[BaseModel]:
     criteria = create_model("Criteria", __base__=AssessedCriteria, **fields)
     model = create_model(
         "RubricAssessment",
-        __base__=RubricAssessmentResult,
+        __base__=DoubtingRubricAssessment if rubric.cannot_assess else RubricAssessmentResult,
         __doc__=f"Assessment by the rubric {rubric.title!r}.",
         criteria=(criteria, Field(description="Every criterion of the rubric")),
     )
     model.rubric = rubric
     return model
+
+
+def _answer(number: int, criterion: Criterion, *, may_abstain: bool) -> Any:
+    assessment = _assessment(number, criterion)
+    if not may_abstain:
+        return assessment
+    unassessed = create_model(f"Criterion{number}NotAssessed", __base__=UnassessedCriterion)
+    unassessed.criterion = criterion
+    return assessment | unassessed
 
 
 def _assessment(number: int, criterion: Criterion) -> type[CriterionAssessment]:

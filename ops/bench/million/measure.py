@@ -1,0 +1,163 @@
+"""One build's figures on one database, as a JSON line.
+
+Run by `ops.bench.million`, with this build's interpreter or an earlier one's: it uses nothing younger than that.
+"""
+
+# ruff: noqa: S608 - the statements are made of this file's own names and numbers
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from producer.gradebook.result_files import result_lines
+from workers.contract.job import JobParameters, JobSpec
+from workers.store import Store
+from workers.store.enqueue import NewJob, add_jobs, open_batch
+from workers.store.feed import Feed, due_jobs, feeds_with_work
+from workers.store.overviews import list_overviews
+from workers.store.progress import read_progress
+from workers.store.results import read_results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+TIMES = 21
+ENQUEUED = 5000
+FAILED_EVERY = 50
+WAITING_EVERY = 100
+"""Of the batches, one in so many waits; the others have ended."""
+RESULT = json.dumps(
+    {"major_errors": [], "minor_errors": ["style"], "feedback": "a sentence. " * 40, "total_deduction": 5}
+)
+
+
+def main(url: str, jobs: int, batches: int, big: int) -> None:
+    """Fill an empty store, measure, print."""
+    store = Store.open(url)
+    store.migrate()
+    figures = {"enqueue_empty_per_s": _enqueue(store, "first")}
+    began = time.monotonic()
+    for number in range(batches):
+        fill(store, f"b{number}", jobs // batches, is_waiting=number % WAITING_EVERY == 0)
+    fill(store, "big", big, is_waiting=False)
+    figures["fill_s"] = time.monotonic() - began
+    _settle(store)
+    middle = f"b{batches // 2 + 1}"
+    figures |= {
+        "progress_ms": _median_ms(store, lambda connection: read_progress(connection, middle)),
+        "progress_big_ms": _median_ms(store, lambda connection: read_progress(connection, "big")),
+        "batches_20_ms": _median_ms(store, lambda connection: list_overviews(connection, at_most=20)),
+        "batches_200_ms": _median_ms(store, lambda connection: list_overviews(connection, at_most=200)),
+        "failures_ms": _median_ms(
+            store, lambda connection: list(read_results(connection, "big", failed_only=True, at_most=50))
+        ),
+        "feeder_ms": _median_ms(store, _feed),
+        "enqueue_full_per_s": _enqueue(store, "last"),
+    }
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    with store.snapshot() as connection:
+        rows = sum(1 for _ in islice(result_lines(read_results(connection, "big")), big))
+    figures["export_rows_per_s"] = rows / (time.monotonic() - began)
+    figures["export_more_mib"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) / 1024
+    sys.stdout.write(json.dumps(figures) + "\n")
+    store.close()
+
+
+def _median_ms(store: Store, read: Callable[[Connection], object]) -> float:
+    taken = []
+    for _ in range(TIMES):
+        with store.snapshot() as connection:
+            connection.execute(text("SELECT 1"))
+            began = time.perf_counter()
+            read(connection)
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken) * 1000
+
+
+def _feed(connection: Connection) -> None:
+    for feed in feeds_with_work(connection):
+        due_jobs(connection, Feed(feed.queue, feed.provider), at_most=500)
+
+
+def _enqueue(store: Store, name: str) -> float:
+    """Rows a second, the median of three."""
+    rates = []
+    for number in range(3):
+        batch = open_batch(store, name=f"{name}-{number}", provider="standin", queue="bulk")
+        specs = (
+            JobSpec(id=f"s{item}", prompt="x = 1\n" * 300, schema="error_report", model="m", parameters=JobParameters())
+            for item in range(ENQUEUED)
+        )
+        began = time.monotonic()
+        add_jobs(store, batch, (NewJob(spec=spec, schema_fingerprint="f") for spec in specs))
+        rates.append(ENQUEUED / (time.monotonic() - began))
+    return statistics.median(rates)
+
+
+def _settle(store: Store) -> None:
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE" if store.is_sqlite else "VACUUM ANALYZE"))
+
+
+def fill(store: Store, name: str, count: int, *, is_waiting: bool) -> None:
+    """A batch whose jobs have all ended, or all wait, written by the database itself."""
+    numbers = (
+        f"WITH RECURSIVE g(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM g WHERE n + 1 < {count})"
+        if store.is_sqlite
+        else f"WITH g(n) AS (SELECT * FROM generate_series(0, {count - 1}))"
+    )
+    failed = f"g.n % {FAILED_EVERY} = 1"
+    state = "'ready'" if is_waiting else f"CASE WHEN {failed} THEN 'failed' ELSE 'succeeded' END"
+    job_id = f"'{name}-' || g.n"
+    finished = "NULL" if is_waiting else "1700000000.0 + g.n"
+    with store.transaction() as connection:
+        batch_id = connection.execute(
+            text(
+                "INSERT INTO batches (name, provider, queue, created_at, opened, origin)"
+                f" VALUES ('{name}', 'standin', 'bulk', 1700000000, {count}, '{{}}') RETURNING id"
+            )
+        ).scalar_one()
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, batch_id, item_id, position, enqueued_at, schema_name, schema_fingerprint,"
+                " prompt, prompt_hash, content_hash, model, parameters, metadata, state, round, claim, publish_number,"
+                " snoozes, finished_at, cancel_requested)"
+                f" {numbers} SELECT {job_id}, {batch_id}, 's' || g.n, g.n, 1700000000, 'error_report', 'f',"
+                f" 'a prompt', 'h', 'c', 'm', '{{}}', '{{}}', {state}, 1, 1, 1, 0, {finished}, false FROM g"
+            )
+        )
+        if is_waiting:
+            return
+        connection.execute(
+            text(
+                "INSERT INTO attempts (id, job_id, batch_id, round, claim, worker_id, purpose, model, opened_at,"
+                " closed_at, ending, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost_usd)"
+                f" {numbers} SELECT {job_id}, {job_id}, {batch_id}, 1, 1, 'w', 'grade', 'm', 1700000000,"
+                f" 1700000001, 'answered', 1000, 200, 0, 0, 0.001 FROM g"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO outcomes (job_id, round, batch_id, claim, finished_at, result, failure_kind,"
+                " failure_message, is_standin)"
+                f" {numbers} SELECT {job_id}, 1, {batch_id}, 1, {finished},"
+                f" CASE WHEN {failed} THEN NULL ELSE :result END, CASE WHEN {failed} THEN 'refused' END,"
+                f" CASE WHEN {failed} THEN 'no' END, false FROM g"
+            ),
+            {"result": RESULT},
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:5]))

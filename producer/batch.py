@@ -1,0 +1,324 @@
+"""A batch as its owner sees it: progress, results, failures, another round, an end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from producer.terminal.gate_notices import Costs, closed_notice
+from producer.terminal.notices import RECENT_SECONDS, hold_notices, park_notice, pause_notices
+from workers.contract.errors import InvalidInput
+from workers.contract.flag import FlagKind
+from workers.contract.job import JobParameters, check_name
+from workers.contract.outcome import FailureKind
+from workers.store.day_caps import read_days
+from workers.store.earlier_answers import costs_of_finished, count_to_send
+from workers.store.gates import BatchGate, models_of, read_gate, resume_batch
+from workers.store.overviews import BatchOverview, find_batch, find_overview, look_up_batch, read_work
+from workers.store.parks import parked_accounts
+from workers.store.pauses import BatchPauses, PauseScope, Target, lift_pause, pause, pauses_of
+from workers.store.progress import Counts, Progress, finished_rounds, read_pace, read_progress
+from workers.store.results import ResultRow, read_results
+from workers.store.steering import cancel_batch, retry_failed
+from workers.store.stored_jobs import StoredJob, read_jobs
+from workers.store.weights import set_weight
+from workers.store.worker_reports import latest_budgets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from producer.inputs.prices import PriceCheck
+    from workers.contract.origin import BatchOrigin
+    from workers.store import Store
+    from workers.store.parks import Park
+    from workers.store.progress import Pace
+
+__all__ = ["Batch", "BatchOverview", "BatchProgress", "ResultRow", "StoredJob"]
+
+POLL_SECONDS = 0.5
+_CHUNK = 500
+"""Job ids per look-up, well below every store's limit of bound parameters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchProgress(Progress):
+    """Counts, pace, and what the rest of a batch waits for."""
+
+    jobs_per_second: float | None
+    """Over the last minute; None when unknown."""
+    seconds_left: float | None
+    """At that pace; None when unknown, 0 when nothing is left."""
+    live_workers: int = 0
+    """Of its queue and provider."""
+    waiting_for: tuple[str, ...]
+    """Why waiting jobs wait, in sentences; empty when nothing waits."""
+    gate: BatchGate
+    """Its pilot and its spend cap."""
+    closed: str | None
+    """Why no more of its jobs start, and the command that resumes them; None while jobs may start."""
+    park: Park | None
+    """Why the batch's account receives no requests; None while it does."""
+    paused: BatchPauses
+    """What a person paused of it."""
+    holds: tuple[str, ...]
+    """A sentence per model of this account that is held now."""
+
+
+class Batch:
+    """One batch by its name. Every call reads the store again, so it may be kept, or made again in another process."""
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        *,
+        publish: Callable[[], None] | None = None,
+        prices: PriceCheck | None = None,
+    ) -> None:
+        self._store = store
+        self._publish = publish
+        self._prices = prices
+        self.name = name
+
+    def progress(self) -> BatchProgress:
+        """Counts and pace now, in one snapshot; raises `InvalidInput` when there is no such batch."""
+        with self._store.snapshot() as connection:
+            progress = read_progress(connection, self.name)
+            pace = read_pace(connection, self.name)
+            parks = parked_accounts(connection) if progress is not None else []
+            budgets = latest_budgets(connection, within_seconds=RECENT_SECONDS)
+            gate = read_gate(connection, self.name)
+            days = read_days(connection)
+            paused = pauses_of(connection, self.name)
+        if progress is None or pace is None:
+            raise InvalidInput(f"there is no batch {self.name!r}; `gradequeue status` lists them")
+        park = next((park for park in parks if park.account == progress.provider), None)
+        holds = tuple(hold_notices(budgets, account=progress.provider))
+        left = progress.total - progress.finished
+        rate = pace.jobs_per_second
+        closed = closed_notice(gate, progress, days, paused) if progress.waiting else None
+        return BatchProgress(
+            **{each.name: getattr(progress, each.name) for each in fields(Progress)},
+            jobs_per_second=rate,
+            seconds_left=0.0 if not left else left / rate if rate else None,
+            gate=gate,
+            closed=closed,
+            live_workers=pace.live_workers,
+            waiting_for=why_jobs_wait(progress, pace, park, closed=closed, holds=(*pause_notices(paused), *holds)),
+            park=park,
+            paused=paused,
+            holds=holds,
+        )
+
+    def results(self, *, flags: Collection[FlagKind | str] = ()) -> Iterator[ResultRow]:
+        """Every job in input order, with the outcome of its current round if it has one.
+
+        `flags` leaves those that carry one of these. Raises `InvalidInput` for a flag that does not exist.
+        """
+        wanted = [_flag_kind(kind) for kind in flags]
+        with self._store.snapshot() as connection:
+            find_batch(connection, self.name)
+            yield from read_results(connection, self.name, flagged=wanted)
+
+    def results_as_finished(self, *, poll_seconds: float = POLL_SECONDS) -> Iterator[ResultRow]:
+        """Each job once, as soon as it has ended; returns when the batch is finished, however long that takes.
+
+        The order is that of finding them. What is retried meanwhile comes again, with its new round.
+        """
+        seen: set[tuple[str, int]] = set()
+        while True:
+            finished = self.progress().is_finished  # asked before looking, so that nothing ends unseen in between
+            with self._store.snapshot() as connection:
+                new = finished_rounds(connection, self.name) - seen
+            yield from self._rows(sorted(job_id for job_id, _round in new))
+            seen |= new
+            if finished and not new:
+                return
+            if not finished:
+                time.sleep(poll_seconds)
+
+    def ended(self) -> Iterator[ResultRow]:
+        """The jobs that have an outcome in their current round, in input order."""
+        with self._store.snapshot() as connection:
+            find_batch(connection, self.name)
+            yield from read_results(connection, self.name, ended_only=True)
+
+    def costs(self) -> Costs:
+        """What finished jobs have cost, as far as prices are known, and how many more will be sent."""
+        with self._store.snapshot() as connection:
+            batch = find_batch(connection, self.name)
+            return Costs(
+                usd=tuple(costs_of_finished(connection, batch.id)), to_send=count_to_send(connection, batch.id)
+            )
+
+    def failures(self) -> Iterator[ResultRow]:
+        """The failed jobs in input order; `advice` of each says what to do."""
+        with self._store.snapshot() as connection:
+            find_batch(connection, self.name)
+            yield from read_results(connection, self.name, failed_only=True)
+
+    def ended_results(
+        self, *, failures_only: bool = False, flags: Collection[FlagKind] = (), at_most: int | None = None
+    ) -> list[ResultRow]:
+        """The first jobs that have ended, in input order; empty when there is no such batch."""
+        with self._store.snapshot() as connection:
+            rows = read_results(
+                connection, self.name, ended_only=True, failed_only=failures_only, flagged=flags, at_most=at_most
+            )
+            return list(rows)
+
+    def work(self) -> dict[str, tuple[str, str, str]]:
+        """(prompt hash, model, schema) of every job by item id: what was handed in, without its text."""
+        with self._store.snapshot() as connection:
+            return read_work(connection, self.name)
+
+    def jobs(self) -> Iterator[StoredJob]:
+        """Every job as it was enqueued, in input order; none when there is no such batch."""
+        with self._store.snapshot() as connection:
+            yield from read_jobs(connection, self.name)
+
+    def retry_failed(
+        self,
+        kinds: Iterable[FailureKind | str] | None = None,
+        *,
+        model: str | None = None,
+        parameters: Mapping[str, object] | None = None,
+    ) -> int:
+        """Begin another round for the failed jobs, of these kinds or of all of them; returns how many.
+
+        No kinds are no jobs. The old outcomes stay. `model` and `parameters` (fields of `JobParameters` by name) are
+        the new round's. Raises `InvalidInput` for a kind or a parameter that does not exist.
+        """
+        if isinstance(kinds, str):
+            kinds = [kinds]
+        wanted = None if kinds is None else [_kind(kind) for kind in kinds]
+        if wanted == []:
+            return 0
+        JobParameters(**(parameters or {}))  # type: ignore[arg-type] # refuses what no job takes
+        if model is not None:
+            check_name("model", model)
+        count = retry_failed(self._store, self.name, kinds=wanted or (), model=model, parameters=parameters)
+        if count and self._publish is not None:
+            self._publish()
+        return count
+
+    def cancel(self) -> int:
+        """End what has not finished; returns how many jobs that concerns. An answer that still arrives is kept."""
+        ended, asked = cancel_batch(self._store, self.name)
+        return ended + asked
+
+    def gate(self) -> BatchGate:
+        """What holds it back: a pilot, a spend cap, or what closed it; nothing does when there is no such batch."""
+        with self._store.snapshot() as connection:
+            return read_gate(connection, self.name)
+
+    def check_pilot(self) -> None:
+        """Raise `InvalidInput` when there is no such batch, so no pilot of these jobs."""
+        with self._store.snapshot() as connection:
+            if look_up_batch(connection, self.name) is None:
+                raise InvalidInput(
+                    "there is no pilot of this input with these options; make one with --pilot N, or leave --go out"
+                )
+
+    def pause(self) -> bool:
+        """Let none of its jobs start until `resume`; calls in flight finish. False when it was paused already."""
+        with self._store.snapshot() as connection:
+            find_batch(connection, self.name)
+        return self._store.run(lambda connection: pause(connection, self._target))
+
+    def set_weight(self, weight: float) -> None:
+        """Give it so much of its queue, against 1 of other batches; holds from the feeder's next round on."""
+        with self._store.snapshot() as connection:
+            batch = find_batch(connection, self.name)
+        self._store.run(lambda connection: set_weight(connection, batch.id, weight))
+
+    @property
+    def _target(self) -> Target:
+        return Target(PauseScope.BATCH, self.name)
+
+    def resume(self, *, max_cost_usd: float | None = None) -> bool:
+        """Resume its jobs: of a paused or closed batch, or the rest of a pilot; false when nothing held them back.
+
+        Raises `InvalidInput` when its spend cap is reached and no higher one is given.
+        """
+        with self._store.snapshot() as connection:
+            batch = find_batch(connection, self.name)
+            models = models_of(connection, batch.id) if max_cost_usd is not None else []
+        for model in models:
+            if self._prices is not None:
+                self._prices.check_model(model)
+
+        def work(connection: Connection) -> bool:
+            was_held = resume_batch(connection, batch.id, max_usd=max_cost_usd)
+            return lift_pause(connection, self._target) or was_held
+
+        was_held = self._store.run(work)
+        if was_held and self._publish is not None:
+            self._publish()
+        return was_held
+
+    def overview(self) -> BatchOverview:
+        """What a list of batches shows of it, in one query; raises `InvalidInput` when there is no such batch."""
+        with self._store.snapshot() as connection:
+            overview = find_overview(connection, self.name)
+        if overview is None:
+            raise InvalidInput(f"there is no batch {self.name!r}; `gradequeue status` lists them")
+        return overview
+
+    def origin(self) -> BatchOrigin:
+        """What was kept with the batch when it was made: where it came from."""
+        return self.overview().origin
+
+    def _rows(self, job_ids: list[str]) -> Iterator[ResultRow]:
+        remaining = iter(job_ids)
+        while chunk := list(islice(remaining, _CHUNK)):
+            with self._store.snapshot() as connection:
+                rows = list(read_results(connection, self.name, job_ids=chunk))
+            yield from rows
+
+
+def why_jobs_wait(
+    progress: Counts, pace: Pace, park: Park | None, *, closed: str | None, holds: Sequence[str]
+) -> tuple[str, ...]:
+    """A sentence per reason, the one that stops most first."""
+    if not progress.waiting:
+        return tuple(holds) if progress.running else ()
+    if park is not None:
+        return (park_notice(park),)
+    if closed is not None:
+        return (closed,)
+    reasons = list(holds)
+    if not pace.live_workers:
+        reasons.append(
+            f"no worker serves the queue {progress.queue} for {progress.provider}; "
+            f"start one with: {_worker_command(progress)}"
+        )
+    if progress.deferred:
+        seconds = max(1, round(pace.next_due_seconds or 0))
+        reasons.append(f"{progress.deferred} rate-limited; next retry in {seconds} s")
+    if pace.live_workers and progress.waiting > progress.deferred:
+        reasons.append(f"{progress.waiting - progress.deferred} wait for a free slot in a worker")
+    return tuple(reasons)
+
+
+def _worker_command(progress: Counts) -> str:
+    offline = " --offline" if progress.provider == "standin" else ""
+    return f"gradequeue worker --queues {progress.queue}{offline}"
+
+
+def _kind(kind: FailureKind | str) -> FailureKind:
+    try:
+        return FailureKind(kind)
+    except ValueError:
+        raise InvalidInput(f"there is no failure kind {kind!r}; known are {', '.join(FailureKind)}") from None
+
+
+def _flag_kind(kind: FlagKind | str) -> FlagKind:
+    try:
+        return FlagKind(kind)
+    except ValueError:
+        raise InvalidInput(f"there is no flag {kind!r}; known are {', '.join(FlagKind)}") from None

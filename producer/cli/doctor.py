@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producer.cli.options import command_with, data_dir_option, json_option
+from producer.local.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from producer.local.doctor import Finding
+
+
+@command_with("gradequeue doctor", "gradequeue doctor --offline --json")
+@click.option("--offline", is_flag=True, help="Test what the stand-in provider needs.")
+@json_option
+@data_dir_option
+def doctor(*, as_json: bool, **options: Any) -> int:
+    """Show each setting and its source, and test each service.
+
+    Exit status 3 when a service is missing.
+    """
+    from producer.cli.session import joined_services, settings_of
+    from producer.local.doctor import service_findings, setting_findings
+    from producer.terminal.console import out
+
+    settings = settings_of(options)
+    findings = list(setting_findings(settings, {name for name, value in options.items() if value}))
+    with joined_services(settings) as services:
+        services_found = list(service_findings(settings, services))
+    if as_json:
+        click.echo(json.dumps({"settings": [*map(asdict, findings)], "services": [*map(asdict, services_found)]}))
+    else:
+        out.print(_table("settings", findings))
+        out.print(_table("services", services_found))
+    is_well = all(finding.is_well is not False for finding in services_found)
+    return ExitStatus.SUCCEEDED if is_well else ExitStatus.SERVICE_MISSING
+
+
+def _table(title: str, findings: list[Finding]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_column()
+    for finding in findings:
+        table.add_row(finding.subject, Text(finding.value), _verdict(finding))
+    return table
+
+
+def _verdict(finding: Finding) -> Text:
+    from rich.text import Text
+
+    if finding.is_well is None:
+        return Text(finding.source, style="dim")
+    return Text("ok", style="green") if finding.is_well else Text("missing", style="red")

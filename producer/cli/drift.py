@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.options import command_with, data_dir_option, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from producer.batch import ResultRow
+    from producer.regrading.drift import Drift, FieldDrift
+    from producer.regrading.drift_report import DriftReport
+    from workers.contract.registry import SchemaRegistry
+    from workers.store import Store
+
+
+@command_with(
+    "gradequeue drift week3-1f2e3d4c week3-1f2e3d4c-gpt-6-luna",
+    "gradequeue drift week3-1f2e3d4c week3-1f2e3d4c-gpt-6-luna --html drift.html",
+)
+@click.argument("batch_a")
+@click.argument("batch_b")
+@click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every change as CSV.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as one HTML file.")
+@json_option
+@data_dir_option
+def drift(
+    batch_a: str, batch_b: str, out_path: Path | None, html: Path | None, *, as_json: bool, data_dir: Path | None
+) -> None:
+    """Compare two batches: per field, what changed, and whether that is a shift or noise.
+
+    Results are paired by id; BATCH_A is the old batch, BATCH_B the new one. Noise is measured by
+    `gradequeue regrade BATCH --repeats 2`. Verdicts need: pip install 'gradequeue[statistics]'
+    """
+    import json
+
+    from producer.cli.session import opened_store
+    from producer.gradebook.result_files import check_writable, write_atomically
+    from producer.regrading.drift import compare
+    from producer.regrading.drift_html import drift_html
+    from producer.regrading.drift_report import drift_report
+    from producer.terminal.console import err, write_data
+    from workers.contract.errors import ServiceUnavailable
+    from workers.contract.registry import builtin_registry
+    from workers.contract.schema_files.lookup import InstalledSchemas
+
+    check_writable(out_path)
+    check_writable(html)
+    with opened_store(data_dir) as store:
+        old, new = (_gradings(store, each) for each in (batch_a, batch_b))
+    decimals_of = cache(partial(_decimals, builtin_registry(finder=InstalledSchemas())))
+    report = None
+    try:
+        report = drift_report(old, new, decimals_of=decimals_of)
+        found = report.drift
+    except ServiceUnavailable as problem:
+        if as_json or html is not None:
+            raise
+        err.print(f"note: {problem}", soft_wrap=True)
+        found = compare(old[0], new[0], decimals_of=decimals_of)
+    if as_json and report is not None:
+        write_data(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+    else:
+        _print(found, batch_a, batch_b)
+        if report is not None:
+            _print_verdicts(report)
+    if html is not None and report is not None:
+        write_atomically(html, [drift_html(report)], encoding="utf-8")
+        err.print(f"report: {html}")
+    if out_path is not None:
+        write_atomically(out_path, _change_lines(found), encoding="utf-8-sig")
+        err.print(f"changes: {out_path}")
+
+
+def _gradings(store: Store, batch: str) -> list[list[ResultRow]]:
+    """The batch's rows, then those of its repeats."""
+    from producer.batch import Batch
+    from producer.regrading.repeats import repeats_of
+    from workers.store.overviews import look_up_batch
+
+    def exists(name: str) -> bool:
+        with store.snapshot() as connection:
+            return look_up_batch(connection, name) is not None
+
+    return [list(Batch(store, name).results()) for name in (batch, *repeats_of(batch, exists))]
+
+
+def _print_verdicts(report: DriftReport) -> None:
+    from producer.terminal.console import err, out
+
+    for each in report.fields:
+        if each.changed:
+            out.print(f"  {each.field}: {each.sentence}", markup=False, soft_wrap=True)
+    for old, new, count in report.bands:
+        out.print(f"  band {old} -> {new}: {count}", markup=False, soft_wrap=True)
+    out.print(f"noise measured by {report.noise_pairs} pairs" if report.noise_pairs else "noise not measured")
+    for note in report.notes:
+        err.print(f"note: {note}", soft_wrap=True)
+
+
+def _decimals(registry: SchemaRegistry, schema: str) -> frozenset[str]:
+    """Of a schema that can be loaded here; those with a context hold none, and of the others nothing is known."""
+    from producer.regrading.decimal_fields import decimal_fields
+    from workers.contract.errors import InvalidInput
+
+    if registry.needs_context(schema):
+        return frozenset()
+    try:
+        return decimal_fields(registry.resolve(schema).model)
+    except InvalidInput:
+        return frozenset()
+
+
+def _print(found: Drift, old: str, new: str) -> None:
+    from producer.terminal.console import out
+
+    out.print(_table(found, old, new))
+    out.print(f"{found.compared} compared, {found.unchanged} of them unchanged in every field")
+    if found.only_old or found.only_new:
+        out.print(f"without a partner: {found.only_old} results of {old}, {found.only_new} of {new}")
+    if found.has_standin:
+        out.print("STAND-IN PROVIDER: part of these grades are not real", style="bold magenta")
+
+
+def _change_lines(found: Drift) -> Iterator[str]:
+    from producer.gradebook.csv_cells import csv_line
+
+    yield csv_line(["id", "field", "old", "new", "difference"])
+    for change in found.changes:
+        difference = "" if change.difference is None else f"{change.difference:g}"
+        yield csv_line([change.id, change.field, change.old, change.new, difference])
+
+
+def _table(found: Drift, old: str, new: str) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"{old} -> {new}"), title_justify="left")
+    for title in ("field", "changed", "mean change", "mean size", "largest", "moves"):
+        table.add_column(title, overflow="fold")
+    for each in found.fields:
+        cells = (each.name, f"{each.changed} of {each.compared}", *_amounts(each))
+        table.add_row(*map(Text, cells))  # a plain str would be read for Rich's own [marks]
+    return table
+
+
+def _amounts(each: FieldDrift) -> tuple[str, str, str, str]:
+    largest = each.largest
+    return (
+        _signed(each.mean_difference),
+        "" if each.mean_size is None else f"{each.mean_size:.4g}",
+        "" if largest is None else f"{largest.id}: {largest.old} -> {largest.new}",
+        ", ".join(f"{old} -> {new} ({count})" for old, new, count in each.transitions),
+    )
+
+
+def _signed(number: float | None) -> str:
+    return "" if number is None else f"{number:+.3g}"

@@ -1,0 +1,308 @@
+"""A checked input, its batch name and what is kept with the batch, out of the options of `job_options`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from producer.cli.points_question import POINTS_NOT_SAID, answered
+from producer.inputs import CheckedInput, InputOptions, check_items, duration_seconds
+from producer.inputs.apart import refuse_among_submissions
+from producer.inputs.encodings import Encodings
+from producer.inputs.kits.kit import NO_KIT, load_kit
+from producer.inputs.templates import Template, keep_template
+from producer.inputs.text import read_text
+from producer.local.known_work import find_known_work
+from workers.contract.errors import InvalidInput
+from workers.contract.identity import IdentityRule
+from workers.contract.job import MAX_PROMPT_BYTES, JobParameters, JobSpec
+from workers.contract.model_parameters import ChoiceCheck
+from workers.contract.model_profile import load_profiles
+from workers.contract.origin import PARTS, BatchOrigin
+from workers.contract.registry import SchemaEntry, SchemaRegistry, builtin_registry, is_users_own
+from workers.contract.schema_files.lookup import LocalSchemas
+from workers.contract.schemes.layout import GIVEN_TITLES
+from workers.contract.schemes.scheme import GradingScheme, scheme_from_options
+from workers.contract.twins import TwinRule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from producer.client import JobClient
+    from producer.inputs.kits.kit import Kit
+    from workers.settings import Settings
+
+_FILES_OF_THE_INSTRUCTOR = ("template", "rubric", "catalogue", "roster", *GIVEN_TITLES)
+STANDIN_MODEL = "standin"
+"""The model of offline jobs that name none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnqueueRequest:
+    """A checked input, its batch name, and the context of its schema."""
+
+    name: str
+    checked: CheckedInput
+    origin: BatchOrigin
+    context: Mapping[str, object] | None
+    warnings: tuple[str, ...]
+    schemas: LocalSchemas
+    """Finds the user's own schema; never among the submissions."""
+    is_named: bool = False
+    """The batch's name was given, not derived."""
+    renews: bool = False
+    """Work that is another than before is graded again."""
+
+    def for_client(self, client: JobClient) -> Enqueueable:
+        """Jobs and origin with the fence of the batch: of the one that exists, or a new one."""
+        if not self.checked.is_fenced:
+            return Enqueueable(specs=self.checked.specs, origin=self.origin)
+        fence = client.fence(self.name)
+        origin = replace(self.origin, fence=fence.mark, prompt_layout=PARTS)
+        return Enqueueable(specs=partial(self.checked.specs, fence), origin=origin)
+
+    def joined(self, client: JobClient) -> EnqueueRequest:
+        """The request for the batch that holds most of this input already, unless a name was given or has its batch.
+
+        Raises `InvalidInput` when some of the work is another than before, and `--update` was not given.
+        """
+        if self.is_named or client.batch(self.name).work():
+            return self
+        known = find_known_work(client, self.origin, self.checked.ids, self.checked.specs)
+        if known is None:
+            return self
+        if not self.renews:
+            known.refuse_changed()
+        return replace(self, name=known.batch, warnings=(known.sentence(),))
+
+    def schema_entries(self) -> Mapping[str, SchemaEntry]:
+        """Schema name -> entry, resolved when asked for."""
+        return _SchemaEntries(self)
+
+
+class _SchemaEntries(dict[str, SchemaEntry]):
+    def __init__(self, request: EnqueueRequest) -> None:
+        super().__init__()
+        self._registry = builtin_registry(finder=request.schemas)
+        self._context = request.context
+
+    def __missing__(self, name: str) -> SchemaEntry:
+        context = self._context if self._registry.needs_context(name) else None
+        self[name] = entry = self._registry.resolve(name, context)
+        return entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueueable:
+    """What goes to the client: an iterator of specs per call, and the origin kept with the batch."""
+
+    specs: Callable[[], Iterator[JobSpec]]
+    origin: BatchOrigin
+
+
+def checked_request(
+    input_path: Path, settings: Settings, options: dict[str, Any], *, is_first_alone: bool = False
+) -> EnqueueRequest:
+    """Read the whole input and check it against everything the options say; raises `InvalidInput`.
+
+    `is_first_alone`: only as much of it as the first prompt needs.
+    """
+    refuse_among_submissions(input_path, {name: options[name] for name in _FILES_OF_THE_INSTRUCTOR})
+    kit = _kit(options["kit"], input_path)
+    options = kit.completed(options)
+    twins, identity = TwinRule(options["twins"]), IdentityRule(options["identity"])
+    template = Template.load(options["template"]) if options["template"] else kit.template
+    given = {
+        **kit.given,
+        **{name: _given_text(options[name]) for name in GIVEN_TITLES if options[name] is not None},
+    }
+    scheme = _grading_scheme(options)
+    schema = scheme.schema if scheme else options["schema"]
+    model = options["model"] or settings.model or (STANDIN_MODEL if settings.offline else None)
+    schemas = LocalSchemas(Path.cwd(), untrusted=(input_path,) if input_path.is_dir() else ())
+    registry = builtin_registry(finder=schemas)
+    if schema is not None:
+        registry.resolve(schema, scheme.context if scheme else None)
+    checked = check_items(
+        input_path,
+        template=template,
+        schema=schema,
+        model=model,
+        parameters=parameters_of(options),
+        known_schemas=_Nameable(registry, schema),
+        section=scheme.section if scheme else None,
+        given=given,
+        twins=twins,
+        identity=identity,
+        encoding=options["encoding"],
+        options=input_options(options),
+        choices=_choices(settings),
+        is_first_alone=is_first_alone,
+    )
+    origin = BatchOrigin(
+        input=str(input_path.absolute()),
+        schema=schema,
+        scheme=scheme.digest if scheme else None,
+        model=model,
+        template=template.sha256 if template else None,
+        provider=settings.provider,
+        encoding=options["encoding"] or None,
+        layout=options["layout"] or None,
+        id_column=options["id_column"] or None,
+        twins=None if twins is TwinRule.EXACT else str(twins),
+        identity=str(identity) if identity is IdentityRule.REPLACE else None,
+        effort=options["effort"],
+        verbosity=options["verbosity"],
+        assignment=given.get("assignment"),
+        solution=given.get("solution"),
+        notes=given.get("notes"),
+    )
+    return EnqueueRequest(
+        name=options["name"] or _derived_name(input_path, origin),
+        checked=checked,
+        origin=keep_template(origin, template, checked.template_fields) if template else origin,
+        context=scheme.context if scheme else None,
+        warnings=(
+            *kit.warnings,
+            *checked.notes,
+            *(
+                f"--{name} is empty: nothing of it reaches the model"
+                for name, text in given.items()
+                if not text.strip()
+            ),
+            *_without_place(given, checked),
+            *((POINTS_NOT_SAID,) if scheme and scheme.leaves_points_open else ()),
+            *(scheme.warnings if scheme else ()),
+            *_shutdown_notices(settings, model, options["fallback_model"]),
+        ),
+        schemas=schemas,
+        is_named=bool(options["name"]),
+        renews=options["update"],
+    )
+
+
+def _given_text(path: Path) -> str:
+    return read_text(path, where=path.name, max_bytes=MAX_PROMPT_BYTES, encodings=Encodings(certain=True))
+
+
+def _without_place(given: Mapping[str, str], checked: CheckedInput) -> Iterator[str]:
+    if given and not checked.is_fenced:
+        names = ", ".join(f"--{name}" for name in given)
+        yield f"{names}: not used, because each row brings its whole prompt; give a --template or --rubric"
+
+
+def input_options(options: dict[str, Any]) -> InputOptions:
+    """How INPUT is to be read, as the options say it."""
+    return InputOptions(
+        layout=options["layout"],
+        is_strict=options["strict"],
+        id_column=options["id_column"],
+        roster=options["roster"],
+    )
+
+
+def _choices(settings: Settings) -> ChoiceCheck:
+    profiles = load_profiles(settings.model_profiles)
+    return ChoiceCheck(lambda model: profiles.find(model, settings.provider_host))
+
+
+def _shutdown_notices(settings: Settings, *models: str | None) -> Iterator[str]:
+    profiles, today = load_profiles(settings.model_profiles), datetime.now(UTC).date()
+    for model in models:
+        if model and (notice := profiles.find(model, settings.provider_host).shutdown_notice(model, today=today)):
+            yield notice
+
+
+class _Nameable(Collection[str]):
+    """The schema names that a row may give: those that need no context, and what the options chose.
+
+    A row never names code: a file or module is executed because a person named it, not because a table holds its name.
+    """
+
+    def __init__(self, registry: SchemaRegistry, chosen: str | None) -> None:
+        self._names = {name for name in registry.names() if name == chosen or not registry.needs_context(name)}
+        if chosen is not None:
+            self._names.add(chosen)
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._names and isinstance(name, str) and is_users_own(name):
+            raise InvalidInput(f"a row cannot bring code: if you know the schema {name!r}, give it with --schema")
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._names))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _kit(folder: Path | None, input_path: Path) -> Kit:
+    if folder is None:
+        return NO_KIT
+    if input_path.is_dir() and folder.resolve().is_relative_to(input_path.resolve()):
+        raise InvalidInput("the kit would be graded as a student's work; move it out of INPUT", where=str(folder))
+    return load_kit(folder)
+
+
+def _grading_scheme(options: dict[str, Any]) -> GradingScheme | None:
+    made = partial(scheme_from_options, options["rubric"], options["catalogue"])
+    scheme = made(options["points"])
+    if scheme is not None and options["schema"] not in {None, scheme.schema}:
+        option = "--rubric" if options["rubric"] else "--catalogue"
+        raise InvalidInput(f"{option} makes the schema {scheme.schema}; leave --schema out")
+    return answered(scheme, made) if scheme is not None else None
+
+
+def _derived_name(input_path: Path, origin: BatchOrigin) -> str:
+    """The same command finds its own batch again, one of an earlier release too: null means not set."""
+    content = {
+        "input": origin.input,
+        "schema": origin.schema,
+        "scheme": origin.scheme,
+        "model": origin.model,
+        "template": origin.template,
+        "provider": origin.provider,
+        **({"given": origin.given} if origin.given else {}),
+        **({"encoding": origin.encoding} if origin.encoding else {}),
+        **({"layout": origin.layout} if origin.layout else {}),
+        **({"id_column": origin.id_column} if origin.id_column else {}),
+        **({"twins": origin.twins} if origin.twins else {}),
+        **({"identity": origin.identity} if origin.identity else {}),
+        **({"effort": origin.effort} if origin.effort else {}),
+        **({"verbosity": origin.verbosity} if origin.verbosity else {}),
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{input_path.absolute().stem}-{digest}"
+
+
+def parameters_of(options: dict[str, Any]) -> JobParameters:
+    """The parameters that options gave, the contract's defaults for the rest."""
+    given = {
+        "temperature": options["temperature"],
+        "max_tokens": options["max_tokens"],
+        "effort": options["effort"],
+        "verbosity": options["verbosity"],
+        "max_retries": options["max_retries"],
+        "retry_delay_seconds": _seconds("--retry-delay", options["retry_delay"]),
+        "allow_repair": options["allow_repair"],
+        "fallback_model": options["fallback_model"],
+        "evidence": None if options["evidence"] == "flag" else options["evidence"],
+        "counterfactual": options["counterfactual"] or None,
+        "deadline_seconds": _seconds("--deadline", options["deadline"]),
+    }
+    return JobParameters(**{name: value for name, value in given.items() if value is not None})
+
+
+def _seconds(option: str, value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return duration_seconds(value)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, where=option) from None

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.options import command_with, data_dir_option, format_option, out_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@command_with(
+    "gradequeue export --out outcomes.jsonl",
+    "gradequeue export week3-1f2e3d4c --ledger --format csv --out costs.csv",
+)
+@click.argument("batches", nargs=-1, metavar="[BATCH]...")
+@click.option("--ledger", is_flag=True, help="Write the requests to the provider, with their cost, not the outcomes.")
+@out_option
+@format_option
+@data_dir_option
+def export(
+    batches: tuple[str, ...], *, ledger: bool, out_path: Path | None, file_format: str, data_dir: Path | None
+) -> None:
+    """Write all outcomes or all requests of batches, as JSON lines or CSV.
+
+    Of each BATCH named, or of every batch; outcomes of every round.
+    """
+    from producer.cli.session import opened_store
+    from producer.cli.writing import write_rows
+    from producer.gradebook.export import exported
+    from producer.gradebook.result_files import check_writable
+
+    check_writable(out_path)
+    with opened_store(data_dir) as store:
+        exported(store, batches)  # a batch that does not exist is named before a file is begun
+        write_rows(
+            lambda: exported(store, batches, ledger=ledger),
+            out_path=out_path,
+            file_format=file_format,
+        )

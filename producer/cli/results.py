@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.options import batch_argument, command_with, data_dir_option, format_option, out_option
+from workers.contract.flag import FlagKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@command_with(
+    "gradequeue results week3-1f2e3d4c --out grades.jsonl",
+    "gradequeue results week3-1f2e3d4c --format csv --out grades.csv",
+    "gradequeue results week3-1f2e3d4c --flag evidence_not_found",
+)
+@batch_argument
+@click.option(
+    "--flag",
+    "flags",
+    type=click.Choice([str(kind) for kind in FlagKind]),
+    multiple=True,
+    help="Only results that carry this flag; may be given more than once.",
+)
+@out_option
+@format_option
+@data_dir_option
+def results(batch: str, flags: tuple[str, ...], out_path: Path | None, file_format: str, data_dir: Path | None) -> None:
+    """Write the results of BATCH in input order, as JSON lines or CSV.
+
+    CSV begins with id, name, points, band and flags, and has one column per field of the results; the input's own
+    columns come back under their own names.
+    """
+    from functools import partial
+
+    from producer.batch import Batch
+    from producer.cli.session import opened_store
+    from producer.cli.writing import write_rows
+    from producer.gradebook.plain import PlainRow
+    from producer.gradebook.result_files import check_writable
+
+    check_writable(out_path)
+    with opened_store(data_dir) as store:
+        read = partial(Batch(store, batch).results, flags=flags)
+        is_csv = file_format == "csv"
+        write_rows(lambda: map(PlainRow, read()) if is_csv else read(), out_path=out_path, file_format=file_format)

@@ -1,0 +1,86 @@
+"""What the commands of a review share: who decides, which items, and the sentence at the end."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.options import batch_argument, data_dir_option
+from producer.local.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from producer.review.review import Decided, Review
+
+MOST_LEFT_OUT = 10
+"""Lines about items that were passed over; the rest is counted."""
+
+by_option = click.option(
+    "--by",
+    envvar="GRADEQUEUE_REVIEWER",
+    help="Who decides [default: GRADEQUEUE_REVIEWER, else the login name].",
+)
+reason_option = click.option("--reason", default="", help="Why; kept with the decision.")
+items_argument = click.argument("item_ids", metavar="[ID]...", nargs=-1)
+
+
+def about_items(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command BATCH, the items it is about, and who decides for which reason."""
+    every = click.option("--all", "take_all", is_flag=True, help="Every item that has ended.")
+    for declare in (data_dir_option, reason_option, by_option, every, items_argument, batch_argument):
+        function = declare(function)
+    return function
+
+
+def reviewer(by: str | None) -> str:
+    """The name under which a decision is recorded."""
+    import getpass
+
+    try:
+        return by or getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return ""
+
+
+@contextmanager
+def opened_review(data_dir: Path | None, batch: str) -> Iterator[Review]:
+    """The review of a batch that is in the store."""
+    from producer.cli.session import opened_store
+    from producer.review.review import Review
+    from workers.contract.registry import builtin_registry
+    from workers.contract.schema_files.lookup import InstalledSchemas
+    from workers.contract.schema_files.trust import SchemaTrust
+    from workers.settings import load_settings
+
+    settings = load_settings(data_dir=data_dir)
+    trust = SchemaTrust(settings.data_dir, settings.trusted_schemas)
+    registry = builtin_registry(finder=InstalledSchemas(), trusts=trust.allows)
+    with opened_store(data_dir) as store:
+        yield Review(store, batch, registry=registry)
+
+
+def chosen_items(review: Review, item_ids: tuple[str, ...], *, take_all: bool) -> tuple[str, ...]:
+    """The named items, or all that have ended; raises `InvalidInput` when neither was asked for."""
+    from workers.contract.errors import InvalidInput
+
+    if item_ids:
+        return item_ids
+    if not take_all:
+        raise InvalidInput(f"name the items, or say --all; `gradequeue review {review.batch}` lists them")
+    return tuple(item.row.id for item in review.items())
+
+
+def report(done: Decided, what: str) -> int:
+    """Say what was recorded and what was left out; exit status 1 when anything was."""
+    from producer.terminal.console import err, out
+
+    out.print(f"{done.changed} {what}" + (f", {done.unchanged} were already" if done.unchanged else ""))
+    for item_id, why in list(done.left_out.items())[:MOST_LEFT_OUT]:
+        err.print(f"left out: {item_id}: {why}", soft_wrap=True)
+    if len(done.left_out) > MOST_LEFT_OUT:
+        err.print(f"left out: {len(done.left_out) - MOST_LEFT_OUT} more")
+    return ExitStatus.SOME_FAILED if done.left_out else ExitStatus.SUCCEEDED

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producer.cli.job_options import job_options, spend_options
+from producer.cli.options import command_with, concurrency_option, input_argument
+from producer.local.exit_status import ExitStatus
+from workers.contract.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from producer.batch import BatchProgress
+    from producer.client import JobClient
+    from producer.local.run import RunReport
+
+
+@command_with(
+    "gradequeue run exam.jsonl --template prompt.md --schema error_report --model gpt-6.1-terra --out grades.jsonl",
+    "gradequeue run students.csv --template prompt.md --rubric rubrics.json#default_100pt_rubric --model gpt-6.1-terra",
+    "gradequeue run essays/ --template prompt.md --schema feedback --offline",
+    "gradequeue run exam.jsonl --template prompt.md --schema feedback --model gpt-6.1-terra --pilot 10 --max-cost 5",
+)
+@input_argument
+@job_options
+@spend_options
+@click.option("--pilot", type=click.IntRange(min=1), metavar="N", help="Grade N jobs spread over INPUT, then stop.")
+@click.option("--go", is_flag=True, help="Grade the rest of the pilot made before with the same command.")
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Worker processes.")
+@concurrency_option
+@click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), help="Write results here (JSONL).")
+def run(input_path: Path, processes: int, out_path: Path | None, *, go: bool, **options: Any) -> int:
+    """Grade INPUT (JSONL, CSV or a folder) on this machine, from enqueue to results.
+
+    Ctrl-C finishes what is in flight and stops. The same command resumes, and pays for nothing twice.
+
+    With --pilot N only N jobs are graded; look at their results, then run the same command with --go for the rest.
+    When the first jobs all fail alike, or the spend cap is reached, the others wait (exit status 4), and none fails.
+    """
+    if go and options["pilot"] is not None:
+        raise InvalidInput("--pilot makes a pilot and --go ends it; give one of them")
+    from producer.cli.enqueue_request import checked_request
+    from producer.cli.session import (
+        connected_client,
+        joined_known_work,
+        joined_services,
+        print_notes,
+        print_provider,
+        provided,
+        settings_of,
+    )
+    from producer.gradebook.result_files import check_writable
+    from producer.local.run import RunRequest, run_batch
+    from producer.terminal.console import err
+
+    settings = settings_of(options, input_path=input_path)
+    request = checked_request(input_path, settings, options)
+    print_provider(settings)
+    print_notes(request.warnings)
+    check_writable(out_path)
+    with (
+        provided(settings) as settings,
+        joined_services(settings) as services,
+        connected_client(settings, services, schemas=request.schemas) as client,
+    ):
+        request = joined_known_work(request, client)
+        given = request.for_client(client)
+        batch = RunRequest(
+            name=request.name,
+            specs=given.specs,
+            queue=options["queue"],
+            processes=processes,
+            context=request.context,
+            origin=given.origin,
+            pilot=options["pilot"],
+            lets_rest_go=go,
+            max_cost_usd=options["max_cost"],
+            weight=options["weight"],
+            renews=options["update"],
+        )
+        report = run_batch(batch, client=client, settings=settings, services=services, console=err)
+        _print_report(report, client, out_path)
+    return report.status
+
+
+def _print_report(report: RunReport, client: JobClient, out_path: Path | None) -> None:
+    from producer.gradebook.result_files import result_lines, write_atomically
+    from producer.terminal.console import err, out
+    from producer.terminal.gate_notices import cap_line
+    from producer.terminal.tables import MOST_RESULT_ROWS, results_table, summary_table
+    from producer.terminal.words import command
+
+    batch = client.batch(report.progress.batch)
+    is_finished = report.status in {ExitStatus.SUCCEEDED, ExitStatus.SOME_FAILED}
+    if is_finished:
+        if out_path is not None:
+            write_atomically(out_path, result_lines(batch.results()))
+        if report.progress.total <= MOST_RESULT_ROWS:
+            out.print(results_table(batch.results()))
+    elif report.progress.gate.pilot is not None:
+        _print_pilot(client, report.progress)
+    cap = cap_line(report.progress.gate)
+    out.print(summary_table(report.progress, elapsed_seconds=report.elapsed_seconds, cap=cap))
+    if report.status is ExitStatus.SOME_FAILED:
+        err.print(f"see them with: {command('failures', report.progress.batch)}", soft_wrap=True)
+    if report.notice:
+        err.print(report.notice, style="yellow")
+    if out_path is not None and is_finished:
+        err.print(f"results: {out_path}")
+
+
+def _print_pilot(client: JobClient, progress: BatchProgress) -> None:
+    """What the pilot showed: results, failures, and the price of the rest."""
+    from itertools import islice
+
+    from producer.terminal.console import out
+    from producer.terminal.gate_notices import price_of_rest
+    from producer.terminal.tables import MOST_RESULT_ROWS, failures_table, results_table
+
+    batch = client.batch(progress.batch)
+    out.print(results_table(islice(batch.ended(), MOST_RESULT_ROWS)))
+    if progress.failed:
+        out.print(failures_table(islice(batch.failures(), MOST_RESULT_ROWS)))
+    out.print(price_of_rest(batch.costs(), progress.provider))

@@ -1,0 +1,28 @@
+"""What `enqueue`, `regrade` and `retry` say when no worker takes their jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from producer.batch import Batch
+
+
+def say_when_nobody_works(batch: Batch, data_dir: Path | None) -> None:
+    """One line with the command that starts a worker for the queue, in the same data folder."""
+    from producer.terminal.console import err
+    from producer.terminal.words import command
+    from workers.settings import STANDIN_PROVIDER
+
+    progress = batch.progress()
+    if not progress.waiting or progress.live_workers:
+        return
+    options = ["--queues", progress.queue]
+    if progress.provider == STANDIN_PROVIDER:
+        options.append("--offline")
+    if data_dir is not None:
+        options += ["--data-dir", str(data_dir)]
+    starts = command("worker", options=options)
+    err.print(f"no worker serves them; start one with: {starts}", style="yellow", soft_wrap=True)

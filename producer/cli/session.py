@@ -1,0 +1,151 @@
+"""What running commands share: settings, services, store, client. Each is a context manager that cleans up."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from workers.contract.errors import InvalidInput
+from workers.settings import Settings, load_settings, provider_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from producer.cli.enqueue_request import EnqueueRequest
+    from producer.client import JobClient
+    from producer.local.embedded import Services
+    from workers.contract.schema_files.lookup import SchemaFinder
+    from workers.store import Store
+
+
+def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> Settings:
+    """The settings, overridden by the command line; none of them read from the submissions."""
+    settings = load_settings(
+        inputs=() if input_path is None else (input_path,),
+        data_dir=options.get("data_dir"),
+        offline=options.get("offline") or None,
+        concurrency=options.get("concurrency"),
+    )
+    if input_path is not None:
+        from workers.settings.files import remember_input
+
+        remember_input(settings.data_dir, input_path)
+    return settings
+
+
+def print_provider(settings: Settings) -> None:
+    """Say which server gets the work, and whose key pays for it, before anything is sent."""
+    from producer.terminal.console import err
+
+    err.print(provider_line(settings), style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """What the user should know and need not act on."""
+    from producer.terminal.console import err
+
+    for note in notes:
+        err.print(f"note: {note}", style="yellow", markup=False, highlight=False)
+
+
+@contextmanager
+def provided(settings: Settings) -> Iterator[Settings]:
+    """Settings that point at a provider: the real one needs a key, the stand-in is started when none runs."""
+    if not settings.offline:
+        if settings.openai_api_key is None:
+            raise InvalidInput(
+                "OPENAI_API_KEY environment variable is not set; set it, or try --offline with the stand-in provider"
+            )
+        yield settings
+        return
+    from pydantic import SecretStr
+
+    from producer.local.processes import STANDIN_KEY, StandinProcess
+
+    started = None if settings.standin_url else StandinProcess.start()
+    try:
+        base_url = started.base_url if started else settings.standin_url
+        yield settings.model_copy(
+            update={
+                "openai_base_url": base_url,
+                "openai_api_key": SecretStr(STANDIN_KEY),  # a real key has no business there
+                "standin_url": base_url,
+            }
+        )
+    finally:
+        if started is not None:
+            started.stop()
+
+
+@contextmanager
+def joined_services(settings: Settings) -> Iterator[Services]:
+    """Broker and store, embedded where no URL names them."""
+    from producer.local.embedded import join_services
+
+    services = join_services(settings)
+    try:
+        yield services
+    finally:
+        services.leave()
+
+
+@contextmanager
+def connected_client(
+    settings: Settings, services: Services, *, schemas: SchemaFinder | None = None
+) -> Iterator[JobClient]:
+    """A client for these services; without `schemas` it looks for no schema file of the user's."""
+    from producer.client import JobClient
+    from workers.contract.schema_files.lookup import InstalledSchemas
+
+    client = JobClient.connect(services.apply_to(settings), schemas=schemas or InstalledSchemas())
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def joined_known_work(request: EnqueueRequest, client: JobClient) -> EnqueueRequest:
+    """The request for the batch that holds most of its input, with a sentence that says so."""
+    joined = request.joined(client)
+    if joined is not request:
+        print_notes(joined.warnings)
+    return joined
+
+
+@contextmanager
+def opened_store(data_dir: Path | None) -> Iterator[Store]:
+    """The store that is there already, for commands that need no broker: none is started for them."""
+    with migrated_store(existing_store_url(data_dir)) as store:
+        yield store
+
+
+def existing_store_url(data_dir: Path | None) -> str:
+    """Of the configured store, or of the embedded one where there is one; `InvalidInput` where there is none."""
+    settings = load_settings(data_dir=data_dir)
+    url = settings.database_url
+    if url is None:
+        from producer.local.data_folder import DataFolder
+
+        folder = DataFolder.of(settings.data_dir)
+        if folder.path.is_dir():
+            folder.check()
+        if not folder.store_file.exists():
+            raise InvalidInput(
+                f"there is no store in {folder.path}; start with `gradequeue run`, or name another --data-dir"
+            )
+        url = folder.store_url
+    return url
+
+
+@contextmanager
+def migrated_store(url: str) -> Iterator[Store]:
+    """The store behind this URL, its schema up to date."""
+    from workers.store import Store
+
+    store = Store.open(url)
+    try:
+        store.migrate()
+        yield store
+    finally:
+        store.close()

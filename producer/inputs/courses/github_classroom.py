@@ -1,0 +1,51 @@
+"""GitHub Classroom: repositories as `gh classroom clone student-repos` leaves them, `<assignment>-<user>` each.
+
+*Source*: github/gh-classroom, pkg/classroom (clone names the outer folder `<assignment>-submissions`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from producer.inputs.courses.hand_in import Found, HandIn, Layout, Part
+
+if TYPE_CHECKING:
+    from producer.inputs.courses.tree import Tree
+
+_OUTER = re.compile(r"(?P<slug>.+)-submissions")
+_LISTS = frozenset({"classroom_roster.csv", "grades.csv"})
+
+
+def _find(tree: Tree, assignment: str) -> Found | None:
+    files, others = tree.by_top()
+    slug = assignment or _slug(tree, list(files))
+    if not slug or set(others) - _LISTS or not all(folder.startswith(f"{slug}-") for folder in files):
+        return None
+    hand_ins = tuple(
+        HandIn(
+            id=folder[len(slug) + 1 :],
+            parts=tuple(Part(name=path.split("/", 1)[1], path=path) for path in paths),
+            metadata={"github_user": folder[len(slug) + 1 :]},
+        )
+        for folder, paths in files.items()
+    )
+    return Found(hand_ins=hand_ins, passed_over=tuple(others))
+
+
+def _slug(tree: Tree, folders: list[str]) -> str:
+    """The assignment's name: the outer folder says it, or repositories that share it."""
+    if match := _OUTER.fullmatch(tree.name):
+        return match["slug"]
+    if ".git" not in tree.files.hidden or len(folders) < 2:  # noqa: PLR2004 - one name shares nothing
+        return ""
+    first, last = min(folders), max(folders)
+    common = next(
+        (index for index, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first)
+    )
+    return first[: max(first.rfind("-", 0, common), 0)]
+
+
+GITHUB_CLASSROOM = Layout(
+    name="github", title="GitHub Classroom", documented="github/gh-classroom, pkg/classroom", find=_find
+)

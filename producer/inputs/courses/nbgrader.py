@@ -1,0 +1,82 @@
+"""nbgrader: the course's tree `submitted/<student>/<assignment>`, or what `nbgrader list` shows as inbound.
+
+*Source*: nbgrader 0.9.6, apps/baseapp.py (directory_structure) and exchange/default/submit.py.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from producer.inputs.courses.hand_in import Found, HandIn, Layout, Part, newest_attempts
+from workers.contract.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from producer.inputs.courses.tree import Tree
+
+_SUBMITTED = "submitted"
+_TIMESTAMP = "timestamp.txt"
+_INBOUND = re.compile(r"(?P<user>[^+/]+)\+(?P<assignment>[^+/]+)\+(?P<time>[^/]+)/(?P<file>.+)", re.DOTALL)
+_IN_TREE = re.compile(r"(?P<user>[^/]+)/(?P<assignment>[^/]+)/(?P<file>.+)", re.DOTALL)
+
+
+def _find(tree: Tree, assignment: str) -> Found | None:
+    return _inbound(tree, assignment) or _in_tree(tree, assignment)
+
+
+def _inbound(tree: Tree, assignment: str) -> Found | None:
+    matches = {path: _INBOUND.fullmatch(path) for path in tree.paths}
+    if not matches or not all(matches.values()):
+        return None
+    return _found(tree, {path: match for path, match in matches.items() if match}, assignment)
+
+
+def _in_tree(tree: Tree, assignment: str) -> Found | None:
+    paths = tree.paths
+    prefix = f"{_SUBMITTED}/" if any(path.startswith(f"{_SUBMITTED}/") for path in paths) else ""
+    below = {path: _IN_TREE.fullmatch(path.removeprefix(prefix)) for path in paths if path.startswith(prefix)}
+    matches = {path: match for path, match in below.items() if match}
+    has_stamp = any(path.rsplit("/", 1)[-1] == _TIMESTAMP for path in matches)
+    is_named_so = bool(prefix) or tree.name == _SUBMITTED
+    has_notebook = any(path.endswith(".ipynb") for path in matches)
+    if not matches or not has_notebook or not (is_named_so or (has_stamp and len(matches) == len(below))):
+        return None
+    return _found(tree, matches, assignment)
+
+
+def _found(tree: Tree, matches: Mapping[str, re.Match[str]], assignment: str) -> Found:
+    assignments = sorted({match["assignment"] for match in matches.values()})
+    chosen = assignment or assignments[0]
+    if chosen not in assignments or (len(assignments) > 1 and not assignment):
+        raise InvalidInput(
+            f"holds the assignments {', '.join(assignments)}; choose one with --layout nbgrader:{assignments[0]}",
+            where=tree.where,
+        )
+    mine = {path: match for path, match in matches.items() if match["assignment"] == chosen}
+    stamps = tuple(path for path in mine if path.rsplit("/", 1)[-1] == _TIMESTAMP)
+    others = tuple(path for path in tree.paths if path not in matches)
+    return Found(
+        hand_ins=newest_attempts(_attempts(tree, mine)),
+        passed_over=(*stamps, *others),
+    )
+
+
+def _attempts(tree: Tree, matches: Mapping[str, re.Match[str]]) -> Iterator[HandIn]:
+    attempts: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for path, match in matches.items():
+        time = match.groupdict().get("time", "")
+        attempts.setdefault((match["user"], time), []).append((match["file"], path))
+    for (user, time), files in attempts.items():
+        stamp = next((path for name, path in files if name == _TIMESTAMP), None)
+        submitted = tree.read(stamp, max_bytes=1000).decode("ascii", "replace").strip() if stamp else time
+        yield HandIn(
+            id=user,
+            parts=tuple(Part(name=name, path=path) for name, path in files if name != _TIMESTAMP),
+            metadata={"user": user, **({"submitted": submitted} if submitted else {})},
+            sort_key=submitted,
+        )
+
+
+NBGRADER = Layout(name="nbgrader", title="nbgrader", documented="nbgrader 0.9.6, apps/baseapp.py", find=_find)

@@ -1,0 +1,110 @@
+"""Which system a download is from: each layout is asked, from the outermost folder inwards; or `--layout` says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from producer.inputs.columns import did_you_mean
+from producer.inputs.courses.blackboard import BLACKBOARD
+from producer.inputs.courses.brightspace import BRIGHTSPACE
+from producer.inputs.courses.canvas import CANVAS
+from producer.inputs.courses.github_classroom import GITHUB_CLASSROOM
+from producer.inputs.courses.gradescope import GRADESCOPE
+from producer.inputs.courses.moodle import MOODLE
+from producer.inputs.courses.nbgrader import NBGRADER
+from producer.inputs.courses.plain import PLAIN
+from workers.contract.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from producer.inputs.courses.hand_in import Found, HandIn, Layout
+    from producer.inputs.courses.tree import Tree
+
+LAYOUTS = {
+    layout.name: layout
+    for layout in (MOODLE, GRADESCOPE, BRIGHTSPACE, BLACKBOARD, CANVAS, NBGRADER, GITHUB_CLASSROOM, PLAIN)
+}
+"""By name, the most unmistakable first; `plain` takes everything."""
+_COUNTS = ("no", "one", "two", "three", "four")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """A download, the folder of it that counts, and its hand-ins."""
+
+    layout: Layout
+    tree: Tree
+    found: Found
+
+    @property
+    def is_course_download(self) -> bool:
+        """Whether a course system made it."""
+        return self.layout is not PLAIN
+
+    def summary(self) -> str:
+        """`Moodle: 30 students, 8 with two parts`, and what else the download said."""
+        hand_ins = self.found.hand_ins
+        facts = [
+            _counted(len(hand_ins), "student" if self.is_course_download else "submission"),
+            *_parts_fact([len(hand_in.parts) for hand_in in hand_ins]),
+            *(f"{count} {what}" for what, count in _known_facts(hand_ins) if count),
+        ]
+        if self.found.unassigned:
+            facts.append(f"{_counted(len(self.found.unassigned), 'file')} assigned to no student")
+        return f"{self.layout.title}: {', '.join(facts)}"
+
+
+def recognised(tree: Tree, layout: str = "", *, is_peeled: bool = False) -> Recognised:
+    """The hand-ins of a download. `layout`: a name of `LAYOUTS`, with `:ASSIGNMENT` where it holds several.
+
+    With `is_peeled` a plain download is what its one outer folder holds, as ZIPs are packed. `InvalidInput` for a
+    layout that there is not, or that the download does not have.
+    """
+    name, _, assignment = layout.partition(":")
+    if name and name not in LAYOUTS:
+        raise InvalidInput(
+            f"there is no layout {name!r}{did_you_mean(name, LAYOUTS)}; choose from {', '.join(LAYOUTS)}"
+        )
+    chosen = [LAYOUTS[name]] if name else [each for each in LAYOUTS.values() if each is not PLAIN]
+    trees = list(_from_outside(tree))
+    if chosen != [PLAIN]:
+        for each in trees:
+            for layout_ in chosen:
+                if (found := layout_.find(each, assignment)) is not None:
+                    return Recognised(layout=layout_, tree=each, found=found)
+        if name:
+            raise InvalidInput(f"this is no download of {LAYOUTS[name].title}; leave --layout out", where=tree.where)
+    plain = trees[-1] if is_peeled else tree
+    found = PLAIN.find(plain, assignment)
+    assert found is not None, "the plain layout takes everything"  # noqa: S101 - for the type checker
+    return Recognised(layout=PLAIN, tree=plain, found=found)
+
+
+def _from_outside(tree: Tree) -> Iterator[Tree]:
+    inner: Tree | None = tree
+    while inner is not None:
+        yield inner
+        inner = inner.inner()
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _parts_fact(counts: list[int]) -> Iterator[str]:
+    several = [count for count in counts if count > 1]
+    if several:
+        most = max(several)
+        word = _COUNTS[most] if most < len(_COUNTS) else str(most)
+        yield f"{len(several):,} with {'two' if most == min(several) == 2 else f'up to {word}'} parts"  # noqa: PLR2004
+
+
+def _known_facts(hand_ins: tuple[HandIn, ...]) -> Iterator[tuple[str, int]]:
+    yield "late", sum(bool(hand_in.metadata.get("late")) for hand_in in hand_ins)
+    yield (
+        "with earlier attempts that are not graded",
+        sum("earlier_attempts_not_graded" in hand_in.metadata for hand_in in hand_ins),
+    )
+    yield "of several members", sum("members" in hand_in.metadata for hand_in in hand_ins)

@@ -1,0 +1,175 @@
+"""What `gradequeue doctor` reports: each setting and its source, and each service, really called. Shows no secret."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+from sqlalchemy import text
+
+from producer.local.data_folder import DataFolder
+from producer.local.provider_models import listed_models, shutdown_date
+from workers.contract.errors import GradequeueError
+from workers.contract.model_profile import load_profiles
+from workers.publisher import Publisher
+from workers.settings import Settings, SettingsError
+from workers.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from producer.local.embedded import Services
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "9p", "fuse.sshfs", "afs", "glusterfs", "ceph"}
+)
+"""Their locks do not hold between hosts, and SQLite's journal needs shared memory. Linux and macOS names."""
+_NO_URL = "set, but it is no URL; not shown, because it may hold a password"
+_SHOWN_OPTIONS = frozenset({"db", "protocol", "sslmode", "ssl_cert_reqs", "connect_timeout", "api-version"})
+LEAST_FREE_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report. `is_well` is None for a line that cannot be wrong."""
+
+    subject: str
+    value: str
+    source: str = ""
+    is_well: bool | None = None
+
+
+def setting_findings(settings: Settings, given: Collection[str] = ()) -> Iterator[Finding]:
+    """Every setting with its value, secrets hidden, and the source that won; `given` came from the command line."""
+    sources = settings.sources
+    for field, definition in Settings.model_fields.items():
+        names = _environment_names(definition.validation_alias)
+        found = next((sources[name] for name in names if name in sources), "default")
+        source = "command line" if field in given else found
+        yield Finding(subject=names[0], value=_shown(field, getattr(settings, field)), source=source)
+
+
+def _environment_names(alias: object) -> list[str]:
+    choices = getattr(alias, "choices", None)
+    return [str(choice) for choice in choices] if choices else [str(alias)]
+
+
+def _shown(field: str, value: object) -> str:
+    if value is None:
+        return "not set"
+    if field == "openai_api_key":
+        return "set (hidden)"
+    return _shown_url(str(value)) if field.endswith("_url") else str(value)
+
+
+def _shown_url(url: str) -> str:
+    """Without a password or key, wherever the URL holds one; what is no URL may be all password, and is not shown."""
+    try:
+        parts = urlsplit(url)
+        place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    except ValueError:
+        return _NO_URL
+    if "://" not in url or (not parts.hostname and "@" in url):
+        return _NO_URL
+    login = f"{parts.username or ''}:***@" if parts.password else f"{parts.username}@" if parts.username else ""
+    options = (option.partition("=") for option in parts.query.split("&") if option)
+    query = "&".join(f"{name}={value if name in _SHOWN_OPTIONS else '***'}" for name, _sign, value in options)
+    return urlunsplit((parts.scheme, f"{login}{place}", parts.path, query, ""))
+
+
+def service_findings(settings: Settings, services: Services) -> Iterator[Finding]:
+    """Broker, store and provider, each after a real call."""
+    yield _tried("python", lambda: f"{sys.version.split()[0]} on {sys.platform}")
+    yield _tried("disk", lambda: _disk(settings.data_dir))
+    yield from _broker(settings, services)
+    yield _tried("store", lambda: _store(services.database_url))
+    yield _tried("provider", lambda: _provider(settings))
+
+
+def _tried(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject=subject, value=look(), is_well=True)
+    except (GradequeueError, SettingsError, OSError, ValueError) as error:
+        return Finding(subject=subject, value=str(error), is_well=False)
+
+
+def _disk(data_dir: Path) -> str:
+    folder = DataFolder.of(data_dir).path
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise ValueError(f"{folder}: only {free // 2**20} MiB free; make room or choose another --data-dir")
+    return f"{folder}: {free // 2**30} GiB free"
+
+
+def _broker(settings: Settings, services: Services) -> Iterator[Finding]:
+    """Every command that workers need, tried: one finding, or one for each command that is refused."""
+    refused: list[str] = []
+
+    def look() -> str:
+        publisher = Publisher.connect(services.apply_to(settings))
+        try:
+            publisher.ping()
+            refused.extend(publisher.refusals())
+        finally:
+            publisher.close()
+        if refused:
+            raise ValueError(refused[0])
+        return f"{'embedded Valkey' if services.broker else _shown_url(services.redis_url)} does all that workers need"
+
+    yield _tried("broker", look)
+    for sentence in refused[1:]:
+        yield Finding(subject="broker", value=sentence, is_well=False)
+
+
+def _store(url: str) -> str:
+    store = Store.open(url)
+    try:
+        store.migrate()
+        if store.is_sqlite:
+            return _sqlite(store, Path(store.engine.url.database or ""))
+        with store.snapshot() as connection:
+            version = connection.execute(text("SHOW server_version")).scalar()
+    finally:
+        store.close()
+    return f"PostgreSQL {version}"
+
+
+def _sqlite(store: Store, file: Path) -> str:
+    file_system = file_system_of(file)
+    if file_system in NETWORK_FILE_SYSTEMS:
+        raise ValueError(f"SQLite on the network file system {file_system}: set DATABASE_URL to PostgreSQL")
+    with store.snapshot() as connection:
+        journal = connection.execute(text("PRAGMA journal_mode")).scalar()
+    return f"SQLite {sqlite3.sqlite_version}, journal {journal}, file system {file_system or 'unknown'}: {file}"
+
+
+def file_system_of(path: Path) -> str | None:
+    """The type of the file system that holds the path, None where the system does not say."""
+    target = path.absolute().resolve()
+    holding = [part for part in psutil.disk_partitions(all=True) if target.is_relative_to(part.mountpoint)]
+    innermost = sorted(holding, key=lambda part: len(part.mountpoint))[-1:]  # of two at one place, the one on top
+    return str(innermost[0].fstype) if innermost else None
+
+
+def _provider(settings: Settings) -> str:
+    """Ask for the list of models: free, and refused when the key is."""
+    if settings.offline:
+        return "the stand-in; grades are test data"
+    models = {str(entry.get("id")): entry for entry in listed_models(settings)}
+    answer = f"{settings.provider} answers, {len(models)} models"
+    if settings.model is None:
+        return answer
+    if models and settings.model not in models:
+        raise ValueError(f"{answer}, but {settings.model} (GRADEQUEUE_MODEL) is none of them; see: gradequeue models")
+    profile = load_profiles(settings.model_profiles).find(settings.model, settings.provider_host)
+    if (told := shutdown_date(models.get(settings.model, {}))) is not None:
+        profile = replace(profile, shutdown_on=told)  # the provider knows better than the file
+    notice = profile.shutdown_notice(settings.model, today=datetime.now(UTC).date())
+    return f"{answer}; {notice}" if notice else answer

@@ -1,0 +1,87 @@
+"""A batch beside another grading of the same work: what would change, and making the other's grades official."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from producer.page.outage import says_when_away
+from producer.page.plain_text import plain
+from producer.page.releasing import keep_done, say_done
+from producer.page.services import client
+from producer.page.who import may_own, person
+from producer.review.difference import official_difference
+from producer.review.opening import review_of
+from producer.terminal.words import counted
+from workers.contract.headline import headline
+
+if TYPE_CHECKING:
+    from producer.review.difference import Move
+
+MOST_BATCHES = 200
+MOST_MOVES = 50
+
+
+def show_comparing(name: str) -> None:
+    """Choose the other batch; then see, apply, or take back."""
+    say_done()
+    others = [each for each in client().batches(at_most=MOST_BATCHES) if each.name != name]
+    others.sort(key=lambda each: each.origin.regrade_of != name)  # its own regrades first, else the newest
+    if not others:
+        st.info("There is no other batch. A regrade of this one appears here.")
+        return
+    chosen = st.selectbox(
+        "Compare with", [each.name for each in others], index=None, placeholder="another grading of the same work",
+        key="compare with",
+    )  # fmt: skip
+    if not chosen:
+        return
+    moved = official_difference(review_of(client(), name), chosen)
+    if not moved.changed and not moved.same:
+        st.info("These two batches have no student in common.")
+        return
+    st.text(moved.summary())
+    if moved.changed:
+        st.dataframe([_line(move) for move in moved.moves[:MOST_MOVES]], hide_index=True, key="moves")
+        if moved.changed > MOST_MOVES:
+            st.caption(f"The {MOST_MOVES} biggest of {moved.changed}.")
+    if not may_own():
+        return
+    with st.container(horizontal=True):
+        if moved.changed and st.button(
+            "Make the new grades official", icon=":material/published_with_changes:", key="apply"
+        ):
+            _confirm_apply(name, chosen, moved.changed)
+        if st.button("Take that back", icon=":material/undo:", key="unapply"):
+            _take_back(name, chosen)
+
+
+def _line(move: Move) -> dict[str, object]:
+    return {
+        "student": move.item_id,
+        "now": headline(move.old),
+        "new": headline(move.new),
+        "change": f"{move.distance:+g}" if move.distance else "other fields",
+    }
+
+
+@st.dialog("Make these grades official?")
+@says_when_away
+def _confirm_apply(name: str, other: str, changed: int) -> None:
+    st.write(f"{counted(changed, 'grade')} of {plain(other)} become official here. You can take it back.")
+    if st.button("Make them official", type="primary", key="really apply"):
+        keep_done(review_of(client(), name).apply(other, by=person()), "made official")
+        st.rerun()
+
+
+def _take_back(name: str, other: str) -> None:
+    """Undo the decisions that came from the other batch, and no other."""
+    review = review_of(client(), name)
+    applied = [
+        item.row.id
+        for item in review.items()
+        if item.official.decision is not None and item.official.decision.source == other
+    ]
+    keep_done(review.undo(applied, by=person()), "restored")
+    st.rerun()

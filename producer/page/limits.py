@@ -1,0 +1,5 @@
+"""What the page takes. Known to the command that starts it, which must not import Streamlit."""
+
+MAX_UPLOAD_MIB = 200
+MAX_HELD_MIB = 1024
+"""Of all sessions' uploads together: Streamlit keeps them in memory as long as their pages are open."""

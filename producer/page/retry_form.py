@@ -1,0 +1,81 @@
+"""Another round for what failed, with the parameters that the advice of each failure names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from producer.inputs import duration_seconds
+from producer.page.plain_text import plain
+from producer.page.who import may_own
+from producer.page.words import failure_advice, failure_title
+from producer.terminal.advice import enough_tokens
+from producer.terminal.words import counted
+from workers.contract.errors import GradequeueError
+from workers.contract.outcome import FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from producer.batch import Batch
+
+MOST_LOOKED_AT = 200
+"""Cut-off answers from which the next limit is suggested."""
+
+
+def retry_form(batch: Batch, failures: Mapping[FailureKind, int]) -> None:
+    """The failures by kind with what to do, and for owners the button that opens the next round."""
+    with st.container(border=True, key="failures"):
+        st.markdown("**Failures**")
+        for kind, count in failures.items():
+            st.text(f"{count} {failure_title(kind)}: {failure_advice(kind)}")
+        if not may_own():
+            return
+        again = [kind for kind in failures if kind is not FailureKind.NOT_GRADED]
+        if not again:
+            st.caption("Upload a readable file for them and grade it under the same name.")
+            return
+        kinds = st.multiselect(
+            "Failures to run again", again, default=again, format_func=failure_title, key=f"kinds {sorted(failures)}"
+        )
+        model, parameters = _other_parameters(batch, kinds)
+        if st.button("Run the failed ones again", icon=":material/replay:", key="retry", disabled=not kinds):
+            try:
+                count = batch.retry_failed(kinds, model=model, parameters=parameters)
+            except GradequeueError as problem:
+                st.error(plain(str(problem)))
+                return
+            st.toast(f"{counted(count, 'submission')} will be graded again")
+            st.rerun()
+
+
+def _other_parameters(batch: Batch, kinds: Sequence[FailureKind]) -> tuple[str | None, dict[str, object]]:
+    """The model and parameters of the new round; None and nothing where they stay."""
+    with st.expander("With other parameters", expanded=False):
+        first, second = st.columns(2)
+        model = (first.text_input("Model", placeholder="as before", key="retry model") or "").strip()
+        suggested = None
+        if FailureKind.TRUNCATED in kinds:
+            rows = batch.ended_results(failures_only=True, flags=(), at_most=MOST_LOOKED_AT)
+            suggested = enough_tokens(row for row in rows if row.failure_kind is FailureKind.TRUNCATED)
+        max_tokens = second.number_input(
+            "Longest answer (tokens)", 1, None, suggested, placeholder="as before", key=f"retry tokens {suggested}"
+        )
+        deadline = (
+            first.text_input("Deadline", placeholder="as before; 15m, 2h, 1d", key="retry deadline") or ""
+        ).strip()
+        repair = second.toggle(
+            "Let the model correct an invalid answer once", FailureKind.INVALID_OUTPUT in kinds, key="retry repair"
+        )
+    parameters: dict[str, object] = {}
+    if max_tokens:
+        parameters["max_tokens"] = int(max_tokens)
+    if repair:
+        parameters["allow_repair"] = True
+    if deadline:
+        try:
+            parameters["deadline_seconds"] = duration_seconds(deadline)
+        except GradequeueError as problem:
+            st.error(plain(str(problem)))
+    return model or None, parameters

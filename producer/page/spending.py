@@ -1,0 +1,133 @@
+"""Costs on the page: the estimate before the button, pilot and cap, and how a stopped batch is resumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from producer.page.plain_text import plain
+from producer.page.services import client, settings
+from producer.page.who import may_own
+from producer.terminal.estimates import cost_interval, judged_by
+from producer.terminal.gate_notices import cap_line, price_of_rest
+from producer.terminal.words import cost, counted
+from workers.contract.errors import GradequeueError
+from workers.contract.model_profile import load_profiles
+from workers.settings import STANDIN_PROVIDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from producer.batch import Batch
+    from producer.review.glance import BatchGlance
+    from workers.contract.job import JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs go first, and what the batch may cost; None for no such limit."""
+
+    pilot: int | None
+    max_cost_usd: float | None
+
+
+def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | None) -> None:
+    """What these jobs are likely to cost, and where that comes from; and which of their models end soon."""
+    if settings().offline:
+        return
+    profiles, today = load_profiles(settings().model_profiles), datetime.now(UTC).date()
+    for model in sorted({spec.model for spec in specs}):
+        if notice := profiles.find(model, settings().provider_host).shutdown_notice(model, today=today):
+            st.warning(plain(notice), icon=":material/event_busy:")
+    for each in client().estimate(specs, context=context):
+        st.caption(
+            plain(
+                f"Likely cost with {each.model}: {cost_interval(each)}; at most {cost(each.most_cost_usd)}, without "
+                f"retries. Estimated from: {judged_by(each)}."
+            )
+        )
+
+
+def ask_limits(jobs: int) -> Limits:
+    """Pilot and cap; the stand-in costs nothing, so there only the pilot is asked."""
+    first, second = st.columns(2)
+    pilot = first.number_input(
+        "Grade so many first, then ask", 0, jobs, 0, key="pilot",
+        help="They are spread over the upload. You see their results and the price of the rest before it is graded.",
+    )  # fmt: skip
+    cap = second.number_input(
+        "Spend at most (USD)", 0.0, None, None, key="max cost", placeholder="no limit", disabled=settings().offline,
+        help="When this is reached, the other submissions wait; none fails.",
+    )  # fmt: skip
+    return Limits(pilot=int(pilot) if pilot else None, max_cost_usd=float(cap) if cap else None)
+
+
+def grade_label(jobs: int, limits: Limits) -> str:
+    """Of the button."""
+    if limits.pilot is None or limits.pilot >= jobs:
+        return f"Grade {counted(jobs, 'submission')}"
+    return f"Grade {limits.pilot} of {jobs} submissions first"
+
+
+def show_gate(batch: Batch, progress: BatchGlance) -> None:
+    """What is spent of the cap; and when the batch waits for a person, the price of the rest and the button."""
+    if (spent := cap_line(progress.gate)) is not None:
+        st.caption(plain(f"Spend cap: {spent}"))
+    is_pilot_over = progress.gate.pilot is not None and progress.gate.pilot.is_over
+    if progress.closed is None or not (is_pilot_over or progress.gate.closed_by):
+        return
+    if not may_own():
+        st.caption("Grading the rest needs the role of the owner.")
+        return
+    with st.container(border=True):
+        if progress.provider != STANDIN_PROVIDER or is_pilot_over:
+            st.text(price_of_rest(batch.costs(), progress.provider))
+        new_cap = None
+        if progress.gate.max_usd is not None:
+            new_cap = st.number_input("Spend at most (USD)", 0.0, None, progress.gate.max_usd, key="new cap")
+        if st.button("Grade the rest", type="primary", icon=":material/play_arrow:", key="grade the rest"):
+            _resume(batch, new_cap if new_cap != progress.gate.max_usd else None)
+
+
+def _resume(batch: Batch, max_cost_usd: float | None) -> None:
+    try:
+        batch.resume(max_cost_usd=max_cost_usd)
+    except GradequeueError as problem:
+        st.error("This does not work yet:")
+        st.text(problem)
+        return
+    st.rerun()
+
+
+def show_limits(glance: BatchGlance) -> None:
+    """The account that pays: whether it is parked, and what its provider lets through a minute."""
+    for sentence in glance.parked:
+        st.error(plain(sentence), icon=":material/block:")
+    for sentence in glance.holds:
+        st.warning(plain(sentence))
+    st.text(f"Provider: {glance.provider}")
+    st.text(f"Workers running: {glance.live_workers}")
+    if (spent := cap_line(glance.gate)) is not None:
+        st.text(f"Spend cap: {spent}")
+    if not glance.budgets:
+        st.caption("The provider's limits are known once a worker has sent something in the last minute.")
+        return
+    for budget in glance.budgets:
+        with st.container(border=True):
+            st.markdown(f"**{plain(budget.get('model', ''))}**")
+            for what, left, limit in _budget_lines(budget):
+                st.text(f"{what} a minute: {left:,.0f} left of {limit:,.0f}")
+
+
+def _budget_lines(budget: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    found = []
+    for what, left, limit in (
+        ("Requests", budget.get("requests_left"), budget.get("requests_limit")),
+        ("Tokens", budget.get("tokens_left"), budget.get("tokens_limit")),
+    ):
+        if isinstance(left, int | float) and isinstance(limit, int | float):
+            found.append((what, float(left), float(limit)))
+    return found

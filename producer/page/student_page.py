@@ -1,0 +1,184 @@
+"""One student of a batch: the submission beside the grade, what people decided, the way to the next one.
+
+What a model or a student wrote is drawn as text, never as Markdown; the submission is HTML of ours, with all of theirs
+escaped, so that quotations can be marked in it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from producer.page.deciding import show_correction, show_decisions, show_last_word
+from producer.page.plain_text import plain
+from producer.page.result_view import show_criteria, show_value
+from producer.page.services import client
+from producer.page.students import STUDENT, choice_of, context_of, open_student
+from producer.page.style import show_work
+from producer.page.words import (
+    ACTIONS,
+    STATES,
+    failure_advice,
+    failure_title,
+    flag_advice,
+    flag_title,
+    points,
+    without_passage,
+)
+from producer.review.glance import most_points_of
+from producer.review.opening import board_of
+from producer.review.submission import marked_html, parts_of, quotes_in
+from producer.terminal.words import STANDIN_NOTICE, cost, counted, moment
+from workers.contract.decision import ReviewState, official_grade
+from workers.contract.errors import InvalidInput
+from workers.contract.headline import headline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from producer.review.glance import Neighbours, OneStudent
+    from producer.review.submission import Quote
+    from workers.contract.decision import Official
+    from workers.contract.flag import Flag
+
+
+def show(batch: str, item_id: str) -> None:
+    """Draw the page of this student."""
+    board = board_of(client(), batch)
+    st.button("All students", icon=":material/arrow_back:", type="tertiary", key="to list", on_click=_close)
+    try:
+        found, around = board.student(item_id, choice_of(batch), context=context_of(board))
+    except InvalidInput as problem:
+        st.error("There is no such student.")
+        st.text(problem)
+        return
+    official = official_grade(found.decisions)
+    _way(batch, around)
+    st.header(plain(item_id), anchor=False)
+    show_last_word()
+    _standing(found, official)
+    result = _shown_result(found, official)
+    quotes = quotes_in(result)
+    work, grade = st.columns(2, gap="medium")
+    with work:
+        st.subheader("Submission", anchor=False)
+        _submission(found, found.origin.fence, quotes)
+    with grade:
+        st.subheader("Grade", anchor=False)
+        show_decisions(batch, found, official, around)
+        _problems(found)
+        _grade(found, result, quotes)
+        show_correction(batch, found, official, result)
+        _history(found)
+
+
+def _close() -> None:
+    st.query_params.pop(STUDENT, None)
+
+
+def _way(batch: str, around: Neighbours) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Previous", icon=":material/chevron_left:", shortcut="Left", key="previous", on_click=open_student,
+            args=(batch, around.previous), disabled=around.previous is None,
+        )  # fmt: skip
+        st.button(
+            "Next", icon=":material/chevron_right:", shortcut="Right", key="next", on_click=open_student,
+            args=(batch, around.next), disabled=around.next is None,
+        )  # fmt: skip
+        st.text(f"{around.number} of {around.total}" if around.number else f"{around.total} left in this list")
+
+
+def _shown_result(found: OneStudent, official: Official) -> object:
+    """The official grade where there is one, else what the model said."""
+    return found.row.result if official.result is None else official.result
+
+
+def _standing(found: OneStudent, official: Official) -> None:
+    with st.container(horizontal=True):
+        if found.row.is_standin:
+            st.badge(STANDIN_NOTICE.capitalize(), color="violet")
+        if found.row.failure_kind is not None:
+            st.badge(failure_title(found.row.failure_kind), color="red", icon=":material/error:")
+        decision = official.decision
+        if decision is not None:
+            why = f": {decision.reason}" if decision.reason else ""
+            st.badge(plain(f"{STATES[official.state]} by {decision.by}, {moment(decision.at)}{why}"), color="blue")
+            if decision.round < found.row.round:
+                st.badge("graded again since", color="orange")
+        else:
+            st.badge(STATES[ReviewState.UNDECIDED], color="gray")
+        if official.released:
+            st.badge("changed since release" if official.changed_since_release else "released", color="green")
+
+
+def _submission(found: OneStudent, fence: str | None, quotes: Sequence[Quote]) -> None:
+    if found.prompt is None:
+        st.info("The text of this submission was purged.")
+        return
+    parts = parts_of(found.prompt, fence)
+    pages = st.tabs([plain(part.label) for part in parts]) if len(parts) > 1 else [st.container()]
+    for page, part in zip(pages, parts, strict=True):
+        html, _found = marked_html(part.text, quotes)
+        with page:
+            show_work(html, name="Submission")
+
+
+def _problems(found: OneStudent) -> None:
+    row = found.row
+    if row.failure_kind is not None:
+        st.error(failure_advice(row.failure_kind))
+        st.text(row.failure_message or "")
+    for flag in row.flags:
+        st.warning(plain(_flag_line(flag)), icon=":material/flag:")
+    if said := without_passage(row.provenance):
+        st.text(said)
+    if row.same_as is not None:
+        st.text(f"Graded once with {row.same_as}, whose work is the same.")
+    if row.is_purged:
+        st.text("The texts of this submission were purged; only counts and cost are left.")
+
+
+def _flag_line(flag: Flag) -> str:
+    place = f" ({flag.path})" if flag.path else ""
+    title = flag_title(flag.kind)
+    return f"{title[0].upper()}{title[1:]}{place}: {flag_advice(flag.kind)}"
+
+
+def _grade(found: OneStudent, result: object, quotes: Sequence[Quote]) -> None:
+    context: Any = found.context or {}
+    if found.row.is_purged or result is None:
+        return
+    said = points(headline(result), schema=found.row.schema, most=most_points_of(context))
+    band = result.get("band") if isinstance(result, dict) else None
+    if said:
+        st.metric("Points", said, str(band) if band else None, delta_color="off", delta_arrow="off")
+    if not show_criteria(result, context, quotes):
+        show_value(result)
+    st.caption(
+        f"{plain(found.row.model_answered or found.row.model)}, round {found.row.round}, "
+        f"{counted(found.row.attempts, 'request')}, {cost(found.row.cost_usd, found.row.provider)}"
+    )
+
+
+def _history(found: OneStudent) -> None:
+    with st.expander("History", icon=":material/history:"):
+        events = [
+            (each.finished_at, f"Round {each.number}: {_round_said(each)} ({each.model_answered or 'no answer'})")
+            for each in found.rounds
+        ]
+        for decision in found.decisions:
+            number = headline(decision.result)
+            to = f" to {number:g}" if number is not None else ""
+            why = f": {decision.reason}" if decision.reason else ""
+            source = f" from {decision.source}" if decision.source else ""
+            events.append((decision.at, f"{decision.by} {ACTIONS[decision.kind]}{to}{source}{why}"))
+        for at, sentence in sorted(events):
+            st.text(f"{moment(at)}  {sentence}")
+
+
+def _round_said(each: Any) -> str:
+    if each.failure_kind is not None:
+        return failure_title(each.failure_kind)
+    return f"{each.points:g} points" if each.points is not None else "graded"

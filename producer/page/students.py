@@ -1,0 +1,128 @@
+"""The list of a batch's students: filter, search, sort; a few at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from producer.page.batch_list import BATCH
+from producer.page.fields import one_of
+from producer.page.plain_text import plain
+from producer.page.words import STATES, failure_title, flag_title, points
+from producer.review.glance import Choice, Show, SortBy, most_points_of
+from workers.contract.decision import ReviewState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from producer.review.glance import BatchGlance, Board, StudentLine
+    from workers.contract.flag import FlagKind
+
+STUDENT = "student"
+"""Name of the query parameter that says which student is open."""
+PER_PAGE = 25
+_CHOICE = "choice of students"
+_SHOWN = {
+    Show.ALL: "All",
+    Show.UNDECIDED: "Not reviewed",
+    Show.FLAGGED: "Flagged only",
+    Show.FAILED: "Failed only",
+    Show.ON_HOLD: "On hold",
+    Show.OVERRIDDEN: "Corrected",
+    Show.RELEASED: "Released",
+    Show.CHANGED: "Changed since release",
+}
+_SORTED = {
+    SortBy.DOUBT: "What to read first",
+    SortBy.INPUT: "As uploaded",
+    SortBy.NAME: "Name",
+    SortBy.LOWEST: "Lowest first",
+    SortBy.HIGHEST: "Highest first",
+}
+
+
+def choice_of(batch: str) -> Choice:
+    """What of this batch the session lists; everything, what to read first on top, until it says otherwise."""
+    of_batch, choice = st.session_state.get(_CHOICE, (None, None))
+    return choice if of_batch == batch and choice is not None else Choice()
+
+
+def choose(batch: str, choice: Choice) -> None:
+    """List this from now on."""
+    st.session_state[_CHOICE] = (batch, choice)
+
+
+def open_student(batch: str, item_id: str) -> None:
+    """Show this student; the address says so, and a refresh shows the same."""
+    st.query_params[BATCH] = batch
+    st.query_params[STUDENT] = item_id
+
+
+def context_of(board: Board) -> Mapping[str, Any]:
+    """The batch's rubric or catalogue, read once for the session; empty without one."""
+    context: Mapping[str, Any]
+    name, context = st.session_state.get("context of batch", (None, {}))
+    if name != board.batch or not context:
+        context = board.context()
+        st.session_state["context of batch"] = (board.batch, context)
+    return context
+
+
+def ask_choice(glance: BatchGlance) -> None:
+    """The filter, the search field and the order. Values live in the choice, for fields lose theirs when not drawn."""
+    choice = choice_of(glance.batch)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        show = one_of("Show", _SHOWN, choice.show, key=f"show {choice.show}", width=190)
+        sort = one_of("Order", _SORTED, choice.sort, key=f"sort {choice.sort}", width=190)
+        search = st.text_input("Search for a student", value=choice.search, key="search students", width=220)
+        flags: dict[FlagKind | None, str] = {None: "Any", **{kind: flag_title(kind) for kind in glance.flags}}
+        flag = choice.flag if choice.flag in flags else None
+        if show is Show.FLAGGED and len(flags) > 2:  # noqa: PLR2004 - any, and more than one kind
+            flag = one_of("Flag", flags, flag, key="flag", width=220)
+    wanted = Choice(show=show, sort=sort, search=search or "", flag=flag if show is Show.FLAGGED else None)
+    if wanted != choice:
+        choose(glance.batch, wanted)
+        st.rerun()
+
+
+def show_students(board: Board, schema: str | None) -> None:
+    """The students of the present choice, and where none is, why."""
+    choice, context = choice_of(board.batch), context_of(board)
+    number = st.session_state.get("page of students", 1)
+    found = board.students(choice, context=context, skip=(number - 1) * PER_PAGE, at_most=PER_PAGE)
+    if not found.total and number > 1:
+        found = board.students(choice, context=context, at_most=PER_PAGE)
+    if not found.total:
+        st.info("No results yet." if choice == Choice() else "No student here. Choose All, or search for less.")
+        return
+    if any(line.is_standin for line in found.lines):
+        st.caption("Stand-in grades are test data, not real grades.")
+    most = most_points_of(context)
+    with st.container(gap="xsmall"):
+        for line in found.lines:
+            _line(board.batch, line, schema=schema, most=most)
+    pages = -(-found.total // PER_PAGE)
+    if pages > 1:
+        st.pagination(pages, key="page of students")
+    st.caption(f"{found.total:,} in this list")
+
+
+def _line(batch: str, line: StudentLine, *, schema: str | None, most: float | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        if st.button(plain(line.id), type="tertiary", key=f"student {line.id}"):
+            open_student(batch, line.id)
+            st.rerun()  # the whole page: this list is drawn by itself
+        if (said := points(line.points, schema=schema, most=most)) != "":
+            st.text(said)
+        if line.failure_kind is not None:
+            st.badge(failure_title(line.failure_kind), color="red", icon=":material/error:")
+        for kind in line.flags:
+            st.badge(flag_title(kind), color="orange", icon=":material/flag:")
+        if line.is_stale:
+            st.badge("graded again since", color="orange")
+        if line.state is not ReviewState.UNDECIDED:
+            st.badge(plain(f"{STATES[line.state]} by {line.decided_by}"), color="blue")
+        if line.released:
+            st.badge("changed since release" if line.changed else "released", color="green")

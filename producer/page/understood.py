@@ -1,0 +1,55 @@
+"""How an upload was understood, before anything is graded: who handed in, where from, how much, and who is left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from producer.inputs.courses.roster import known_as
+from producer.inputs.work_columns import work_columns
+from producer.terminal.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from producer.inputs.item import InputItem
+    from producer.page.uploads import Upload
+
+MOST_ROWS = 300
+"""A browser shows more slowly than a list is read."""
+
+
+def show_understood(upload: Upload) -> None:
+    """One line of counts, and the students one by one."""
+    left_out = sum(bool(item.left_out) for item in upload.items)
+    counts = [counted(len(upload.items) - left_out, "student") + " to grade"]
+    if left_out:
+        counts.append(f"{left_out} with nothing to grade")
+    if in_part := len(upload.in_part):
+        counts.append(f"{in_part} graded in part")
+    if upload.problems:
+        counts.append(f"{counted(len(upload.problems), 'file')} not taken")
+    st.success("Understood: " + ", ".join(counts), icon=":material/fact_check:")
+    work = work_columns(upload.columns)
+    with st.expander("Who handed in what", icon=":material/group:"):
+        lines = [_line(item, work) for item in upload.items[:MOST_ROWS]]
+        filled = [name for name in lines[0] if any(line[name] is not None for line in lines)]
+        st.dataframe(
+            [{name: line[name] for name in filled} for line in lines], hide_index=True, height=260, key="understood",
+            alt="One row for each student: where the work comes from, how long it is, and what is left out",
+        )  # fmt: skip
+        if len(upload.items) > MOST_ROWS:
+            st.caption(f"The first {MOST_ROWS} of {len(upload.items):,}.")
+
+
+def _line(item: InputItem, work: Collection[str]) -> dict[str, object]:
+    characters = sum(len(str(item.fields[name])) for name in item.fields if name in work)
+    return {
+        "student": item.id,
+        "name": known_as(item.metadata).get("name"),
+        "from": item.where,
+        "characters": characters,
+        "not graded": item.left_out or None,
+        "files without text": "; ".join(item.not_read) or None,
+    }

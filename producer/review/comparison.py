@@ -1,0 +1,104 @@
+"""A batch compared with a person's grades: which field is compared with which, on which scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from producer.review.doubt import headline
+from producer.review.hand_grades import TOTAL
+from workers.contract.errors import InvalidInput, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from producer.review.agreement import Agreement
+    from producer.review.hand_grades import HandGrades
+    from producer.review.review import Review
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Every field that both sides have."""
+
+    fields: tuple[Agreement, ...]
+    notes: tuple[str, ...]
+    has_standin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    highest: float | None = None
+    step: float | None = None
+
+
+def compare_with_person(review: Review, person: HandGrades) -> Comparison:
+    """Compare field by field; raises `InvalidInput` when no column is a grade of this batch."""
+    try:
+        from producer.review.agreement import agreement  # noqa: PLC0415 - an extra that few commands need
+    except ModuleNotFoundError:
+        raise ServiceUnavailable(
+            "disk", "agreement needs the extra `statistics`: pip install 'gradequeue[statistics]'"
+        ) from None
+    said, has_standin = _said(review)
+    scales = _scales(review.context())
+    names = _names(review.context())
+    found, ignored, notes = [], [], []
+    for column, grades in person.by_field.items():
+        field = column if column in said else names.get(column.lower(), column)
+        if field not in said:
+            ignored.append(column)
+            continue
+        scale = scales.get(field, _Scale())
+        found.append(agreement(field, grades, said[field], highest=scale.highest, step=scale.step))
+        if missing := person.missing[column]:
+            notes.append(f"{field}: {missing} cells hold no number and were left out")
+    if not found:
+        known = ", ".join(said) or "none: the batch has no result with a number"
+        raise InvalidInput(f"no column is a grade of {review.batch}; its grades are: {known}")
+    if ignored:
+        notes.append(f"columns that are no grade of this batch: {', '.join(ignored)}")
+    return Comparison(fields=tuple(found), notes=tuple(notes), has_standin=has_standin)
+
+
+def _said(review: Review) -> tuple[dict[str, dict[str, float]], bool]:
+    """Field -> item id -> what the model's answer gives, and whether any of it is a rehearsal's."""
+    said: dict[str, dict[str, float]] = {}
+    has_standin = False
+    for item in review.items():
+        has_standin = has_standin or item.row.is_standin
+        for field, number in _numbers(item.row.result):
+            said.setdefault(field, {})[item.row.id] = number
+    return said, has_standin
+
+
+def _numbers(result: object) -> Iterator[tuple[str, float]]:
+    if not isinstance(result, dict):
+        return
+    if (total := headline(result)) is not None:
+        yield TOTAL, total
+    criteria = result.get("criteria")
+    if isinstance(criteria, dict):
+        for name, criterion in criteria.items():
+            points = criterion.get("points") if isinstance(criterion, dict) else None
+            if isinstance(points, int | float):
+                yield name, float(points)
+
+
+def _scales(context: Mapping[str, Any]) -> dict[str, _Scale]:
+    """Of a rubric's criteria and of its total."""
+    scales = {}
+    criteria = [each for each in context.get("criteria") or () if each.get("enabled", True)]
+    for each in criteria:
+        points = sorted({float(level["score_min"]) for level in each.get("levels") or ()})
+        step = max((after - before for before, after in pairwise(points)), default=None)
+        scales[each["criterion_id"]] = _Scale(float(each["max_points"]), step)
+    if criteria:
+        scales[TOTAL] = _Scale(sum(float(each["max_points"]) for each in criteria))
+    return scales
+
+
+def _names(context: Mapping[str, Any]) -> dict[str, str]:
+    """A criterion's name, in lower case -> its id: columns are often headed by names."""
+    return {each["name"].lower(): each["criterion_id"] for each in context.get("criteria") or ()}

@@ -1,0 +1,207 @@
+"""A batch as its page shows it: counts, review, what waits for what; a page of its students; its charts.
+
+Every call reads the store again with a fixed number of queries, and none reads all rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from producer.batch import why_jobs_wait
+from producer.review.doubt import EDGE_SHARE, EDGE_WEIGHT, FAILED_WEIGHT, FLAG_WEIGHT, STALE_WEIGHT
+from producer.terminal.gate_notices import closed_notice
+from producer.terminal.notices import RECENT_SECONDS, hold_notices, park_notice, pause_notices
+from workers.contract.errors import InvalidInput
+from workers.store.charts import Charts, read_charts
+from workers.store.day_caps import read_days
+from workers.store.decisions import AuditEntry, read_audit, rebuild_standings
+from workers.store.glance import Glance, ReviewCounts, read_glance
+from workers.store.one_student import OneStudent, Round, read_student
+from workers.store.overviews import BatchChoice, BatchOrder, WhichBatches, find_batch
+from workers.store.parks import Park, parked_accounts
+from workers.store.pauses import BatchPauses, pauses_of
+from workers.store.progress import Counts
+from workers.store.results import read_context, read_results
+from workers.store.stored_jobs import StoredJob, read_jobs
+from workers.store.students import (
+    Choice,
+    Doubts,
+    Neighbours,
+    Show,
+    SortBy,
+    StudentLine,
+    StudentPage,
+    read_neighbours,
+    read_students,
+)
+from workers.store.worker_reports import latest_budgets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from producer.client import JobClient
+    from workers.contract.decision import ReleaseRule
+    from workers.contract.origin import BatchOrigin
+    from workers.store.gates import BatchGate
+
+__all__ = [
+    "BatchChoice",
+    "BatchGlance",
+    "BatchOrder",
+    "Board",
+    "Charts",
+    "Choice",
+    "Neighbours",
+    "OneStudent",
+    "Round",
+    "Show",
+    "SortBy",
+    "StudentLine",
+    "StudentPage",
+    "WhichBatches",
+    "most_points_of",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchGlance(Counts):
+    """Counts, pace, the state of the review, and what the rest of a batch waits for."""
+
+    jobs_per_second: float | None
+    seconds_left: float | None
+    live_workers: int
+    waiting_for: tuple[str, ...]
+    gate: BatchGate
+    closed: str | None
+    park: Park | None
+    holds: tuple[str, ...]
+    parked: tuple[str, ...]
+    """A sentence per parked account, this batch's or another's."""
+    budgets: tuple[Mapping[str, Any], ...]
+    """The limits of this batch's account, as workers saw them last."""
+    origin: BatchOrigin
+    rule: ReleaseRule
+    review: ReviewCounts
+
+    @property
+    def undecided(self) -> int:
+        """Items with an end that nobody decided about."""
+        return max(0, self.finished - sum(count for state, count in self.review.states.items() if state != "undecided"))
+
+
+class Board:
+    """The page's view of one batch."""
+
+    def __init__(self, client: JobClient, batch: str) -> None:
+        self._store = client.store
+        self.batch = batch
+
+    def glance(self) -> BatchGlance:
+        """Everything that is refreshed, in seven to nine queries; raises `InvalidInput` when there is no such batch."""
+        with self._store.snapshot() as connection:
+            found = self._found(connection)
+            parks = parked_accounts(connection)
+            budgets = latest_budgets(connection, within_seconds=RECENT_SECONDS)
+            days = read_days(connection) if found.has_days else []
+            paused = pauses_of(connection, self.batch) if found.has_pauses else BatchPauses()
+        if found.are_standings_behind:
+            rebuild_standings(self._store, self.batch)
+            return self.glance()
+        counts, pace = found.counts, found.pace
+        park = next((park for park in parks if park.account == counts.provider), None)
+        holds = tuple(hold_notices(budgets, account=counts.provider))
+        closed = closed_notice(found.gate, counts, days, paused) if counts.waiting else None
+        left = counts.total - counts.finished
+        rate = pace.jobs_per_second
+        return BatchGlance(
+            **{each.name: getattr(counts, each.name) for each in fields(Counts)},
+            jobs_per_second=rate,
+            seconds_left=0.0 if not left else left / rate if rate else None,
+            live_workers=pace.live_workers,
+            waiting_for=why_jobs_wait(counts, pace, park, closed=closed, holds=(*pause_notices(paused), *holds)),
+            gate=found.gate,
+            closed=closed,
+            park=park,
+            holds=holds,
+            parked=tuple(park_notice(each) for each in parks),
+            budgets=tuple(budget for budget in budgets if budget.get("account") == counts.provider),
+            origin=found.origin,
+            rule=found.rule,
+            review=found.review,
+        )
+
+    def context(self) -> Mapping[str, Any]:
+        """The rubric or catalogue of the batch's first item with an end; empty without one."""
+        with self._store.snapshot() as connection:
+            first = next(read_results(connection, self.batch, ended_only=True, at_most=1), None)
+            context = read_context(connection, first.context_hash) if first and first.context_hash else None
+        return context or {}
+
+    def students(
+        self, choice: Choice, *, context: Mapping[str, Any] | None = None, skip: int = 0, at_most: int = 25
+    ) -> StudentPage:
+        """Some of the students with a result or a failure, in two queries."""
+        with self._store.snapshot() as connection:
+            batch_id = self._batch_id(connection)
+            return read_students(connection, batch_id, choice, _doubts(context or {}), skip=skip, at_most=at_most)
+
+    def student(
+        self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None
+    ) -> tuple[OneStudent, Neighbours]:
+        """One student with who comes before and after, in eight queries; raises `InvalidInput` when there is none."""
+        with self._store.snapshot() as connection:
+            batch_id = self._batch_id(connection)
+            found = read_student(connection, self.batch, item_id)
+            if found is None:
+                raise InvalidInput(f"{self.batch} has no student {item_id!r}")
+            return found, read_neighbours(connection, batch_id, choice, _doubts(context or {}), item_id)
+
+    def neighbours(self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None) -> Neighbours:
+        """Who comes before and after this student, in two queries."""
+        with self._store.snapshot() as connection:
+            return read_neighbours(connection, self._batch_id(connection), choice, _doubts(context or {}), item_id)
+
+    def charts(self, *, most_points: float | None = None) -> Charts:
+        """Grades, pace and cost, in two queries."""
+        with self._store.snapshot() as connection:
+            return read_charts(connection, self._batch_id(connection), most_points=most_points)
+
+    def first_job(self) -> StoredJob | None:
+        """The first job as it was enqueued; None for an empty batch."""
+        with self._store.snapshot() as connection:
+            return next(read_jobs(connection, self.batch, at_most=1), None)
+
+    def activity(self, at_most: int) -> list[AuditEntry]:
+        """Who did what, the newest first."""
+        with self._store.snapshot() as connection:
+            return read_audit(connection, self.batch, newest=at_most)
+
+    def _found(self, connection: Connection) -> Glance:
+        found = read_glance(connection, self.batch)
+        if found is None:
+            raise InvalidInput(f"there is no batch {self.batch!r}; `gradequeue status` lists them")
+        return found
+
+    def _batch_id(self, connection: Connection) -> int:
+        return find_batch(connection, self.batch).id
+
+
+def most_points_of(context: Mapping[str, Any]) -> float | None:
+    """The rubric's maximum; None where there is no rubric."""
+    criteria = [each for each in context.get("criteria") or () if each.get("enabled", True)]
+    return sum(float(each["max_points"]) for each in criteria) if criteria else None
+
+
+def _doubts(context: Mapping[str, Any]) -> Doubts:
+    starts = sorted(float(band["score_min"]) for band in context.get("overall_bands") or ())[1:]
+    return Doubts(
+        failed=FAILED_WEIGHT,
+        stale=STALE_WEIGHT,
+        edge=EDGE_WEIGHT,
+        flag=FLAG_WEIGHT,
+        edges=starts,
+        edge_width=EDGE_SHARE * (most_points_of(context) or 0.0),
+    )

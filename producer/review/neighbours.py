@@ -1,0 +1,97 @@
+"""Works that are nearly the same, and grades that are far from those of their neighbours. Pure.
+
+Two works are neighbours when at least half of their word sequences are shared, estimated from the smallest hashes of
+each (bottom-k sketches, Broder 1997). What most works share, such as a template's text, says nothing and is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+LEAST_ALIKE = 0.5
+"""Share of word sequences that two neighbours have in common."""
+LEAST_NEIGHBOURS = 2
+MOST_NEIGHBOURS = 5
+OUTLIER_SHARE = 0.1
+"""Of the scale: what is nearer to its neighbours' median is no outlier."""
+_TOKENS_AT_ONCE = 4
+_SKETCH = 64
+_LEAST_SKETCH = 8
+"""Shorter works are alike by chance."""
+_MOST_SHARED = 50
+"""A sequence in more works than this is common text, and would make every pair a candidate."""
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A grade that differs from those of works which are nearly the same."""
+
+    expected: float
+    """Median of the neighbours' grades."""
+    neighbours: int
+    share: float
+    """Distance as a share of the scale, above 0 to 1."""
+
+
+def outliers(works: Iterable[tuple[str, str]], grades: Mapping[str, float], *, scale: float) -> dict[str, Outlier]:
+    """Item id -> how its grade differs from its neighbours'; the others are absent.
+
+    `works`: (item id, text of the work), of which those without a grade are left out. `scale`: highest less lowest
+    possible grade. Cost: a few milliseconds per work.
+    """
+    if scale <= 0:
+        return {}
+    sketches = _sketches((item_id, text) for item_id, text in works if item_id in grades)
+    found = {}
+    for item_id, near in _neighbours(sketches).items():
+        if len(near) < LEAST_NEIGHBOURS:
+            continue
+        expected = median(grades[each] for each in near)
+        share = min(1.0, abs(grades[item_id] - expected) / scale)
+        if share > OUTLIER_SHARE:
+            found[item_id] = Outlier(expected, len(near), share)
+    return found
+
+
+def _sketches(works: Iterable[tuple[str, str]]) -> dict[str, frozenset[int]]:
+    wide = {item_id: sorted(_hashes(text))[: 2 * _SKETCH] for item_id, text in works}
+    holders = Counter(value for sketch in wide.values() for value in sketch)
+    most = min(_MOST_SHARED, max(len(wide) // 2, 3))
+    kept = {item_id: [value for value in sketch if holders[value] <= most] for item_id, sketch in wide.items()}
+    return {item_id: frozenset(some[:_SKETCH]) for item_id, some in kept.items() if len(some) >= _LEAST_SKETCH}
+
+
+def _hashes(text: str) -> set[int]:
+    tokens = _TOKEN.findall(text)
+    sequences = zip(*(tokens[start:] for start in range(_TOKENS_AT_ONCE)), strict=False)
+    return {crc32(" ".join(each).encode()) for each in sequences}
+
+
+def _neighbours(sketches: Mapping[str, frozenset[int]]) -> dict[str, list[str]]:
+    """The most alike of each work, at most `MOST_NEIGHBOURS`."""
+    holders: dict[int, list[str]] = defaultdict(list)
+    for item_id, sketch in sketches.items():
+        for value in sketch:
+            holders[value].append(item_id)
+    found = {}
+    for item_id, sketch in sketches.items():
+        shared = Counter(other for value in sketch for other in holders[value] if other != item_id)
+        alike = ((_alikeness(sketch, sketches[other]), other) for other in shared)
+        near = sorted((each for each in alike if each[0] >= LEAST_ALIKE), reverse=True)
+        found[item_id] = [other for _alike, other in near[:MOST_NEIGHBOURS]]
+    return found
+
+
+def _alikeness(one: frozenset[int], other: frozenset[int]) -> float:
+    """Estimated share of common sequences: of the smallest hashes of both together, how many both have."""
+    smallest = sorted(one | other)[:_SKETCH]
+    return sum(value in one and value in other for value in smallest) / len(smallest)

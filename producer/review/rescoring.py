@@ -1,0 +1,137 @@
+"""Points, levels and weights that changed since: what the grades of a batch become, without a question to the model.
+
+The model's words stay; only what code computes from them is computed again, from the official result where there is
+one. What the model was never asked, such as a new criterion, cannot be computed: the item is left out, with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from producer.review.corrections import BY_HAND, Correction, corrected
+from workers.contract.decision import CONTEXT_SOURCE, ReviewState
+from workers.contract.errors import InvalidInput
+from workers.contract.schema_files.source import content_digest
+from workers.contract.schemes.scheme import CATALOGUE_SCHEMA, RUBRIC_SCHEMA, scheme_of_context
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from pydantic import BaseModel
+
+    from producer.review.review import Review, ReviewItem
+    from workers.contract.registry import SchemaRegistry
+    from workers.contract.schemes.scheme import GradingScheme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescoring:
+    """What a changed rubric or catalogue makes of the grades. Nothing is recorded yet."""
+
+    results: Mapping[str, object]
+    """Item -> its result; the same one where nothing of it moves."""
+    seen: Mapping[str, int]
+    """Item -> the newest decision that the result follows from."""
+    undecided: int
+    """Of them, those that nobody had decided about."""
+    left_out: Mapping[str, str]
+    """Item -> why its grade cannot be computed."""
+    scheme: GradingScheme
+    """What they follow from."""
+    notes: tuple[str, ...]
+    """What an instructor should know: what of the change a computation cannot follow."""
+
+
+def rescored(
+    review: Review, scheme: GradingScheme, *, registry: SchemaRegistry, item_ids: Collection[str] | None = None
+) -> Rescoring:
+    """Compute every grade again by this scheme. `InvalidInput` where the batch was not graded by one of its kind."""
+    old_context = review.context()
+    scheme = _with_the_doubt_of(old_context, scheme)
+    model = registry.resolve(scheme.schema, scheme.context).model
+    results: dict[str, object] = {}
+    seen: dict[str, int] = {}
+    left_out: dict[str, str] = {}
+    has_any, undecided = False, 0
+    for item in review.items(item_ids):
+        has_any = has_any or item.row.schema == scheme.schema
+        found = _rescored_item(item, scheme, model)
+        if isinstance(found, str):
+            left_out[item.row.id] = found
+            continue
+        results[item.row.id] = found
+        seen[item.row.id] = item.official.last_id
+        undecided += item.official.state is ReviewState.UNDECIDED
+    if not has_any:
+        raise InvalidInput(f"no grade of {review.batch} is by {_kind_of(scheme)}: grade it with `gradequeue regrade`")
+    return Rescoring(
+        results=results,
+        seen=seen,
+        undecided=undecided,
+        left_out=left_out,
+        notes=tuple(_notes(old_context, scheme)),
+        scheme=scheme,
+    )
+
+
+def _with_the_doubt_of(old: Mapping[str, object], scheme: GradingScheme) -> GradingScheme:
+    """Answers fit the schema that they were asked with: whether the model may doubt stays as it was."""
+    context = {**scheme.context, "cannot_assess": bool(old.get("cannot_assess"))}
+    return scheme_of_context(scheme.schema, context) or scheme
+
+
+def context_source(scheme: GradingScheme) -> str:
+    """How a decision names the rubric that its points follow from; `Review` reads it back for later corrections."""
+    return f"{CONTEXT_SOURCE}{content_digest(scheme.context)}"
+
+
+def _rescored_item(item: ReviewItem, scheme: GradingScheme, model: type[BaseModel]) -> dict[str, Any] | str:
+    if item.official.state is ReviewState.ON_HOLD:
+        return "it is on hold"
+    if item.row.schema != scheme.schema:
+        return f"it was not graded by {_kind_of(scheme)}"
+    base = item.row.result if item.official.result is None else item.official.result
+    if not isinstance(base, dict):
+        return "its answer was purged" if item.row.is_purged else f"it has no result ({item.row.failure_kind})"
+    try:
+        result = corrected(_without_dropped(base, scheme), model, Correction())
+    except InvalidInput as problem:
+        return f"its answer does not fit: {problem}; grade it with `gradequeue regrade`"
+    return result if isinstance(result, dict) else "its answer has no fields"
+
+
+def _without_dropped(result: dict[str, Any], scheme: GradingScheme) -> dict[str, Any]:
+    """The answer without what the new scheme does not count any more."""
+    if scheme.schema == RUBRIC_SCHEMA:
+        kept = {each["criterion_id"] for each in _entries(scheme.context, "criteria")}
+        criteria = {name: said for name, said in result.get("criteria", {}).items() if name in kept}
+        by_hand = {name: points for name, points in result.get(BY_HAND, {}).items() if name in kept}
+        return {**result, "criteria": criteria, BY_HAND: by_hand}
+    known = {each["error_id"] for each in _entries(scheme.context, "error_definitions")}
+    return {**result, "occurrences": [each for each in result.get("occurrences", ()) if each["error_id"] in known]}
+
+
+def _entries(context: Mapping[str, object], name: str) -> list[dict[str, Any]]:
+    found = context.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _notes(old_context: Mapping[str, Any], scheme: GradingScheme) -> list[str]:
+    old = scheme_of_context(scheme.schema, old_context) if old_context else None
+    if old is None or old.section == scheme.section:
+        return []
+    names = "criterion_id" if scheme.schema == RUBRIC_SCHEMA else "error_id"
+    entries = "criteria" if scheme.schema == RUBRIC_SCHEMA else "error_definitions"
+    before = {each[names] for each in _entries(old.context, entries)}
+    dropped = sorted(before - {each[names] for each in _entries(scheme.context, entries)})
+    notes = [f"no longer counted: {', '.join(dropped)}"] if dropped else []
+    words = (
+        "the words that the model was asked with have changed too; it answered the old ones, and only points follow "
+        "the new ones (`gradequeue regrade` asks again)"
+    )
+    return [*notes, words]
+
+
+def _kind_of(scheme: GradingScheme) -> str:
+    return "an error catalogue" if scheme.schema == CATALOGUE_SCHEMA else "a rubric"

@@ -1,0 +1,296 @@
+"""Reviewing a batch: who approves, corrects, holds and releases which grade. Decisions are appended, none is changed.
+
+Everything here may be repeated: what holds already is not recorded a second time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from producer.review import steps
+from producer.review.corrections import Correction, corrected
+from workers.contract.decision import CONTEXT_SOURCE, DecisionKind, Official, ReleaseRule, ReviewState
+from workers.contract.errors import InvalidInput
+from workers.contract.schema_files.source import content_digest
+from workers.settings import STANDIN_PROVIDER
+from workers.store.decisions import (
+    ConflictingDecision,
+    NewDecision,
+    decide,
+    note_action,
+    read_audit,
+    read_decisions,
+    read_officials,
+    read_release_rule,
+    set_release_rule,
+)
+from workers.store.enqueue import save_context
+from workers.store.overviews import find_batch, read_origin
+from workers.store.results import find_jobs, read_context, read_results
+from workers.store.sql import in_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from workers.contract.decision import Decision
+    from workers.contract.registry import SchemaRegistry
+    from workers.store import Store
+    from workers.store.decisions import AuditEntry
+    from workers.store.results import ResultRow
+
+
+Read = TypeVar("Read")
+_UNDECIDED = Official()
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewItem:
+    """One item: what the model said, and what people made of it."""
+
+    row: ResultRow
+    official: Official
+
+    @property
+    def is_stale(self) -> bool:
+        """The decision was about an earlier round: another outcome came since."""
+        decision = self.official.decision
+        return decision is not None and decision.round < self.row.round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a call did. `left_out` says why an item was passed over: id -> reason."""
+
+    changed: int
+    unchanged: int
+    left_out: Mapping[str, str]
+
+
+class Review:
+    """The review of one batch. Every call reads the store again."""
+
+    def __init__(self, store: Store, batch: str, *, registry: SchemaRegistry) -> None:
+        self._store = store
+        self._registry = registry
+        self.batch = batch
+
+    def items(self, item_ids: Collection[str] | None = None) -> Iterator[ReviewItem]:
+        """Every item with an end, or these, in input order, a page at a time."""
+        with self._store.snapshot() as connection:
+            find_batch(connection, self.batch)
+            officials = read_officials(connection, self.batch, item_ids)
+            for row in _rows(connection, self.batch, item_ids):
+                yield ReviewItem(row, officials.get(row.id, _UNDECIDED))
+
+    def read(self, reading: Callable[[Connection, str], Read]) -> Read:
+        """What this function reads about the batch, in one snapshot."""
+        with self._store.snapshot() as connection:
+            return reading(connection, self.batch)
+
+    def results_of(self, batch: str) -> dict[str, object]:
+        """Results of another batch by item id, of the items that have one."""
+        with self._store.snapshot() as connection:
+            find_batch(connection, batch)
+            return {row.id: row.result for row in read_results(connection, batch) if row.result is not None}
+
+    def context(self) -> Mapping[str, Any]:
+        """The rubric or catalogue of the batch's first item; empty for schemas without one."""
+        with self._store.snapshot() as connection:
+            first = next(read_results(connection, self.batch, ended_only=True, at_most=1), None)
+            context = read_context(connection, first.context_hash) if first and first.context_hash else None
+        return context or {}
+
+    def band_starts(self) -> tuple[float, ...]:
+        """Where the bands of the batch's rubric begin, without the lowest; empty when it has none."""
+        bands = self.context().get("overall_bands") or ()
+        return tuple(sorted(float(band["score_min"]) for band in bands)[1:])
+
+    def has_standin(self) -> bool:
+        """Whether the grades are a rehearsal's."""
+        with self._store.snapshot() as connection:
+            return find_batch(connection, self.batch).provider == STANDIN_PROVIDER
+
+    def decisions(self, item_id: str) -> list[Decision]:
+        """The record of one item, oldest first."""
+        with self._store.snapshot() as connection:
+            return list(read_decisions(connection, self.batch, [item_id]))
+
+    def audit(self) -> list[AuditEntry]:
+        """Who did what, oldest first."""
+        with self._store.snapshot() as connection:
+            return read_audit(connection, self.batch)
+
+    def rule(self) -> ReleaseRule:
+        """Which items need a decision before release."""
+        with self._store.snapshot() as connection:
+            return read_release_rule(connection, self.batch)
+
+    def set_rule(self, rule: ReleaseRule, *, by: str) -> None:
+        """Choose which items need a decision before release."""
+        set_release_rule(self._store, self.batch, rule, by=by)
+
+    def approve(
+        self, item_ids: Collection[str], *, by: str, reason: str = "", seen: Mapping[str, int] | None = None
+    ) -> Decided:
+        """Make what the model said official.
+
+        `seen`: item -> `Official.last_id` as the person saw it; raises `ConflictingDecision` when someone decided
+        since, and then nothing was recorded.
+        """
+        return self._decide(item_ids, steps.approval, by=by, reason=reason, seen=seen)
+
+    def hold(
+        self, item_ids: Collection[str], *, by: str, reason: str = "", seen: Mapping[str, int] | None = None
+    ) -> Decided:
+        """Let nothing be official until someone decides again."""
+        return self._decide(item_ids, steps.holding, by=by, reason=reason, seen=seen)
+
+    def undo(
+        self,
+        item_ids: Collection[str],
+        *,
+        by: str,
+        reason: str = "",
+        seen: Mapping[str, int] | None = None,
+        source: str | None = None,
+        goes_further: bool = False,
+    ) -> Decided:
+        """Take back the last decision that holds, as another decision; the one before it holds again.
+
+        What was undone last stays as it is, so that a repeated call does nothing, unless the caller `goes_further` or
+        says what it had seen. `source`: only where the grade of this batch was made official by `apply`.
+        """
+        step = partial(steps.undoing, source, goes_further or seen is not None)
+        return self._decide(item_ids, step, by=by, reason=reason, seen=seen)
+
+    def override(
+        self, item_id: str, correction: Correction, *, by: str, reason: str, seen: Mapping[str, int] | None = None
+    ) -> Decided:
+        """Correct a grade, from the official one if there is one, else from the model's; a reason is required."""
+        if not reason.strip():
+            raise InvalidInput("a correction needs a reason; the student may ask for it")
+        if correction.is_empty:
+            raise InvalidInput("say what to correct: --set FIELD=VALUE or --points CRITERION=NUMBER")
+        return self._decide([item_id], partial(self._correction, correction), by=by, reason=reason, seen=seen)
+
+    def release(self, item_ids: Collection[str] | None = None, *, by: str) -> Decided:
+        """Let students see the official grades; what may not be seen yet is left out, each with its reason."""
+        rule = self.rule()
+        chosen = [item.row.id for item in self.items()] if item_ids is None else item_ids
+        return self._decide(chosen, partial(steps.release, rule), by=by)
+
+    def recall(self, item_ids: Collection[str], *, by: str, reason: str = "") -> Decided:
+        """Take released grades back from the students."""
+        return self._decide(item_ids, steps.recalling, by=by, reason=reason)
+
+    def apply(self, regrade: str, *, by: str, item_ids: Collection[str] | None = None, reason: str = "") -> Decided:
+        """Make the grades of another batch official for the same items of this one. `undo` restores what held."""
+        with self._store.snapshot() as connection:
+            find_batch(connection, regrade)
+            origin = read_origin(connection, regrade)
+            rows = {row.id: row for row in read_results(connection, regrade, ended_only=True)}
+        if origin is not None and origin.repeat_of is not None:
+            raise InvalidInput(f"{regrade} was graded to measure noise; its grades never become official")
+        chosen = list(rows) if item_ids is None else list(item_ids)
+        mine = {item.row.id for item in self.items()}
+        strangers = {each: f"{self.batch} has no such item" for each in chosen if each not in mine}
+        take_over = partial(steps.taken_over, rows)
+        done = self._decide([each for each in chosen if each in mine], take_over, by=by, reason=reason)
+        return Decided(changed=done.changed, unchanged=done.unchanged, left_out={**done.left_out, **strangers})
+
+    def replace(
+        self, results: Mapping[str, object], *, source: str, by: str, reason: str, seen: Mapping[str, int] | None = None
+    ) -> Decided:
+        """Make these results official; `source` says what they follow from, and holds for later corrections too."""
+        return self._decide(list(results), partial(steps.replaced, results, source), by=by, reason=reason, seen=seen)
+
+    def keep_context(self, context: Mapping[str, object]) -> None:
+        """Store a rubric or catalogue that decisions are about to name; again does nothing."""
+        save_context(self._store, context_hash=content_digest(context), content=context)
+
+    def note(self, action: str, *, by: str, detail: str = "") -> None:
+        """Add an action beside decisions to the audit log, such as a download."""
+        note_action(self._store, by=by, action=action, batch=self.batch, detail=detail)
+
+    def _decide(
+        self,
+        item_ids: Collection[str],
+        step: steps.Step,
+        *,
+        by: str,
+        reason: str = "",
+        seen: Mapping[str, int] | None = None,
+    ) -> Decided:
+        if not by.strip():
+            raise InvalidInput("a decision needs the name of who makes it: --by NAME or GRADEQUEUE_REVIEWER")
+        items = {item.row.id: item.row for item in self.items(item_ids)}
+        left_out = {each: f"{self.batch} has no ended item {each!r}" for each in item_ids if each not in items}
+        unchanged = 0
+
+        def plan(officials: Mapping[str, Official]) -> Sequence[NewDecision]:
+            nonlocal unchanged
+            unchanged = 0  # a repeated transaction plans again
+            wanted = []
+            for item_id, row in items.items():
+                official = officials.get(item_id, _UNDECIDED)
+                _refuse_unseen(item_id, official, seen)
+                found = step(row, official)
+                match found:
+                    case None:
+                        unchanged += 1
+                    case str():
+                        left_out[item_id] = found
+                    case _:
+                        kind, result, source = found
+                        wanted.append(
+                            NewDecision(
+                                item_id=item_id,
+                                round=row.round,
+                                kind=kind,
+                                by=by.strip(),
+                                reason=reason.strip(),
+                                result=result,
+                                source=source,
+                            )
+                        )
+            return wanted
+
+        changed = decide(self._store, self.batch, list(items), plan)
+        return Decided(changed=changed, unchanged=unchanged, left_out=left_out)
+
+    def _correction(self, correction: Correction, row: ResultRow, official: Official) -> steps.Found:
+        if row.is_purged:
+            return "its answer was purged"
+        base = row.result if official.result is None else official.result
+        if base is None:
+            return f"it has no result to correct ({row.failure_kind})"
+        source = official.decision.source if official.decision else None
+        is_rescored = source is not None and source.startswith(CONTEXT_SOURCE)
+        context_hash = source.removeprefix(CONTEXT_SOURCE) if source and is_rescored else row.context_hash
+        with self._store.snapshot() as connection:
+            context = read_context(connection, context_hash) if context_hash else None
+        result = corrected(base, self._registry.resolve(row.schema, context).model, correction)
+        if official.state is ReviewState.OVERRIDDEN and official.result == result:
+            return None
+        return DecisionKind.OVERRIDE, result, source if is_rescored else None
+
+
+def _rows(connection: Connection, batch: str, item_ids: Collection[str] | None) -> Iterator[ResultRow]:
+    if item_ids is None:
+        yield from read_results(connection, batch, ended_only=True)
+        return
+    for some in in_lists(list(item_ids)):
+        job_ids = find_jobs(connection, batch, some)
+        yield from read_results(connection, batch, ended_only=True, job_ids=job_ids)
+
+
+def _refuse_unseen(item_id: str, official: Official, seen: Mapping[str, int] | None) -> None:
+    if seen is not None and seen.get(item_id, 0) != official.last_id:
+        who = official.decision.by if official.decision else "someone"
+        raise ConflictingDecision(
+            f"{item_id}: {who} decided about it since you looked (now: {official.state}); look again, then decide"
+        )

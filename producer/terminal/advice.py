@@ -1,0 +1,50 @@
+"""What to type after a failure: the `retry` of each kind with the option that its advice names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from producer.terminal.words import command
+from workers.contract.outcome import FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from workers.store.results import ResultRow
+
+LEAST_TOKENS = 8192
+"""Twice the limit that holds when none is given."""
+_OPTIONS: Mapping[FailureKind, tuple[str, ...]] = {
+    FailureKind.INVALID_OUTPUT: ("--allow-repair",),
+    FailureKind.CONTEXT_TOO_LONG: ("--model", "LARGER_MODEL"),
+    FailureKind.REJECTED_REQUEST: ("--model", "ANOTHER_MODEL"),
+    FailureKind.DEADLINE_EXCEEDED: ("--deadline", "1d"),
+}
+"""Names in capitals are for the reader to replace."""
+
+
+def next_steps(batch: str, failures: Iterable[ResultRow]) -> list[str]:
+    """A line per kind among these failures, in their order: a command, or why there is none."""
+    rows: dict[FailureKind, list[ResultRow]] = {}
+    for row in failures:
+        if row.failure_kind is not None:
+            rows.setdefault(row.failure_kind, []).append(row)
+    return [f"{kind} ({len(found)}): {kind.advice}\n    {_step(batch, kind, found)}" for kind, found in rows.items()]
+
+
+def enough_tokens(truncated: Iterable[ResultRow]) -> int:
+    """A limit of answers that is at least twice the longest that was cut off, a power of two."""
+    longest = max((row.usage.completion_tokens // max(1, row.attempts) for row in truncated), default=0)
+    limit = LEAST_TOKENS
+    while limit < 2 * longest:
+        limit *= 2
+    return limit
+
+
+def _step(batch: str, kind: FailureKind, rows: list[ResultRow]) -> str:
+    if kind is FailureKind.NOT_GRADED:
+        return "run the same command with the readable files and --update; nobody else is graded or paid for again"
+    options = _OPTIONS.get(kind, ())
+    if kind is FailureKind.TRUNCATED:
+        options = ("--max-tokens", str(enough_tokens(rows)))
+    return f"again: {command('retry', batch, options=['--kind', str(kind), *options])}"

@@ -1,0 +1,126 @@
+"""Tables of batches: counts, limits, results, failures. Never a prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from producer.terminal.words import STANDIN_NOTICE, cost, cost_between, duration
+from workers.settings import STANDIN_PROVIDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from workers.store.progress import Progress, Repeats
+    from workers.store.results import ResultRow
+
+MOST_RESULT_ROWS = 25
+CELL_WIDTH = 60
+
+
+def summary_table(progress: Progress, *, elapsed_seconds: float | None = None, cap: str | None = None) -> Table:
+    """A batch in one table: counts, failures with what to do, tokens, cost; `cap` is what is spent of its cap."""
+    table = Table(title=f"batch {progress.batch}", title_justify="left", show_header=False)
+    table.add_row("jobs", f"{progress.total}")
+    table.add_row("succeeded", f"{progress.succeeded}")
+    for kind, count in progress.failures.items():
+        table.add_row(f"failed: {kind}", f"{count}   {kind.advice}")
+    if progress.followers:
+        table.add_row("same work", f"{progress.followers}   graded once with another job's, at no cost")
+    for flag, count in progress.flags.items():
+        table.add_row(f"flagged: {flag}", f"{count}   {flag.advice}")
+    if progress.waiting or progress.running:
+        table.add_row("waiting, running", f"{progress.waiting}, {progress.running}")
+    table.add_row("requests", _requests(progress.attempts))
+    for what, count, due in _repeated(progress.repeats):
+        table.add_row(what, f"{count}   {due}")
+    table.add_row("tokens", f"{progress.usage.prompt_tokens:,} in, {progress.usage.completion_tokens:,} out")
+    table.add_row("cost", cost(progress.cost_usd, progress.provider))
+    if cap is not None:
+        table.add_row("spend cap", cap)
+    if elapsed_seconds is not None:
+        table.add_row("time", duration(elapsed_seconds))
+    if progress.provider == STANDIN_PROVIDER:
+        table.add_row("provider", Text(STANDIN_NOTICE, style="bold magenta"))
+    else:
+        table.add_row("provider", progress.provider)
+    return table
+
+
+def _repeated(repeats: Repeats) -> list[tuple[str, int, str]]:
+    """What was, or may have been, paid for twice; only what is not zero."""
+    found = [
+        ("repeated requests", repeats.repeated, cost(repeats.repeated_cost_usd)),
+        ("interrupted: may have been billed", repeats.unknown, cost_between(0.0, repeats.unknown_most_usd)),
+    ]
+    return [row for row in found if row[1]]
+
+
+def budgets_table(budgets: Iterable[Mapping[str, Any]]) -> Table:
+    """The provider's limits as the workers last saw them."""
+    table = Table(title="limits, as the workers last saw them", title_justify="left")
+    table.add_column("model", overflow="fold")
+    for name in ("requests/min", "used", "tokens/min", "tokens left", "waiting", "429s"):
+        table.add_column(name, justify="right")
+    for budget in budgets:
+        table.add_row(
+            str(budget.get("model")),
+            _count(budget.get("requests_limit")),
+            _count(budget.get("requests_used")),
+            _count(budget.get("tokens_limit")),
+            _count(budget.get("tokens_left")),
+            _count(budget.get("waiting")),
+            _count(budget.get("refusals")),
+        )
+    return table
+
+
+def _count(value: Any) -> str:
+    return "no limit known" if value is None else f"{value:,.0f}"
+
+
+def _requests(attempts: Mapping[str, int]) -> str:
+    parts = [f"{count} {ending}" for ending, count in sorted(attempts.items())]
+    return ", ".join(parts) or "none"
+
+
+def results_table(rows: Iterable[ResultRow]) -> Table:
+    """A few results at a glance."""
+    table = Table(title="results", title_justify="left")
+    table.add_column("id", overflow="fold")
+    table.add_column("state")
+    table.add_column("result", overflow="fold")
+    for row in rows:
+        if row.failure_kind is not None:
+            table.add_row(Text(row.id), Text("failed", style="red"), Text(f"{row.failure_kind}: {row.failure_message}"))
+        else:
+            table.add_row(Text(row.id), row.state, Text(brief(row.result)))
+    return table
+
+
+def failures_table(rows: Iterable[ResultRow]) -> Table:
+    """One line per failed job. The message is ours; what the model said stays in the store."""
+    table = Table(title="failures", title_justify="left")
+    table.add_column("id", overflow="fold")
+    table.add_column("kind")
+    table.add_column("round", justify="right")
+    table.add_column("message", overflow="fold")
+    for row in rows:
+        table.add_row(Text(row.id), str(row.failure_kind), str(row.round), Text(row.failure_message or ""))
+    return table
+
+
+def brief(result: object) -> str:
+    """A result in one line: numbers as they are, lists by their length, texts cut."""
+    if not isinstance(result, dict):
+        return "" if result is None else str(result)
+    return "  ".join(f"{name}={_brief_value(value)}" for name, value in result.items())
+
+
+def _brief_value(value: object) -> str:
+    if isinstance(value, list | dict):
+        return f"[{len(value)}]"
+    text = str(value)
+    return text if len(text) <= CELL_WIDTH else text[: CELL_WIDTH - 1] + "…"

@@ -1,0 +1,281 @@
+"""The page from an upload to a release, in a real browser, by an owner and a grader, at both widths.
+
+One running system and one long scene: starting either costs more than all that is looked at here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+from tests.support.accessibility import violations
+from tests.support.browser import PATIENCE_MILLISECONDS, PHONE, open_browser
+from tests.support.page_stack import archive, upload
+from tests.support.unnamed_provider import unnamed_provider
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Locator, Page
+
+    from tests.support.command_line import Bench
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(420)]
+OWNER, GRADER = "the owners password", "the graders password"
+NAMES = [f"s{number:02}" for number in range(8)]
+LEVELS = [
+    {"label": "Full", "score_min": 6, "score_max": 6},
+    {"label": "Half", "score_min": 3, "score_max": 3},
+    {"label": "Not", "score_min": 0, "score_max": 0},
+]
+RUBRIC = {
+    "rubric_id": "r",
+    "title": "Functions",
+    "criteria": [
+        {"criterion_id": "correct", "name": "Correctness", "max_points": 6, "levels": LEVELS},
+        {"criterion_id": "style", "name": "Style", "max_points": 6, "levels": LEVELS},
+    ],
+}
+
+
+class Served:
+    """`gradequeue serve`, which can be restarted on the same port."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        with (self._bench.folder / "serve.log").open("a") as log:
+            process = self._bench.start("serve", "--port", str(self._port), "--no-browser", stderr=log)
+        wait_until(self._answers, "the page answers")
+        return process
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._port), timeout=0.2).close()
+        except OSError:
+            return False
+        return True
+
+    def restart(self) -> None:
+        self.stop()
+        self._process = self._start()
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture
+def served(bench: Bench) -> Iterator[Served]:
+    with unnamed_provider(bench.standin.base_url) as base_url:
+        bench.environment |= {
+            "OPENAI_BASE_URL": base_url,
+            "OPENAI_API_KEY": "none",
+            "GRADEQUEUE_STANDIN_URL": "",
+            "GRADEQUEUE_MODEL": "standin",
+            "GRADEQUEUE_CONCURRENCY": "20",
+            "GRADEQUEUE_DASHBOARD_PASSWORD": OWNER,
+            "GRADEQUEUE_GRADER_PASSWORD": GRADER,
+        }
+        running = Served(bench)
+        yield running
+        running.stop()
+
+
+def come_in(page: Page, url: str, name: str, password: str) -> None:
+    page.goto(url)
+    page.get_by_label("Your name").fill(name)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Enter").click()
+
+
+def shown(page: Page, name: str) -> None:
+    page.get_by_role("heading", name=name, exact=True).wait_for()
+
+
+def say_of(page: Page, text: str) -> Locator:
+    found = page.get_by_text(text).first
+    found.wait_for()
+    return found
+
+
+def at_rest(page: Page) -> None:
+    """Until nothing is drawn any more: what was drawn before may be there twice meanwhile."""
+    page.wait_for_function(
+        "() => document.querySelector('[data-test-script-state=\"notRunning\"]')"
+        " && !document.querySelector('[data-stale=\"true\"]')"
+    )
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose from a list. One that is drawn again meanwhile closes: then it is opened again."""
+    wanted = page.get_by_role("option", name=option)
+
+    def is_open() -> bool:
+        page.get_by_role("combobox", name=label).click()
+        try:
+            wanted.wait_for(timeout=2000)
+        except PlaywrightTimeout:
+            return False
+        return True
+
+    wait_until(is_open, f"{label} offers {option}")
+    wanted.click()
+
+
+def look(page: Page, what: str) -> None:
+    """Nothing is wrong for who cannot see or use a mouse, and nothing sticks out; a picture where one is wanted."""
+    assert violations(page) == [], what
+    width = page.viewport_size["width"] if page.viewport_size else 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, what
+    if folder := os.environ.get("SCREENSHOTS_OF_THE_PAGE"):
+        page.screenshot(path=f"{folder}/{width}-{what}.png")
+
+
+def test_from_an_upload_through_pilot_review_and_correction_to_a_release(bench: Bench, served: Served):
+    with open_browser() as page:
+        come_in(page, served.url, "Kim", OWNER)
+        upload_and_pilot(page)
+        served.restart()
+        come_in(page, f"{served.url}/batches?batch=week1", "Kim", OWNER)
+        page.get_by_role("button", name="Grade the rest").click()
+        say_of(page, "10 of 10 done")
+        page.reload()
+        come_in(page, f"{served.url}/batches?batch=week1", "Kim", OWNER)
+        say_of(page, "in this list")
+        look(page, "batch")
+        review_by_keyboard(page)
+        two_reviewers(page, served.url)
+        correct(page)
+        release_and_download(page)
+    with open_browser(size=PHONE) as page:
+        on_a_phone(page, served.url)
+
+    entries = [json.loads(line) for line in bench.run("audit", "week1", "--json").stdout.splitlines()]
+    actions = [(entry["by"], entry["action"]) for entry in entries]
+    assert actions.count(("Kim", "release")) == 9
+    assert {("Lee", "hold"), ("Kim", "override"), ("Kim", "download")} <= set(actions)
+
+
+def upload_and_pilot(page: Page) -> None:
+    """What was understood is said before anything is graded; three go first."""
+    work = {f"{name}.py": f"def f():\n    return {number}\n".encode() for number, name in enumerate(NAMES)}
+    work |= {"part/main.py": b"def g():\n    return 9\n", "part/photo.png": b"\x89PNG\r\n\x1a\n\x00", "empty.py": b""}
+    upload(page, ("week1.zip", archive(work)))
+    say_of(page, "Understood: 9 students to grade, 1 with nothing to grade, 1 graded in part")
+    page.get_by_text("Who handed in what").click()
+    choose(page, "Kind of result", "Grade by a rubric")
+    say_of(page, "This kind of result needs a rubric")
+    rubric = {"name": "r.json", "mimeType": "application/json", "buffer": json.dumps(RUBRIC).encode()}
+    page.locator("input[type=file]").last.set_input_files([rubric])
+    say_of(page, "First prompt")
+    look(page, "upload")
+    page.get_by_role("spinbutton", name="Grade so many first, then ask").fill("3")
+    page.get_by_role("spinbutton", name="Grade so many first, then ask").press("Enter")
+    page.get_by_label("Name of the batch").fill("week1")
+    page.get_by_label("Name of the batch").press("Enter")
+    page.get_by_role("button", name="Grade 3 of 9 submissions first").click()
+    say_of(page, "4 of 10 done")
+
+
+def release_and_download(page: Page) -> None:
+    """What the rule allows is released, what it does not is named; the download is everything."""
+    page.get_by_role("button", name="All students").click()
+    page.get_by_role("tab", name="Release").click()
+    at_rest(page)
+    page.get_by_role("button", name="Approve all that have no flag").click()
+    say_of(page, "approved")
+    page.get_by_role("button", name="Release", exact=True).click()
+    page.get_by_role("button", name="Release them").click()
+    say_of(page, "9 grades released")
+    say_of(page, "1 left out: it needs a decision")
+    look(page, "release")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_bytes().decode("utf-8-sig"))))
+    assert {row["id"] for row in rows} == {*NAMES, "part", "empty"}
+    page.get_by_role("tab", name="Charts").click()
+    say_of(page, "Cost over time")
+    look(page, "charts")
+    page.get_by_role("tab", name="Activity").click()
+    say_of(page, "Kim downloaded CSV")
+    look(page, "activity")
+
+
+def on_a_phone(page: Page, url: str) -> None:
+    """Nothing sticks out, and nothing is out of reach."""
+    come_in(page, f"{url}/batches", "Kim", OWNER)
+    say_of(page, "10 of 10 done")
+    look(page, "batches")
+    page.get_by_role("button", name="week1").click()
+    say_of(page, "in this list")
+    look(page, "batch")
+    page.get_by_role("button", name="s03", exact=True).click()
+    shown(page, "s03")
+    say_of(page, "Correctness")
+    look(page, "student")
+
+
+def review_by_keyboard(page: Page) -> None:
+    """The flagged one is what to read first after the failure; Left and Right go, Alt and a letter decides."""
+    page.get_by_role("button", name="Review 10 grades").click()
+    shown(page, "empty")
+    look(page, "failed student")
+    page.keyboard.press("ArrowRight")
+    shown(page, "part")
+    say_of(page, "A part of the submission did not reach the model")
+    assert page.locator("mark").count() >= 1
+    page.keyboard.press("Alt+a")
+    shown(page, "s00")
+    page.keyboard.press("ArrowRight")
+    shown(page, "s01")
+    page.keyboard.press("ArrowLeft")
+    shown(page, "s00")
+
+
+def two_reviewers(page: Page, url: str) -> None:
+    """The second one is shown the first one's decision, and nothing of it is replaced unseen."""
+    browser = page.context.browser
+    assert browser is not None
+    other = browser.new_page()
+    other.set_default_timeout(PATIENCE_MILLISECONDS)
+    come_in(other, f"{url}/batches?batch=week1&student=s00", "Lee", GRADER)
+    shown(other, "s00")
+    assert other.get_by_role("button", name="Release").count() == 0
+    other.get_by_role("button", name="Hold").click()
+    shown(other, "s01")
+    other.close()
+    page.keyboard.press("Alt+a")
+    say_of(page, "Lee decided about it since you looked")
+    say_of(page, "on hold by Lee")
+    page.get_by_role("button", name="Take back").click()
+    say_of(page, "not reviewed")
+
+
+def correct(page: Page) -> None:
+    """Points follow from the corrected level, and the reason stays with the grade."""
+    at_rest(page)
+    page.get_by_text("Correct this grade").click()
+    choose(page, "Correctness, level", "Full")
+    page.get_by_role("spinbutton", name="Style, points").fill("4.5")
+    look(page, "correction")
+    page.get_by_label("Reason (the student may ask for it)").fill("read it again")
+    page.get_by_role("button", name="Save the correction").click()
+    say_of(page, "corrected by Kim")
+    say_of(page, "10.5 of 12")

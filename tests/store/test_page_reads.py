@@ -1,0 +1,177 @@
+"""What the page reads of a batch: the same truth as results and decisions say, in few queries, never all rows."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import delete, event, update
+
+from producer.client import JobClient
+from producer.review.corrections import Correction
+from producer.review.glance import Board, Choice, Show, SortBy
+from tests.store.steps import claim, enqueue, failure, new_job, publish, settle
+from tests.store.test_review import Answer, review
+from workers.contract.decision import ReviewState
+from workers.contract.flag import Flag, FlagKind
+from workers.contract.outcome import Success
+from workers.contract.registry import builtin_registry
+from workers.store.ledger import JobEnding
+from workers.store.progress import Counts, read_progress
+from workers.store.retention import purge
+from workers.store.tables import batches, outcomes, standings
+
+if TYPE_CHECKING:
+    from workers.store import Store
+
+FLAG = Flag(kind=FlagKind.OFF_TASK)
+
+
+def report(deduction: float) -> dict[str, object]:
+    errors = [f"error {number}" for number in range(int(deduction // 10))]
+    return {"major_errors": errors, "minor_errors": [], "feedback": "fine", "total_deduction": deduction}
+
+
+def graded(store: Store, **given: tuple[float | None, tuple[Flag, ...]]) -> Board:
+    """A batch with these deductions (None: failed) and flags."""
+    enqueue(store, [new_job(each) for each in given])
+    in_order = publish(store)
+    claims = claim(store, in_order)
+    for job_id, (deduction, flags) in zip(in_order, given.values(), strict=True):
+        job = claims[job_id]
+        ending = failure(job)
+        if deduction is not None:
+            ending = JobEnding(
+                job_id=job.id, batch_id=job.batch_id, round=job.round, claim=job.claim,
+                outcome=Success(Answer(report(deduction))), model_answered="m", is_standin=False, flags=flags,
+            )  # fmt: skip
+        settle(store, ending=ending)
+    return Board(JobClient(store=store, publisher=None, registry=builtin_registry(), provider="p"), "b")
+
+
+def course(store: Store) -> Board:
+    return graded(store, ada=(0, ()), Bob=(30, ()), cleo=(None, ()), dan=(10, (FLAG, FLAG)), eve=(20, ()))
+
+
+def listed(board: Board, choice: Choice) -> list[str]:
+    return [line.id for line in board.students(choice).lines]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (Choice(), ["cleo", "dan", "ada", "Bob", "eve"]),
+        (Choice(sort=SortBy.INPUT), ["ada", "Bob", "cleo", "dan", "eve"]),
+        (Choice(sort=SortBy.LOWEST), ["ada", "dan", "eve", "Bob", "cleo"]),
+        (Choice(sort=SortBy.HIGHEST), ["Bob", "eve", "dan", "ada", "cleo"]),
+        (Choice(show=Show.FAILED), ["cleo"]),
+        (Choice(show=Show.FLAGGED), ["dan"]),
+        (Choice(flag=FlagKind.CANNOT_ASSESS), []),
+        (Choice(search=" bO"), ["Bob"]),
+        (Choice(search="%"), []),
+    ],
+)
+def test_students_are_filtered_searched_and_sorted(store: Store, choice: Choice, expected: list[str]):
+    assert listed(course(store), choice) == expected
+
+
+def test_a_page_of_students_says_how_many_there_are_and_who_comes_next(store: Store):
+    board = course(store)
+
+    page = board.students(Choice(sort=SortBy.INPUT), skip=1, at_most=2)
+    there = board.neighbours("Bob", Choice(sort=SortBy.INPUT))
+    gone = board.neighbours("ada", Choice(show=Show.FAILED))
+
+    assert ([line.id for line in page.lines], page.total) == (["Bob", "cleo"], 5)
+    assert (there.number, there.total, there.previous, there.next) == (2, 5, "ada", "cleo")
+    assert (gone.number, gone.total, gone.previous, gone.next) == (0, 1, None, "cleo")
+
+
+def test_what_people_decide_is_in_the_list_at_once_and_leaves_it_with_an_undo(store: Store):
+    board, found = course(store), review(store)
+    found.approve(["ada"], by="Kim")
+    found.override("Bob", Correction(fields={"major_errors": '["a", "b"]'}), by="Lee", reason="seen by hand")
+    found.hold(["eve"], by="Kim")
+    found.release(["ada"], by="Kim")
+
+    lines = {line.id: line for line in board.students(Choice()).lines}
+    assert (lines["ada"].state, lines["ada"].points, lines["ada"].released) == (ReviewState.APPROVED, 0, True)
+    assert (lines["Bob"].points, lines["Bob"].model_points, lines["Bob"].decided_by) == (20, 30, "Lee")
+    assert listed(board, Choice(show=Show.UNDECIDED)) == ["cleo", "dan"]
+    assert listed(board, Choice(show=Show.ON_HOLD)) == ["eve"]
+    assert listed(board, Choice(show=Show.RELEASED)) == ["ada"]
+    assert (board.glance().undecided, board.glance().review.released) == (2, 1)
+    found.undo(["ada", "Bob"], by="Kim")
+    assert listed(board, Choice(show=Show.UNDECIDED)) == ["cleo", "dan", "ada", "Bob"]
+    assert listed(board, Choice(show=Show.CHANGED)) == ["ada"]
+    assert {line.points for line in board.students(Choice(search="bob")).lines} == {30}
+
+
+def test_standings_that_an_earlier_release_did_not_keep_are_made_again(store: Store):
+    board, found = course(store), review(store)
+    found.approve(["ada"], by="Kim")
+    kept = board.students(Choice()).lines
+    with store.transaction() as connection:
+        connection.execute(delete(standings))
+
+    assert board.glance().undecided == 4
+    assert board.students(Choice()).lines == kept
+
+
+def test_the_glance_counts_what_the_progress_counts(store: Store):
+    board = course(store)
+    enqueue(store, [new_job("fay")])
+
+    glance = board.glance()
+
+    with store.snapshot() as connection:
+        progress = read_progress(connection, "b")
+    assert {each.name: getattr(glance, each.name) for each in fields(Counts)} == {
+        each.name: getattr(progress, each.name) for each in fields(Counts)
+    }
+    assert glance.flags == {FlagKind.OFF_TASK: 1}
+
+
+def test_charts_count_every_grade_once_the_official_one_where_there_is_one(store: Store):
+    board = course(store)
+    review(store).override("ada", Correction(fields={"major_errors": '["a", "b", "c"]'}), by="Kim", reason="by hand")
+
+    charts = board.charts()
+
+    assert (charts.grades.low, charts.grades.high, sum(charts.grades.values)) == (10, 30, 4)
+    assert (charts.grades.values[0], charts.grades.values[-1]) == (1, 2)
+    assert sum(charts.finished.values) == 5
+    assert charts.cost_usd.values == ()
+    assert len(board.charts(most_points=40).grades.starts) == len(charts.grades.values)
+
+
+def test_no_part_of_the_page_asks_more_than_nine_queries_or_fetches_every_row(store: Store):
+    board = graded(store, **{f"s{number:02}": (10.0, (FLAG,)) for number in range(40)})
+    review(store).approve([f"s{number:02}" for number in range(30)], by="Kim")
+    asked: list[str] = []
+
+    def counting(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith(("SELECT ", "WITH ")) and "set_config" not in statement:
+            asked.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", counting)
+    for part in (board.glance, board.charts, lambda: board.students(Choice(), at_most=5)):
+        asked.clear()
+        part()
+        assert 1 <= len(asked) <= 9
+    event.remove(store.engine, "before_cursor_execute", counting)
+    assert len(board.students(Choice(), at_most=5).lines) == 5
+
+
+def test_a_purge_leaves_no_grade_in_what_lists_read(store: Store):
+    board = course(store)
+    review(store).approve(["ada", "Bob"], by="Kim")
+    with store.transaction() as connection:
+        connection.execute(update(batches).values(created_at=0.0))
+
+    purge(store, older_than_seconds=-60)
+
+    assert {line.points for line in board.students(Choice()).lines} == {None}
+    with store.snapshot() as connection:
+        assert connection.execute(outcomes.select().where(outcomes.c.points.is_not(None))).all() == []

@@ -1,0 +1,112 @@
+"""A broker, a provider, worker processes and a store, all real, all of one test's own."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.bench.chaos.services import Broker, Workers
+from ops.bench.processes import Standin, standin
+from producer.client import JobClient
+from tests.support.wait import wait_until
+from workers.contract.job import JobSpec
+from workers.contract.registry import builtin_registry
+from workers.publisher import Publisher
+from workers.settings import load_settings
+from workers.store.progress import read_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from workers.store import Store
+    from workers.store.progress import Progress
+
+REPOSITORY = Path(__file__).parents[2]
+LONGEST_WAIT_SECONDS = 90.0
+
+
+@dataclass
+class Scene:
+    """What a test acts on."""
+
+    broker: Broker
+    provider: Standin
+    workers: Workers
+    store: Store
+    client: JobClient
+
+    def enqueue(self, count: int, name: str, *, prompt: str = "") -> None:
+        specs = [
+            JobSpec(id=f"{name}-{n}", prompt=f"{prompt} {name} {n}", schema="feedback", model="standin")
+            for n in range(count)
+        ]
+        self.client.enqueue(specs, name=name, starts_carefully=False)
+
+    def progress(self, name: str) -> Progress:
+        with self.store.snapshot() as connection:
+            progress = read_progress(connection, name)
+        assert progress is not None
+        return progress
+
+    def wait_for(self, name: str, condition: Callable[[Progress], bool], what: str) -> Progress:
+        wait_until(
+            lambda: condition(self.progress(name)),
+            lambda: f"{what}\n{self.workers.logs().decode()[-3000:]}",
+            LONGEST_WAIT_SECONDS,
+        )
+        return self.progress(name)
+
+
+@contextmanager
+def open_scene(
+    store: Store, folder: Path, *, latency_ms: str = "1000-1600", workers: int = 1, **changes: str
+) -> Iterator[Scene]:
+    """Start everything, quick periods; `changes` are settings of the workers by their environment names."""
+    broker = Broker()
+    broker.start()
+    logs = folder / "logs"
+    logs.mkdir()
+    with standin("--latency-ms", "5") as provider:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRADEQUEUE_")}
+        settings = {
+            "REDIS_URL": broker.url,
+            "DATABASE_URL": store.engine.url.render_as_string(hide_password=False),
+            "OPENAI_BASE_URL": provider.base_url,
+            "OPENAI_API_KEY": "sk-standin",
+            "GRADEQUEUE_OFFLINE": "1",
+            "GRADEQUEUE_HEARTBEAT": "0.5",
+            "GRADEQUEUE_DEAD_AFTER": "5",
+            "GRADEQUEUE_FEEDER_PERIOD": "0.2",
+            "GRADEQUEUE_COUNTDOWN_GRACE": "2",
+            "GRADEQUEUE_DATA_DIR": str(folder),
+            "PYTHONPATH": str(REPOSITORY),
+        }
+        fleet = Workers(
+            count=workers,
+            concurrency=12,
+            queue="bulk",
+            environment=inherited | settings | changes,
+            log_dir=logs,
+        )
+        publisher = Publisher.connect(load_settings(redis_url=broker.url, offline=True))
+        client = JobClient(store=store, publisher=publisher, registry=builtin_registry(), provider="standin")
+        fleet.start()
+        try:
+            scene = Scene(broker, provider, fleet, store, client)
+            _warm_up(scene, latency_ms)
+            yield scene
+        finally:
+            fleet.stop(seconds=20)
+            publisher.close()
+            broker.kill()
+
+
+def _warm_up(scene: Scene, latency_ms: str) -> None:
+    """A first answer tells the budget its limits; before it there is one call at a time."""
+    scene.enqueue(1, "warm-up")
+    scene.wait_for("warm-up", lambda progress: progress.is_finished, "the first answer came")
+    scene.provider.configure(latency_ms=latency_ms)
+    scene.provider.reset()

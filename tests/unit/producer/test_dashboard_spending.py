@@ -1,0 +1,66 @@
+"""The page's pilot and cap: before the button, and how a batch that waits goes on."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.producer.test_dashboard_new_batch import ANNA, BEN, CLEO, client, named, sent, texts, uploaded  # noqa: F401
+from workers.store.feed import Feed, due_jobs
+from workers.store.tables import jobs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from producer import JobClient
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def startable(client: JobClient, queue: str = "interactive") -> int:  # noqa: F811
+    with client.store.snapshot() as connection:
+        return len(due_jobs(connection, Feed(queue, client.provider), at_most=100))
+
+
+def test_a_pilot_starts_alone_and_the_button_grades_the_rest(client: JobClient):  # noqa: F811
+    app = named(uploaded(ANNA, BEN, CLEO), "week1")
+    app.number_input(key="pilot").set_value(1).run()
+    assert app.button(key="grade").label == "Grade 1 of 3 submissions first"
+    app = sent(app)
+    assert startable(client) == 1
+
+    with client.store.transaction() as connection:
+        pilot = client.batch("week1").gate().pilot
+        assert pilot is not None
+        assert pilot.jobs == 1
+        chosen = due_jobs(connection, Feed("interactive", client.provider), at_most=1)
+        connection.execute(jobs.update().where(jobs.c.id.in_(chosen)).values(state="succeeded"))
+    app = app.run()
+    assert any("pilot of 1 jobs is over" in info.value for info in app.info)
+    app.button(key="grade the rest").click().run()
+    assert not app.exception
+    assert client.batch("week1").gate().pilot is None
+    assert startable(client) == 2
+
+
+@pytest.mark.usefixtures("client")
+def test_a_price_that_is_unknown_is_said_before_the_button_and_refuses_a_cap():
+    app = named(uploaded(ANNA), "week2")
+    assert any("Likely cost with m" in caption.value for caption in app.caption)
+    app.number_input(key="max cost").set_value(2.0).run()
+    app = sent(app)
+    assert any("price of m at p is unknown" in text for text in texts(app))
+
+
+@pytest.mark.usefixtures("client")
+def test_a_model_that_ends_soon_is_said_before_the_button(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    soon = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
+    profile = {"shutdown_on": soon, "replacement": "m2"}
+    (tmp_path / "profiles.json").write_text(json.dumps({"models": {"m": profile}}))
+    monkeypatch.setenv("GRADEQUEUE_MODEL_PROFILES", str(tmp_path / "profiles.json"))
+    app = named(uploaded(ANNA), "week3")
+    said = [warning.value for warning in app.warning]
+    assert any("m shuts down" in text and "m2" in text for text in said), said

@@ -1,0 +1,119 @@
+"""The commands of a review, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from producer.cli.commands import cli
+from producer.local.data_folder import DataFolder
+from tests.store.test_review import REPORT, graded
+from workers.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder with two gradings of the same work."""
+    home = DataFolder.of(tmp_path / "data")
+    home.path.mkdir(mode=0o700)
+    store = Store.open(home.store_url)
+    store.migrate()
+    graded(store, {"ada": REPORT, "bob": None, "eve": REPORT})
+    graded(store, {"ada": {**REPORT, "major_errors": [], "total_deduction": 0}}, name="again")
+    store.close()
+    return home.path
+
+
+def run(folder: Path, *arguments: str, expect: int = 0, answer: str | None = None) -> str:
+    done = CliRunner().invoke(cli, [*arguments, "--data-dir", str(folder)], input=answer)
+    assert done.exit_code == expect, done.output
+    return done.output
+
+
+def test_from_the_list_to_the_release(folder: Path):
+    listed = [json.loads(line) for line in run(folder, "review", "b", "--json").splitlines()]
+    assert [line["id"] for line in listed] == ["bob", "ada", "eve"]
+    assert listed[0]["doubt"]["reasons"] == ["failed: refused"]
+
+    assert "2 approved" in run(folder, "approve", "b", "--unflagged", "--by", "Kim")
+    assert "1 put on hold" in run(folder, "hold", "b", "eve", "--by", "Lee")
+    told = run(folder, "release", "b", "--by", "Kim", expect=1)
+    assert "1 released" in told
+    assert "left out: eve: it is on hold" in told
+    assert "left out: bob: it needs a decision" in told
+    assert "1 undecided, 1 approved, 0 overridden, 1 on hold" in run(folder, "review", "b")
+    record = [json.loads(line) for line in run(folder, "audit", "b", "--json").splitlines()]
+    assert [(entry["by"], entry["action"], entry["item_id"]) for entry in record] == [
+        ("Kim", "approve", "ada"), ("Kim", "approve", "eve"), ("Lee", "hold", "eve"), ("Kim", "release", "ada"),
+    ]  # fmt: skip
+
+
+def test_a_regrade_becomes_official_after_a_question_that_shows_what_moves(folder: Path):
+    asked = run(folder, "apply", "b", "again", "--by", "Kim", answer="n\n", expect=1)
+    assert "1 grades change (0 up, 1 down), 0 do not change" in asked
+    assert "no decisions yet" in run(folder, "audit", "b")
+
+    assert "1 made official" in run(folder, "apply", "b", "again", "--by", "Kim", "--yes")
+    assert "from again" in run(folder, "audit", "b")
+    assert "1 undone" in run(folder, "undo", "b", "ada", "--by", "Kim")
+
+
+def test_a_list_to_read_from_hand_grades_and_what_it_says_about_the_rest(tmp_path: Path):
+    home = DataFolder.of(tmp_path / "data")
+    home.path.mkdir(mode=0o700)
+    store = Store.open(home.store_url)
+    store.migrate()
+    graded(store, {f"s{n}": {"score": 10.0, "max_points": 20} for n in range(60)} | {"failed": None})
+    store.close()
+    drawn = json.loads(run(home.path, "review", "b", "--hand-sample", "30", "--json"))
+    sheet = tmp_path / "hand.csv"
+    sheet.write_text("id,total\n" + "".join(f"{item},{10 if place else 14}\n" for place, item in enumerate(drawn)))
+    few = tmp_path / "few.csv"
+    few.write_text(f"id,total\n{drawn[0]},10\nstranger,10\n")
+
+    told = json.loads(run(home.path, "review", "b", "--read", "5", "--hand", str(sheet), "--json"))
+    shown = run(home.path, "review", "b", "--within", "0.2", "--hand", str(sheet))
+
+    assert json.loads(run(home.path, "review", "b", "--hand-sample", "30", "--json")) == drawn
+    assert len(set(drawn)) == 30
+    assert told["to_read"][0] == "failed"
+    assert len(told["to_read"]) == 6
+    assert (told["unread"], told["hand_grades"], told["tolerance"]) == (25, 30, 1.0)
+    assert 0 < told["mean_error_at_most"] < 0.5
+    assert "points or more" in shown
+    assert "1 of the hand grades belong" in run(home.path, "review", "b", "--read", "5", "--hand", str(few), expect=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["review", "b", "--read", "5"], "need about 30 grades given by hand"),
+        (["approve", "b"], "name the items, or say --all"),
+        (["override", "b", "ada", "--reason", "r"], "say what to correct"),
+        (["override", "b", "ada", "--set", "feedback", "--reason", "r"], "--set: 'feedback' is no NAME=VALUE"),
+        (["override", "b", "ada", "--points", "x=y", "--reason", "r"], "--points: x=y is no number of points"),
+        (["rescore", "b"], "name the rubric as it is now: --rubric FILE"),
+        (["rescore", "b", "--rubric", "nothing.json"], "nothing.json: cannot be read"),
+        (["release", "b", "--recall"], "name the items"),
+        (["review", "nothing"], "there is no batch 'nothing'"),
+    ],
+)
+def test_a_command_that_lacks_something_says_what(folder: Path, arguments: list[str], complaint: str):
+    assert complaint in run(folder, *arguments, expect=2)
+
+
+def test_a_drift_report_as_text_json_and_one_file(folder: Path, tmp_path: Path):
+    page = tmp_path / "drift.html"
+    shown = run(folder, "drift", "b", "again", "--html", str(page))
+    told = json.loads(run(folder, "drift", "b", "again", "--json"))
+
+    assert "total_deduction: too few pairs" in shown
+    assert told["compared"] == 1
+    assert told["movers"][0]["id"] == "ada"
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -1,0 +1,201 @@
+"""What follows an attempt of a job: one pure function over its ending, the counters and the job's parameters.
+
+Waiting is not retrying: a rate-limited request, a parked account and an outage of the provider spend no attempt.
+Whether the same request is sent again is the retry policy's, which the core uses too
+(`workers.completion.retry_policy`); what only a worker can do is decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workers.completion.classify import Blocked, Throttled, Transient
+from workers.completion.retry_policy import Retry, RetryRules, Spent, retry_of
+from workers.contract.outcome import AccountState, Failure, FailureKind, Success
+
+if TYPE_CHECKING:
+    from workers.completion.classify import Ending
+    from workers.contract.job import JobParameters
+    from workers.contract.outcome import Outcome
+
+LONGEST_BACKOFF_SECONDS = 60.0
+"""An exponential wait stops growing here: the job occupies a slot meanwhile."""
+LONGEST_WAIT_IN_PLACE_SECONDS = 60.0
+"""A server that asks for more gets the job back later, for the same reason."""
+LONGEST_SNOOZE_SECONDS = 900.0
+"""The provider is asked again after so long, whatever wait it named: a limit may be raised meanwhile."""
+UNNAMED_WAIT_SECONDS = 1.0
+"""Before a refused job comes back when the server named no wait; it then waits for the budget like every other."""
+SHORTEST_SPREAD_SECONDS = 0.5
+LONGEST_SPREAD_SECONDS = 10.0
+SPREAD_OF_WAIT = 0.25
+JOBS_OF_AN_ALARM = 20
+"""Refused one after the other without a success: no list of codes says more."""
+JOBS_OF_AN_UNNAMED_LIMIT = 8
+"""The same for a 429 that names neither its wait nor a known limit. The jobs are tried one by one, after 1, 2, 4 to 60
+seconds: a limit a minute has passed by then."""
+JOBS_OF_A_SUSPICION = 2
+REFUSALS_OF_ONE_JOB = 10
+"""While others of its model were answered: it is the request, and it must not block them for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """Where a job's round is, the attempt just ended included."""
+
+    spent: Spent
+    """Requests to the present model, those of earlier claims included."""
+    on_fallback: bool
+    seconds_to_deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderHealth:
+    """What other requests of the account show about this ending."""
+
+    is_outage: bool = False
+    """The provider answers nobody: the failure spends no attempt."""
+    refused_jobs: int = 0
+    """In a row, this one included."""
+    is_unnamed_limit: bool = False
+    """Nothing says that what was refused is a limit that passes."""
+    suspected_jobs: int = 0
+    """Since the last success, this one included."""
+    singled_out: int = 0
+    """Refusals of this job and no other: others were answered in between, or were not refused."""
+
+    @property
+    def is_alarm(self) -> bool:
+        """The account must be the cause."""
+        return self.refused_jobs >= (JOBS_OF_AN_UNNAMED_LIMIT if self.is_unnamed_limit else JOBS_OF_AN_ALARM)
+
+
+HEALTHY = ProviderHealth()
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The round is over."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class FallBack:
+    """Ask the fallback model, at once and from the start."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snooze:
+    """Give the claim back and come again later; no attempt was spent.
+
+    The wait is `after_seconds` and a random part of `spread_seconds`, so that those refused together do not come back
+    in one instant. How often the provider is called is not decided here: a job that comes back reserves like every
+    other, and the refusal has made all workers wait already.
+    """
+
+    after_seconds: float
+    spread_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The provider is away: wait for the budget again. It holds the model, and lets one job at a time probe it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The account, not the job, is at fault: its jobs wait for the operator."""
+
+    account_state: AccountState
+    message: str
+
+
+Decision = Finish | Retry | FallBack | Snooze | Hold | Park
+
+
+def decide(ending: Ending, counters: Counters, parameters: JobParameters, health: ProviderHealth = HEALTHY) -> Decision:
+    """The one place that says what follows an attempt of a job."""
+    match ending:
+        case Success():
+            return Finish(ending)
+        case Failure() | Throttled() if health.is_alarm:
+            return Park(AccountState.REFUSING, _alarm_message(ending.message, health))
+        case Failure():
+            return retry_of(ending, counters.spent, _rules(parameters)) or Finish(ending)
+        case Blocked():
+            return _after_block(ending, counters, parameters, health)
+        case Throttled():
+            return _after_limit(ending, counters, health)
+        case Transient():
+            return Hold() if health.is_outage else _after_transient(ending, counters, parameters)
+
+
+def is_own(blocked: Blocked, health: ProviderHealth) -> bool:
+    """Whether an answer about the account is taken for one about this job: no other job has met it."""
+    return blocked.is_suspected and health.suspected_jobs < JOBS_OF_A_SUSPICION
+
+
+def _rules(parameters: JobParameters) -> RetryRules:
+    return RetryRules(
+        max_retries=parameters.max_retries,
+        retry_delay_seconds=parameters.retry_delay_seconds,
+        longest_backoff_seconds=LONGEST_BACKOFF_SECONDS,
+        may_repair=parameters.allow_repair,
+        retries_suspected=True,
+    )
+
+
+def _park_message(blocked: Blocked, health: ProviderHealth) -> str:
+    if not blocked.is_suspected:
+        return blocked.message
+    return f"{blocked.message}; {health.suspected_jobs} jobs got it, and none succeeded: check OPENAI_API_KEY"
+
+
+def _alarm_message(last: str, health: ProviderHealth) -> str:
+    return f"{health.refused_jobs} jobs in a row were refused, and none succeeded; the last: {last}"
+
+
+def _after_limit(throttled: Throttled, counters: Counters, health: ProviderHealth) -> Decision:
+    if health.singled_out < REFUSALS_OF_ONE_JOB:
+        return _within_deadline(_snooze(throttled), counters)
+    message = f"Refused {REFUSALS_OF_ONE_JOB} times while others of its model were answered: {throttled.message}"
+    return Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=message))
+
+
+def _after_block(blocked: Blocked, counters: Counters, parameters: JobParameters, health: ProviderHealth) -> Decision:
+    if not is_own(blocked, health):
+        return Park(blocked.account, _park_message(blocked, health))
+    retry = retry_of(blocked, counters.spent, _rules(parameters))
+    if retry is not None:
+        return _within_deadline(retry, counters)
+    return Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=blocked.message))
+
+
+def _after_transient(ending: Transient, counters: Counters, parameters: JobParameters) -> Decision:
+    retry = retry_of(ending, counters.spent, _rules(parameters))
+    if retry is not None:
+        is_short = retry.after_seconds <= LONGEST_WAIT_IN_PLACE_SECONDS
+        return _within_deadline(retry if is_short else _snooze(ending), counters)
+    if parameters.fallback_model is not None and not counters.on_fallback:
+        return FallBack(parameters.fallback_model)
+    message = f"Failed after {counters.spent.attempts} attempts: {ending.message}"
+    return Finish(Failure(kind=FailureKind.PROVIDER_UNAVAILABLE, message=message))
+
+
+def _within_deadline(decision: Retry | Snooze, counters: Counters) -> Decision:
+    left = counters.seconds_to_deadline
+    if left is not None and decision.after_seconds >= left:
+        return Finish(
+            Failure(kind=FailureKind.DEADLINE_EXCEEDED, message="the job's deadline passes before the next attempt")
+        )
+    return decision
+
+
+def _snooze(ending: Throttled | Transient) -> Snooze:
+    wait = UNNAMED_WAIT_SECONDS if ending.wait_seconds is None else min(ending.wait_seconds, LONGEST_SNOOZE_SECONDS)
+    spread = min(max(wait * SPREAD_OF_WAIT, SHORTEST_SPREAD_SECONDS), LONGEST_SPREAD_SECONDS)
+    return Snooze(after_seconds=wait, spread_seconds=spread)

@@ -1,0 +1,46 @@
+"""`python -P -m workers.process.celery_worker worker ...`: one worker process, with the options of `celery worker`.
+
+Not `celery -A workers.process.app`: that puts the working folder first on the import path while it loads the
+application.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+
+from workers.confinement import confine
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until stopped; the exit status is the worker's own, 1 with one line when it cannot be put together."""
+    confine()
+    warnings.formatwarning = _in_one_line
+    # the modules to come stay for good: searching them for garbage while they load is a sixth of the start
+    gc.disable()
+    # after the path is safe
+    from celery.bin.celery import celery  # noqa: PLC0415
+
+    from workers.contract.errors import GradequeueError  # noqa: PLC0415
+    from workers.process.app import build_app  # noqa: PLC0415
+    from workers.settings import SettingsError, load_settings  # noqa: PLC0415
+
+    try:
+        celery.params[0].default = build_app(load_settings())  # as Celery.start does, which drops the exit status
+    except (GradequeueError, SettingsError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    gc.freeze()  # and no later collection walks them
+    gc.enable()
+    status: int | None = celery.main(args=arguments, prog_name="celery", standalone_mode=False)
+    return status or 0
+
+
+def _in_one_line(message: Warning | str, category: type[Warning], *_place: object, **_source: object) -> str:
+    """Without the line of code it came from, which would be taken for the reason of an end."""
+    return f"{category.__name__}: {' '.join(str(message).split())}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

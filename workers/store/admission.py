@@ -1,0 +1,338 @@
+"""Who may send: decided where a request's ledger row is opened, in one transaction with it and for all processes.
+
+A request holds its upper bound against the caps of its batch and its day from the moment its row is opened; its real
+cost takes that place when the row is closed, and where the end is not known the upper bound stays. So caps are kept
+whoever dies, and nothing has to be rebuilt. When what is left of a cap is taken by calls in flight, the next one waits
+for their ends; when none is in flight, the gate closes.
+
+The first outcomes of a batch are judged here too: when all fail alike for a cause that the rest shares, it closes.
+
+Locks: gates of batches in order of their id, then days, both before jobs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, literal, select, update
+
+from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
+from workers.store.day_caps import DAY_SECONDS, day_of, make_day
+from workers.store.gates import FIRST_JOBS, ClosedBy
+from workers.store.ledger import IS_CORRECTED, counted_usd, open_attempts
+from workers.store.pauses import paused_openings
+from workers.store.sql import IS_READY, in_lists, insert_into
+from workers.store.tables import attempts, batch_gates, batches, day_gates, jobs, now_seconds, outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from workers.store.ledger import AttemptClosing, AttemptOpening, JobEnding
+    from workers.store.sql import LockedJob
+
+SHARED_FAILURES = frozenset(
+    {FailureKind.REJECTED_REQUEST, FailureKind.UNKNOWN_SCHEMA, FailureKind.TRUNCATED, FailureKind.INTERNAL}
+)
+"""What lies in the model, the parameters or the schema more often than in one student's text."""
+
+
+class Admission(StrEnum):
+    """What becomes of a request that wants to be sent."""
+
+    MAY_SEND = "may_send"
+    CLAIM_LOST = "claim_lost"
+    """Its job is another's now."""
+    NO_ROOM = "no_room"
+    """Calls in flight have taken what is left of a cap: ask again when one of them has ended."""
+    PAUSED = "paused"
+    """Its batch, model, account or queue was paused, or its account parked, while it waited: the job goes back."""
+    CLOSED = "closed"
+    """Its batch or its day waits for somebody's word: the job goes back, and no attempt is spent."""
+
+
+@dataclass(slots=True)
+class _Account:
+    """One cap: what is held against it, and what this transaction changes."""
+
+    max_usd: float
+    held_usd: float
+    change_usd: float = 0.0
+    opened: bool = False
+    """This transaction lets a request in, which will end."""
+
+    def has_room(self, usd: float) -> bool:
+        return self.held_usd + self.change_usd + usd <= self.max_usd
+
+    def take(self, usd: float) -> None:
+        self.change_usd += usd
+        self.opened = self.opened or usd > 0
+
+
+@dataclass(slots=True)
+class Gates:
+    """The gates that a transaction's work goes through, locked until it ends. Made by `lock_gates`."""
+
+    connection: Connection
+    provider: str | None
+    max_usd_per_day: float | None
+    today: str
+    rows: dict[int, Row[Any]]
+    caps: dict[int, _Account]
+    days: dict[tuple[str, str], _Account]
+    """By provider and day."""
+    closed: set[int] = field(default_factory=set)
+    is_day_closed: bool = False
+
+    def settle(self, closings: Sequence[AttemptClosing]) -> None:
+        """Let each request's real cost take the place of its upper bound; to be called before its row is closed."""
+        if not self.caps and not self.days:
+            return
+        by_id: dict[str, AttemptClosing] = {}
+        for closing in closings:  # a row takes its first known end, however many its request was given
+            if (earlier := by_id.get(closing.attempt_id)) is None or earlier.ending is AttemptEnding.UNKNOWN:
+                by_id[closing.attempt_id] = closing
+        for some in in_lists(by_id):
+            rows = self.connection.execute(
+                select(
+                    attempts.c.id, attempts.c.batch_id, attempts.c.opened_at, attempts.c.held_usd, batches.c.provider
+                )
+                .join(batches, batches.c.id == attempts.c.batch_id)
+                .where(attempts.c.id.in_(some), attempts.c.held_usd.is_not(None), IS_CORRECTED)
+            )
+            for row in rows:
+                counts = counted_usd(by_id[row.id])
+                if counts is not None:
+                    self._take(row.batch_id, (row.provider, day_of(row.opened_at)), counts - row.held_usd)
+
+    def admit(self, openings: Sequence[AttemptOpening]) -> dict[str, Admission]:
+        """Attempt id -> what becomes of it, in order; what may be sent holds its upper bound from now on."""
+        known = self._known(openings) if self.caps or self.days else frozenset()
+        return {
+            opening.attempt_id: Admission.MAY_SEND if opening.attempt_id in known else self._admit(opening)
+            for opening in openings
+        }
+
+    def write(self) -> None:
+        """Store what was held and given back."""
+        for batch_id, account in self.caps.items():
+            if account.change_usd:
+                held = batch_gates.c.held_usd + account.change_usd
+                self.connection.execute(
+                    update(batch_gates).where(batch_gates.c.batch_id == batch_id).values(held_usd=held)
+                )
+        for (provider, day), account in self.days.items():
+            if account.change_usd:
+                self.connection.execute(
+                    update(day_gates)
+                    .where(day_gates.c.provider == provider, day_gates.c.day == day)
+                    .values(held_usd=day_gates.c.held_usd + account.change_usd)
+                )
+
+    def judge_first(self, endings: Iterable[JobEnding]) -> None:
+        """After outcomes were stored: a success proves the batch; the first ones all alike and failed close it."""
+        unproven = {row.batch_id for row in self.rows.values() if row.proven_at is None and row.closed_at is None}
+        successes = {each.batch_id for each in endings if isinstance(each.outcome, Success)}
+        failures = {each.batch_id for each in endings if isinstance(each.outcome, Failure)}
+        for batch_id in sorted(unproven & successes):
+            self._prove(batch_id)
+        for batch_id in sorted(unproven & failures - successes):
+            self._judge_failures(batch_id)
+
+    def _known(self, openings: Sequence[AttemptOpening]) -> frozenset[str]:
+        """Rows of a commit whose answer was lost: they hold their part already."""
+        known: set[str] = set()
+        for some in in_lists([opening.attempt_id for opening in openings]):
+            known.update(self.connection.execute(select(attempts.c.id).where(attempts.c.id.in_(some))).scalars())
+        return frozenset(known)
+
+    def _admit(self, opening: AttemptOpening) -> Admission:
+        row = self.rows.get(opening.batch_id)
+        if self.is_day_closed or opening.batch_id in self.closed or (row is not None and row.closed_at is not None):
+            return Admission.CLOSED
+        key = (self.provider or "", self.today)
+        cap, day = self.caps.get(opening.batch_id), self.days.get(key)
+        if self.max_usd_per_day is None:
+            day = None  # other workers keep the day's cap; what this one spends counts all the same
+        refused = self._refuse(opening, cap, day) if cap is not None or day is not None else None
+        if refused is None:
+            self._take(opening.batch_id, key, opening.most_usd or 0.0)
+        return refused or Admission.MAY_SEND
+
+    def _refuse(self, opening: AttemptOpening, cap: _Account | None, day: _Account | None) -> Admission | None:
+        batch_id, usd = opening.batch_id, opening.most_usd
+        if usd is None:
+            return self._close(batch_id, ClosedBy.NO_PRICE, f"the price of {opening.model} is unknown to the worker")
+        if cap is not None and not cap.has_room(usd):
+            if cap.opened or self._is_in_flight(attempts.c.batch_id == batch_id):
+                return Admission.NO_ROOM
+            return self._close(batch_id, ClosedBy.SPEND_CAP, _spent(cap, usd))
+        if day is not None and not day.has_room(usd):
+            of_provider = attempts.c.batch_id.in_(select(batches.c.id).where(batches.c.provider == self.provider))
+            if day.opened or self._is_in_flight(of_provider):
+                return Admission.NO_ROOM
+            return self._close_day(_spent(day, usd))
+        return None
+
+    def _take(self, batch_id: int, day: tuple[str, str], usd: float) -> None:
+        for account in (self.caps.get(batch_id), self.days.get(day)):
+            if account is not None:
+                account.take(usd)
+
+    def _is_in_flight(self, which: Any) -> bool:
+        query = select(attempts.c.id).where(which, attempts.c.ending.is_(None)).limit(1)
+        return self.connection.execute(query).scalar() is not None
+
+    def _close(self, batch_id: int, closed_by: ClosedBy, message: str) -> Admission:
+        self.closed.add(batch_id)
+        values = {"closed_at": now_seconds(), "closed_by": str(closed_by), "message": message}
+        if batch_id in self.rows:
+            self.connection.execute(update(batch_gates).where(batch_gates.c.batch_id == batch_id).values(**values))
+        else:
+            gate = insert_into(self.connection, batch_gates).values(
+                batch_id=batch_id, proven_at=now_seconds(), held_usd=0.0, **values
+            )
+            self.connection.execute(gate.on_conflict_do_update(index_elements=["batch_id"], set_=values))
+        return Admission.CLOSED
+
+    def _close_day(self, message: str) -> Admission:
+        self.is_day_closed = True
+        self.connection.execute(
+            update(day_gates)
+            .where(day_gates.c.provider == self.provider, day_gates.c.day == self.today)
+            .values(closed_at=now_seconds(), max_usd=self.max_usd_per_day, message=message)
+        )
+        return Admission.CLOSED
+
+    def _prove(self, batch_id: int) -> None:
+        self.connection.execute(
+            update(batch_gates).where(batch_gates.c.batch_id == batch_id).values(proven_at=now_seconds())
+        )
+
+    def _judge_failures(self, batch_id: int) -> None:
+        found = self.connection.execute(
+            select(outcomes.c.failure_kind, outcomes.c.failure_message, jobs.c.model, jobs.c.schema_name, func.count())
+            .join(jobs, (jobs.c.id == outcomes.c.job_id) & (jobs.c.round == outcomes.c.round))
+            .where(outcomes.c.batch_id == batch_id, outcomes.c.same_as.is_(None))
+            .group_by(outcomes.c.failure_kind, outcomes.c.failure_message, jobs.c.model, jobs.c.schema_name)
+        ).all()
+        if sum(row[-1] for row in found) < FIRST_JOBS:
+            return
+        kind, message, model, schema, count = found[0]
+        is_shared = len(found) == 1 and kind in SHARED_FAILURES and self._shares_rest(batch_id, model, schema)
+        if is_shared:
+            self._close(batch_id, ClosedBy.SAME_FAILURE, f"its first {count} jobs all failed alike ({kind}): {message}")
+        else:
+            self._prove(batch_id)
+
+    def _shares_rest(self, batch_id: int, model: str, schema: str) -> bool:
+        """Something waits, and all of it asks the same model for the same schema."""
+        rest = (jobs.c.batch_id == batch_id, IS_READY)
+        others = (jobs.c.model != model) | (jobs.c.schema_name != schema)
+        waits = self.connection.execute(select(jobs.c.id).where(*rest).limit(1)).scalar() is not None
+        differs = self.connection.execute(select(jobs.c.id).where(*rest, others).limit(1)).scalar() is not None
+        return waits and not differs
+
+
+def lock_gates(
+    connection: Connection,
+    *,
+    provider: str | None = None,
+    max_usd_per_day: float | None = None,
+    openings: Collection[AttemptOpening] = (),
+    closings: Collection[AttemptClosing] = (),
+    endings: Collection[JobEnding] = (),
+) -> Gates:
+    """Lock the gates that this work goes through; to be called before its jobs are locked.
+
+    `provider` and `max_usd_per_day` are the worker's, None where nothing is opened; a closing counts towards the day on
+    which its request was opened.
+    """
+    touched = {each.batch_id for each in openings} | {each.batch_id for each in endings}
+    for some in in_lists([closing.attempt_id for closing in closings]):
+        capped = select(batch_gates.c.batch_id).where(batch_gates.c.max_usd.is_not(None))
+        touched.update(
+            connection.execute(
+                select(attempts.c.batch_id).where(attempts.c.id.in_(some), attempts.c.batch_id.in_(capped)).distinct()
+            ).scalars()
+        )
+    rows = _locked_batches(connection, touched)
+    days, today, is_closed = _locked_days(connection, provider, max_usd_per_day, is_opening=bool(openings))
+    return Gates(
+        connection=connection,
+        provider=provider,
+        max_usd_per_day=max_usd_per_day,
+        today=today,
+        rows=rows,
+        caps={key: _Account(row.max_usd, row.held_usd) for key, row in rows.items() if row.max_usd is not None},
+        days=days,
+        is_day_closed=is_closed,
+    )
+
+
+def admit(
+    connection: Connection, openings: Sequence[AttemptOpening], *, locked: Mapping[str, LockedJob], gates: Gates
+) -> dict[str, Admission]:
+    """Open the rows of those that may be sent; attempt id -> what becomes of each. Endings are to be stored before."""
+    held = [each for each in openings if each.job_id in locked and locked[each.job_id].is_held_by(each.claim)]
+    paused = paused_openings(connection, held)
+    admitted = gates.admit([each for each in held if each.attempt_id not in paused])
+    admitted.update(dict.fromkeys(paused, Admission.PAUSED))
+    sent = [opening for opening in held if admitted[opening.attempt_id] is Admission.MAY_SEND]
+    if sent:
+        open_attempts(connection, sent, locked=locked)
+    return {each.attempt_id: admitted.get(each.attempt_id, Admission.CLAIM_LOST) for each in openings}
+
+
+def _locked_batches(connection: Connection, batch_ids: Collection[int]) -> dict[int, Row[Any]]:
+    """Those gates that somebody is still held back by; most batches are proven and have no cap."""
+    if not batch_ids:
+        return {}
+    rows = connection.execute(
+        select(batch_gates)
+        .where(
+            batch_gates.c.batch_id.in_(batch_ids),
+            batch_gates.c.proven_at.is_(None)
+            | batch_gates.c.max_usd.is_not(None)
+            | batch_gates.c.closed_at.is_not(None),
+        )
+        .order_by(batch_gates.c.batch_id)
+        .with_for_update()
+    )
+    return {row.batch_id: row for row in rows}
+
+
+def _locked_days(
+    connection: Connection, provider: str | None, max_usd_per_day: float | None, *, is_opening: bool
+) -> tuple[dict[tuple[str, str], _Account], str, bool]:
+    """Caps by provider and day, today's name, and whether today is closed for `provider`."""
+    now = connection.execute(select(now_seconds())).scalar_one()
+    today = day_of(now)
+    if is_opening and provider is not None and max_usd_per_day is not None:
+        make_day(connection, provider, now, max_usd_per_day)
+    rows = connection.execute(
+        select(day_gates)
+        .where(
+            day_gates.c.ends_at > now - DAY_SECONDS,  # a request ends a day later at the most
+            literal(value=True) if provider is None else day_gates.c.provider == provider,
+        )
+        .order_by(day_gates.c.provider, day_gates.c.day)
+        .with_for_update()
+    ).all()
+    accounts = {
+        (row.provider, row.day): _Account(row.max_usd if max_usd_per_day is None else max_usd_per_day, row.held_usd)
+        for row in rows
+    }
+    closed = any(row.provider == provider and row.day == today and row.closed_at is not None for row in rows)
+    return accounts, today, closed
+
+
+def _spent(account: _Account, next_usd: float) -> str:
+    held_usd = account.held_usd + account.change_usd
+    return (
+        f"its cap of ${account.max_usd:,.4f} is reached: ${held_usd:,.4f} is spent, calls without a known end at "
+        f"their highest, and one more call may cost ${next_usd:,.4f}"
+    )

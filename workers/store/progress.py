@@ -1,0 +1,199 @@
+"""The progress of one batch: counts, spending, pace. Read-only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import exists, func, literal_column, select
+
+from workers.contract.outcome import ENDED_STATES, AttemptEnding, FailureKind, JobState, Usage
+from workers.contract.wire import broker_queue
+from workers.store.counted import Findings, Spending, count_deferred, count_findings, count_jobs, count_spending
+from workers.store.identity import read_store_id
+from workers.store.sql import IS_READY
+from workers.store.tables import attempts, batches, jobs, now_seconds, outcomes
+from workers.store.worker_reports import live_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection, Row
+
+    from workers.contract.flag import FlagKind
+
+
+PACE_SECONDS = 60.0
+"""The pace is that of the last minute: long enough for slow models, short enough to notice a stall."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a batch moves now."""
+
+    jobs_per_second: float | None
+    """None until two jobs finished within the last minute."""
+    live_workers: int
+    """Worker processes that serve the batch's queue."""
+    next_due_seconds: float | None
+    """Until the first deferred job is due; None when none is deferred."""
+
+
+def read_pace(connection: Connection, name: str) -> Pace | None:
+    """How the batch of this name moves now, or None when there is none."""
+    batch = connection.execute(select(batches).where(batches.c.name == name)).one_or_none()
+    if batch is None:
+        return None
+    now = connection.execute(select(now_seconds())).scalar_one()
+    finished, first = connection.execute(
+        select(func.count(), func.min(outcomes.c.finished_at)).where(
+            outcomes.c.batch_id == batch.id, outcomes.c.finished_at > now - PACE_SECONDS
+        )
+    ).one()
+    next_due = connection.execute(
+        select(func.min(jobs.c.not_before)).where(jobs.c.batch_id == batch.id, IS_READY, jobs.c.not_before > now)
+    ).scalar()
+    return Pace(
+        jobs_per_second=(finished - 1) / (now - first) if finished > 1 and now > first else None,
+        live_workers=live_workers(
+            connection, broker_queue(batch.queue, batch.provider, read_store_id(connection)), now=now
+        ),
+        next_due_seconds=None if next_due is None else next_due - now,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """What was paid for twice, or may have been: the price of at-least-once."""
+
+    repeated: int
+    """Requests sent although an earlier claim's request of the same round had been answered, or left unknown."""
+    repeated_cost_usd: float | None
+    """Of these; None when one of their prices is unknown."""
+    unknown: int
+    """Requests whose worker died or was stopped: each may have been billed."""
+    unknown_cost_usd: float | None
+    """Estimated, at the mean cost of the batch's answers; None when that is unknown."""
+    unknown_most_usd: float | None = 0.0
+    """The most that these can have cost: what is due lies between nothing and this; None when a price is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Where a batch stands, in counts. `waiting` holds the deferred jobs too."""
+
+    batch: str
+    provider: str
+    queue: str
+    total: int
+    waiting: int
+    deferred: int
+    running: int
+    succeeded: int
+    failed: int
+    failures: Mapping[FailureKind, int]
+    flags: Mapping[FlagKind, int]
+    """Jobs that carry each kind of flag in their current round."""
+    followers: int
+    """Jobs whose work another job of the batch has too: they take its outcome, and are counted above with it."""
+    attempts: Mapping[str, int]
+    """Requests by ending; `open` are in flight."""
+    usage: Usage
+    cost_usd: float | None
+    """None when the price of one answer at least is unknown."""
+    created_at: float
+
+    @property
+    def finished(self) -> int:
+        """Jobs with an outcome in their current round."""
+        return self.succeeded + self.failed
+
+    @property
+    def is_finished(self) -> bool:
+        """True when nothing of the batch waits or runs."""
+        return self.finished == self.total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Counts):
+    """The counts, and what was paid for twice."""
+
+    repeats: Repeats
+
+
+def read_progress(connection: Connection, name: str) -> Progress | None:
+    """Where the batch of this name stands now, or None when there is none."""
+    batch = connection.execute(select(batches).where(batches.c.name == name)).one_or_none()
+    if batch is None:
+        return None
+    counts, _findings, spending = read_counts(connection, batch)
+    shared = {each.name: getattr(counts, each.name) for each in fields(Counts)}
+    return Progress(**shared, repeats=_repeats(connection, batch.id, spending))
+
+
+def read_counts(connection: Connection, batch: Row[Any]) -> tuple[Counts, Findings, Spending]:
+    """The counts of this row of `batches`, with the findings and the spending that they were made of."""
+    jobs_now = count_jobs(connection, batch.id, batch.opened)
+    findings = count_findings(connection, batch.id, batch.opened, jobs_now)
+    spending = count_spending(connection, batch.id)
+    counts = Counts(
+        batch=batch.name,
+        provider=batch.provider,
+        queue=batch.queue,
+        total=jobs_now.total,
+        waiting=jobs_now.waiting,
+        deferred=count_deferred(connection, batch.id, jobs_now),
+        running=jobs_now.by_state.get(JobState.RUNNING, 0),
+        succeeded=jobs_now.by_state.get(JobState.SUCCEEDED, 0),
+        failed=jobs_now.by_state.get(JobState.FAILED, 0),
+        failures=findings.failures,
+        flags=findings.flags,
+        followers=jobs_now.followers,
+        attempts=spending.requests,
+        usage=spending.usage,
+        cost_usd=spending.cost_usd,
+        created_at=batch.created_at,
+    )
+    return counts, findings, spending
+
+
+def _repeats(connection: Connection, batch_id: int, spending: Spending) -> Repeats:
+    """Of requests of a second claim and later ones, which an index of their own finds."""
+    earlier = attempts.alias("earlier")
+    paid_before = exists(
+        select(earlier.c.id).where(
+            earlier.c.job_id == attempts.c.job_id,
+            earlier.c.round == attempts.c.round,
+            earlier.c.claim < attempts.c.claim,
+            earlier.c.ending.in_((str(AttemptEnding.ANSWERED), str(AttemptEnding.UNKNOWN))),
+        )
+    )
+    answered = attempts.c.ending == str(AttemptEnding.ANSWERED)
+    row = connection.execute(
+        select(
+            func.count().label("repeated"),
+            func.count().filter(answered).label("answered"),
+            func.count(attempts.c.cost_usd).filter(answered).label("priced"),
+            func.coalesce(func.sum(attempts.c.cost_usd), 0.0).label("cost_usd"),
+        ).where(attempts.c.batch_id == batch_id, attempts.c.claim > literal_column("1"), paid_before)
+    ).one()
+    unknown = spending.may_be_billed
+    answers = spending.requests.get(AttemptEnding.ANSWERED, 0)
+    mean_usd = spending.cost_usd / answers if spending.cost_usd is not None and answers else None
+    return Repeats(
+        repeated=row.repeated,
+        repeated_cost_usd=row.cost_usd if row.priced == row.answered else None,
+        unknown=unknown,
+        unknown_cost_usd=0.0 if not unknown else None if mean_usd is None else unknown * mean_usd,
+        unknown_most_usd=spending.most_usd_of_these,
+    )
+
+
+def finished_rounds(connection: Connection, name: str) -> set[tuple[str, int]]:
+    """(job id, round) of every job that has ended; cheap enough to ask again and again."""
+    rows = connection.execute(
+        select(jobs.c.id, jobs.c.round)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(batches.c.name == name, jobs.c.state.in_(ENDED_STATES), jobs.c.position < batches.c.opened)
+    )
+    return {(row.id, row.round) for row in rows}

@@ -1,0 +1,184 @@
+"""What several files of the store share: ids, conditions, locks."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import ColumnElement, and_, exists, literal_column, or_, select, union
+
+from workers.contract.outcome import JobState
+from workers.store.control_tables import pauses
+from workers.store.tables import batch_gates, batches, day_gates, jobs, now_seconds, parks, pilot_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from sqlalchemy import Connection, Select, Table
+    from sqlalchemy.dialects import postgresql, sqlite
+
+
+SomeRows = TypeVar("SomeRows", bound="Select[Any]")
+
+_RANDOM_BYTES = 10
+_TIME_DIGITS = 12
+_HOUR_MILLISECONDS = 3_600_000
+
+
+def new_id() -> str:
+    """32 hex digits: 48 bits of milliseconds, 80 bits of chance (the layout of UUID version 7, without its marks)."""
+    return f"{time.time_ns() // 1_000_000:0{_TIME_DIGITS}x}{secrets.token_hex(_RANDOM_BYTES)}"
+
+
+def earlier_id(made: str) -> str:
+    """An id below all that the same host made after this one, though its clock was set back by an hour."""
+    try:
+        return f"{max(0, int(made[:_TIME_DIGITS], 16) - _HOUR_MILLISECONDS):0{_TIME_DIGITS}x}"
+    except ValueError:  # no id of ours: everything may be after it
+        return ""
+
+
+# Literals, not bound parameters: SQLite takes a partial index only when it can prove the condition when preparing.
+IS_READY: ColumnElement[bool] = jobs.c.state == literal_column("'ready'")
+IS_RUNNING: ColumnElement[bool] = jobs.c.state == literal_column("'running'")
+IS_UNFINISHED: ColumnElement[bool] = jobs.c.state.in_([literal_column("'ready'"), literal_column("'running'")])
+IS_FOLLOWING: ColumnElement[bool] = jobs.c.state == literal_column("'following'")
+"""It takes the outcome of another job, its leader (see `twins`): nobody publishes or claims it."""
+IS_UNPUBLISHED: ColumnElement[bool] = IS_READY & jobs.c.published_at.is_(None)
+IS_WAITING: ColumnElement[bool] = IS_READY & jobs.c.published_at.is_not(None)
+IS_DUE: ColumnElement[bool] = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now_seconds())
+IS_SUSPECT: ColumnElement[bool] = IS_READY & (jobs.c.lost_claims > literal_column("1"))
+"""Two workers died while they held it in this round: it runs alone."""
+MOST_TRUSTED_LOSSES = 1
+IS_OPENED: ColumnElement[bool] = jobs.c.position < (
+    select(batches.c.opened).where(batches.c.id == jobs.c.batch_id).correlate(jobs).scalar_subquery()
+)
+"""The job's enqueue is complete; the others are staging and nobody's business."""
+PARKED_ACCOUNTS = union(
+    select(parks.c.account),
+    select(day_gates.c.provider).where(day_gates.c.closed_at.is_not(None), day_gates.c.ends_at > now_seconds()),
+)
+"""Accounts of which nothing starts: the provider refuses them, or what may be spent in a day is spent."""
+PROBE_JOBS = select(parks.c.probe_job_id).where(parks.c.probe_job_id.is_not(None))
+"""The one job of each parked account that may run, to find out whether the others may."""
+
+
+def page_of_batch(rows: SomeRows, name: str, *, after: tuple[int, str], at_most: int) -> SomeRows:
+    """The next rows of the batch in input order, after this position and job id; jobs that are staging are left out.
+
+    `rows` selects from jobs joined to batches. Reading on from the last row costs the same on every page.
+    """
+    position, job_id = after
+    return (
+        rows.where(
+            batches.c.name == name,
+            jobs.c.position < batches.c.opened,
+            (jobs.c.position > position) | ((jobs.c.position == position) & (jobs.c.id > job_id)),
+        )
+        .order_by(jobs.c.position, jobs.c.id)
+        .limit(at_most)
+    )
+
+
+def _paused(scope: str) -> Select[tuple[str]]:
+    return select(pauses.c.name).where(pauses.c.scope == scope)
+
+
+IS_BATCH_OPEN: ColumnElement[bool] = and_(
+    batches.c.name.not_in(_paused("batch")),
+    batches.c.provider.not_in(_paused("account")),
+    batches.c.queue.not_in(_paused("queue")),
+)
+"""Nobody paused the batch, its account or its queue."""
+IS_MODEL_OPEN: ColumnElement[bool] = jobs.c.model.not_in(_paused("model"))
+"""Nobody paused the job's model."""
+CLOSED_BATCHES = select(batch_gates.c.batch_id).where(batch_gates.c.closed_at.is_not(None))
+_PILOTS = select(batch_gates.c.batch_id).where(batch_gates.c.pilot_since.is_not(None))
+IS_IN_PILOT: ColumnElement[bool] = exists(
+    select(pilot_jobs.c.job_id).where(pilot_jobs.c.job_id == jobs.c.id).correlate(jobs)
+)
+PASSES_GATE: ColumnElement[bool] = and_(
+    jobs.c.batch_id.not_in(CLOSED_BATCHES), or_(jobs.c.batch_id.not_in(_PILOTS), IS_IN_PILOT)
+)
+"""Its batch waits for nobody's word: neither closed, nor a pilot that the job is no part of."""
+LIST_LENGTH = 500
+"""Values per IN list: well below every limit of bound parameters, and few different statements to prepare."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedJob:
+    """A job's state that nobody can change before this transaction ends."""
+
+    id: str
+    batch_id: int
+    round: int
+    claim: int
+    state: str
+    worker_id: str | None
+    cancel_requested: bool
+    lost_claims: int
+
+    def is_held_by(self, claim: int) -> bool:
+        """True while this claim is the current one."""
+        return self.state == JobState.RUNNING and self.claim == claim
+
+
+def lock_jobs(connection: Connection, job_ids: Collection[str], *, skip_locked: bool = False) -> dict[str, LockedJob]:
+    """Lock these jobs and read their state; those that do not exist are absent.
+
+    `skip_locked`: absent, too, are those that somebody else has locked, who may be a process that was stopped.
+    """
+    columns = (
+        jobs.c.id, jobs.c.batch_id, jobs.c.round, jobs.c.claim, jobs.c.state, jobs.c.worker_id, jobs.c.cancel_requested,
+        jobs.c.lost_claims,
+    )  # fmt: skip
+    locked: dict[str, LockedJob] = {}
+    for some in in_lists(sorted(job_ids)):
+        statement = in_id_order(select(*columns).where(jobs.c.id.in_(some)), skip_locked=skip_locked)
+        rows = connection.execute(statement)
+        locked.update((row.id, LockedJob(**row._mapping)) for row in rows)  # noqa: SLF001 - a Row's public view
+    return locked
+
+
+def in_id_order(statement: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
+    """Lock the rows in one order everywhere, so that two transactions cannot wait for each other (PostgreSQL)."""
+    # NO KEY UPDATE: a ledger row inserted meanwhile checks its foreign key without waiting for us
+    return statement.order_by(jobs.c.id).with_for_update(of=jobs, key_share=True, skip_locked=skip_locked)
+
+
+def in_lists(values: Collection[str]) -> Iterator[list[str]]:
+    """The values, as many at a time as an IN list may hold."""
+    remaining = iter(values)
+    while some := list(islice(remaining, LIST_LENGTH)):
+        yield some
+
+
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that can say what happens when the row exists; the caller names the conflict's columns.
+
+    The dialects are imported here: PostgreSQL's costs 20 ms, and who only reads needs neither.
+    """
+    if is_sqlite(connection):
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415 - see above
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    return postgresql.insert(table)
+
+
+def is_sqlite(connection: Connection) -> bool:
+    """True on SQLite, False on PostgreSQL."""
+    return connection.dialect.name == "sqlite"
+
+
+PAGE = 500
+"""Rows fetched at a time, so that a hundred thousand results never stand in memory together."""
+
+
+def lock_batch(connection: Connection, batch_id: int) -> None:
+    """Enqueue, cancel and retry of one batch take turns; taken before any of its jobs is locked."""
+    connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update(key_share=True))

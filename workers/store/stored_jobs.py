@@ -1,0 +1,73 @@
+"""Jobs as they were enqueued, for who grades them again. Read-only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from workers.contract.job import JobParameters
+from workers.store.flags import OF_THE_INPUT, flags_by_round
+from workers.store.instructions import instructions_in
+from workers.store.sql import PAGE, page_of_batch
+from workers.store.tables import batches, contexts, jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import Connection
+
+    from workers.contract.flag import Flag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredJob:
+    """One job as it was enqueued. `prompt` is None when it was purged."""
+
+    id: str
+    prompt: str | None = field(repr=False)
+    schema: str
+    model: str
+    parameters: JobParameters
+    metadata: Mapping[str, object] = field(repr=False)
+    context_hash: str | None
+    twin_key: str | None = None
+    pseudonyms: Mapping[str, str] = field(default_factory=dict, repr=False)
+    input_flags: tuple[Flag, ...] = ()
+    """Of the input, not of an outcome."""
+    instructions: str | None = field(default=None, repr=False)
+
+
+def read_jobs(connection: Connection, name: str, *, at_most: int | None = None) -> Iterator[StoredJob]:
+    """Every opened job of the batch in input order, a page at a time; no row after `at_most` is read."""
+    left = at_most
+    last: tuple[int, str] = (-1, "")
+    while left != 0:
+        rows = (
+            select(jobs, contexts.c.content.label("instructions"))
+            .join(batches, batches.c.id == jobs.c.batch_id)
+            .outerjoin(contexts, contexts.c.hash == jobs.c.instructions_hash)
+        )
+        page = connection.execute(
+            page_of_batch(rows, name, after=last, at_most=PAGE if left is None else min(PAGE, left))
+        ).all()
+        if not page:
+            return
+        flags = flags_by_round(connection, [row.id for row in page], only=OF_THE_INPUT)
+        for row in page:
+            yield StoredJob(
+                id=row.item_id,
+                prompt=row.prompt,
+                schema=row.schema_name,
+                model=row.model,
+                parameters=JobParameters(**row.parameters),
+                metadata=row.metadata,
+                context_hash=row.context_hash,
+                twin_key=row.twin_key,
+                pseudonyms=row.pseudonyms or {},
+                input_flags=flags.get((row.id, OF_THE_INPUT), ()),
+                instructions=instructions_in(row.instructions),
+            )
+        last = (page[-1].position, page[-1].id)
+        left = None if left is None else left - len(page)

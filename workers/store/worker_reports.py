@@ -1,0 +1,50 @@
+"""What living workers report with their heartbeats: the queues they serve, the limits they see. Read-only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from workers.store.tables import now_seconds, workers
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+SILENT_SECONDS = 45.0
+"""A worker not heard of for so long is not counted on; heartbeats come every 10 s by default."""
+
+
+def latest_budgets(connection: Connection, *, within_seconds: float) -> list[dict[str, object]]:
+    """The provider's limits per account and model, as the worker that looked last in this time saw them."""
+    rows = connection.execute(
+        select(workers.c.budgets)
+        .where(workers.c.budgets.is_not(None), workers.c.heartbeat_at > now_seconds() - within_seconds)
+        .order_by(workers.c.heartbeat_at)
+    ).scalars()
+    latest = {(row["account"], row["model"]): row for budgets in rows for row in budgets}
+    return [latest[key] for key in sorted(latest)]
+
+
+def is_worker_alive(
+    connection: Connection, *, hostname: str, queue: str, silent_seconds: float = SILENT_SECONDS
+) -> bool:
+    """Whether a worker of this host serves the broker queue, for a health check; silent for longer it is not well."""
+    now = connection.execute(select(now_seconds())).scalar_one()
+    return queue in _queues_served(connection, now, hostname=hostname, silent_seconds=silent_seconds)
+
+
+def live_workers(connection: Connection, queue: str, *, now: float) -> int:
+    """How many worker processes serve this broker queue now."""
+    return _queues_served(connection, now).count(queue)
+
+
+def _queues_served(
+    connection: Connection, now: float, *, hostname: str | None = None, silent_seconds: float = SILENT_SECONDS
+) -> list[str]:
+    alive = select(workers.c.queues).where(
+        workers.c.stopped_at.is_(None), workers.c.heartbeat_at > now - silent_seconds
+    )
+    if hostname is not None:
+        alive = alive.where(workers.c.hostname == hostname)
+    return [queue for queues in connection.execute(alive).scalars() for queue in queues.split(",")]
