@@ -20,7 +20,7 @@ from workers.store.decisions import (
     ConflictingDecision,
     NewDecision,
     decide,
-    note_action,
+    note_download,
     read_audit,
     read_decisions,
     read_officials,
@@ -216,9 +216,9 @@ class Review:
         """Store a rubric or catalogue that decisions are about to name; again does nothing."""
         save_context(self._store, context_hash=content_digest(context), content=context)
 
-    def note(self, action: str, *, by: str, detail: str = "") -> None:
-        """Add an action beside decisions to the audit log, such as a download."""
-        note_action(self._store, by=by, action=action, batch=self.batch, detail=detail)
+    def note_download(self, what: str, *, by: str) -> None:
+        """Add to the audit log that somebody took a file."""
+        note_download(self._store, [self.batch], by=by, detail=what)
 
     def _decide(
         self,
