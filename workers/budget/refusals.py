@@ -75,11 +75,11 @@ class SharedRefusals:
     async def refused_jobs(self) -> frozenset[str]:
         """Those that `refused` has counted since the last success; none while Redis is away."""
         try:
-            members = await self._client.smembers(self._key("refused"))
+            members: set[Any] = await self._client.smembers(self._key("refused"))
         except AWAY as error:
             _not_counted(error)
             return frozenset()
-        return frozenset(member.decode() for member in members)
+        return frozenset(str(member, "ascii") for member in members)
 
     async def suspected(self, job_id: str) -> int:
         """Count this job; returns how many jobs got such an answer since the last success."""
