@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.support.playing import Playing
+from workers.budget.refusals import NOT_SINGLED
 from workers.completion.attempt import Attempt, Reply
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.contract.outcome import Failure
 
 if TYPE_CHECKING:
+    from workers.budget.refusals import Singled
     from workers.completion.attempt import CompletionRequest
     from workers.grading.decide import Park
     from workers.grading.grader import Grader
@@ -22,7 +24,7 @@ class Counts:
 
     refusals: int = 0
     suspicions: int = 1
-    singled: int = 0
+    singled: Singled = NOT_SINGLED
     counted: list[str] = field(default_factory=list)
     alone_counts: list[bool] = field(default_factory=list)
     ends_a_row: bool = False
@@ -37,7 +39,7 @@ class Counts:
     async def suspected(self, _job_id: str) -> int:
         return self.suspicions
 
-    async def singled_out(self, _model: str, _job_id: str, *, alone_counts: bool) -> int:
+    async def singled_out(self, _model: str, _job_id: str, *, alone_counts: bool) -> Singled:
         self.alone_counts.append(alone_counts)
         return self.singled
 

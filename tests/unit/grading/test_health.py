@@ -11,6 +11,7 @@ import pytest
 from tests.store.steps import publish
 from tests.unit.grading.test_grader import ledger, published, row, until
 from workers.budget.records import NotGranted
+from workers.budget.refusals import Singled
 from workers.completion.attempt import Attempt, Reply
 from workers.completion.classify import Blocked, Throttled
 from workers.contract.outcome import AccountState, Failure, FailureKind, Success
@@ -53,7 +54,7 @@ async def test_a_403_that_a_second_job_meets_parks_the_account(scene: Scene, sto
 
 async def test_a_request_that_is_always_refused_while_others_are_answered_ends(scene: Scene, store: Store):
     job_id = published(store)
-    scene.counts.singled = 10
+    scene.counts.singled = Singled(among_others=10)
     scene.playing.endings.append(Throttled("Rate limit exceeded", 1.0, 429))
 
     assert await scene.grader.run(job_id) == Finished(FailureKind.REJECTED_REQUEST)
