@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--doubt", type=float, default=0.0, help="share of judgements it says it cannot make, 0 to 1")
     add("--seed", type=int, default=0)
     _add_switch(parser, "--bill-abandoned", default=False, explain="bill calls whose client left before the answer")
+    add("--project-tier", choices=("default", "flex", "priority"), default="default", help="of calls that ask for none")
     add("--any-model", action="store_true", help="accept every model name")
     add(
         "--fault",

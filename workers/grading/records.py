@@ -244,6 +244,7 @@ class Run:
             max_tokens=self.max_tokens(provider),
             effort=job.parameters.effort,
             verbosity=job.parameters.verbosity,
+            asks_standard_tier=True,
             timeout_seconds=provider.call_timeout_seconds,
             repair=self.repair,
             profile=provider.profile_of(self.model),
