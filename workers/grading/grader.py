@@ -240,9 +240,8 @@ class Grader:
     async def _follow(self, run: Run, ended: Ended, closing: AttemptClosing) -> RunEnding | Again:
         """Do what follows an attempt, and store it together with the attempt."""
         run.count(closing.ending)
-        again = Again(0.0)
         seen = await inspected(ended.attempt.ending, run.job, is_compared=run.kept is not None)
-        kept = None
+        kept, again = None, Again(0.0)
         match decide(seen.ending, run.counters, seen.changed(run.parameters), ended.health):
             case Finish(Success() as graded) if run.kept is None and (prompt := await asked_again(run.job, seen)):
                 kept = job_ending_of(run.job, graded, ended.attempt.reply, seen)
