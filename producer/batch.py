@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from producer.terminal.gate_notices import Costs, closed_notice
-from producer.terminal.notices import RECENT_SECONDS, hold_notices, park_notice, pause_notices
+from producer.terminal.notices import RECENT_SECONDS, day_cap_notices, hold_notices, park_notice, pause_notices
 from workers.contract.errors import InvalidInput
 from workers.contract.flag import FlagKind
 from workers.contract.job import JobParameters, check_name
@@ -25,7 +25,7 @@ from workers.store.results import ResultRow, read_results
 from workers.store.steering import cancel_batch, retry_failed
 from workers.store.stored_jobs import StoredJob, read_jobs
 from workers.store.weights import set_weight
-from workers.store.worker_reports import latest_budgets
+from workers.store.worker_reports import day_caps_kept, latest_budgets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -236,6 +236,13 @@ class Batch:
         with self._store.snapshot() as connection:
             find_batch(connection, self.name)
         return self._store.run(lambda connection: pause(connection, self._target))
+
+    def day_cap_notices(self, *, joining_usd: float | None) -> list[str]:
+        """Says so when living workers of its provider keep another day cap than one that is about to start."""
+        with self._store.snapshot() as connection:
+            provider = find_batch(connection, self.name).provider
+            kept = day_caps_kept(connection).get(provider, {})
+        return day_cap_notices({provider: {**kept, joining_usd: kept.get(joining_usd, 0) + 1}})
 
     def set_weight(self, weight: float) -> None:
         """Give it so much of its queue, against 1 of other batches; holds from the feeder's next round on."""
