@@ -26,6 +26,8 @@ class Config:
     """0 to 1: the share of quotations that are made up; the others are lines of the prompt."""
     doubt: float = 0.0
     """0 to 1: the share of judgements that it says it cannot make, where the schema lets it."""
+    ignore_marks: bool = False
+    """Whether prompts that differ in the mark of their fence alone are answered alike."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
     slots: int | None = None
     """Calls worked on at once; the others wait without a word, as at a small local server. None is no bound."""
@@ -138,6 +140,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "scatter": _read_share,
     "fabricate": _read_share,
     "doubt": _read_share,
+    "ignore_marks": _read_switch,
     "latency_ms": read_latency_ms,
     "slots": _read_limit,
     "rpm": _read_limit,

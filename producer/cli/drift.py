@@ -40,6 +40,7 @@ def drift(
     """
     import json
 
+    from producer.cli.downloading import note_taken
     from producer.cli.session import opened_store
     from producer.gradebook.result_files import check_writable, write_atomically
     from producer.regrading.drift import compare
@@ -70,6 +71,10 @@ def drift(
         _print(found, batch_a, batch_b)
         if report is not None:
             _print_verdicts(report)
+    wanted = [kind for kind, path in (("html", html), ("csv", out_path)) if path is not None]
+    if wanted:
+        with opened_store(data_dir) as store:
+            note_taken(store, [batch_a, batch_b], f"drift from {batch_a} to {batch_b}, {' and '.join(wanted)}")
     if html is not None and report is not None:
         write_atomically(html, [drift_html(report)], encoding="utf-8")
         err.print(f"report: {html}")

@@ -55,7 +55,14 @@ def regrade(
         _repeat(batch, queue, options)
         return
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import connected_client, joined_services, moment_option, print_notes, settings_of
+    from producer.cli.session import (
+        connected_client,
+        joined_services,
+        moment_option,
+        print_ending_models,
+        print_notes,
+        settings_of,
+    )
     from producer.inputs.apart import refuse_among_submissions
     from producer.inputs.kits.kit import NO_KIT, load_kit
     from producer.inputs.templates import Template
@@ -93,6 +100,7 @@ def regrade(
             err.print(f"note: the batch was graded by {before}; this asks {client.provider}")
         report = regrade_batch(client, batch, change, name=name, queue=QueueName(queue), by=by)
         new = name or regrade_name(batch, change)
+        print_ending_models(client.batch(new), settings)
         out.print(
             f"batch {new}: {enqueued(report.new, report.existing)}; "
             f"watch with: {command('status', new, options=['--watch'])}; compare with: {command('drift', batch, new)}",
@@ -104,7 +112,14 @@ def regrade(
 
 def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import connected_client, joined_services, moment_option, print_notes, settings_of
+    from producer.cli.session import (
+        connected_client,
+        joined_services,
+        moment_option,
+        print_ending_models,
+        print_notes,
+        settings_of,
+    )
     from producer.regrading.repeats import repeat, repeat_name
     from producer.terminal.console import out
     from producer.terminal.words import command, enqueued
@@ -118,6 +133,7 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
         repeats, sample = options["repeats"], options["sample"]
         reports = repeat(client, batch, repeats=repeats, sample=sample, queue=QueueName(queue), by=by)
         last = repeat_name(batch, options["repeats"])
+        print_ending_models(client.batch(last), settings)
         counts = enqueued(sum(each.new for each in reports), sum(each.existing for each in reports))
         watch = command("status", last, options=["--watch"])
         out.print(f"{options['repeats']} repeats of {batch}: {counts}; watch with: {watch}", soft_wrap=True)

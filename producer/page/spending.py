@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from producer.inputs.ending_models import ending_notices
 from producer.page.plain_text import plain
 from producer.page.services import client, settings
 from producer.page.who import may_own
@@ -15,7 +15,6 @@ from producer.terminal.estimates import cost_interval, judged_by
 from producer.terminal.gate_notices import cap_line, price_of_rest
 from producer.terminal.words import cost, counted
 from workers.contract.errors import GradequeueError
-from workers.contract.model_profile import load_profiles
 from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
@@ -38,10 +37,9 @@ def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | N
     """What these jobs are likely to cost, and where that comes from; and which of their models end soon."""
     if settings().offline:
         return
-    profiles, today = load_profiles(settings().model_profiles), datetime.now(UTC).date()
-    for model in sorted({spec.model for spec in specs}):
-        if notice := profiles.find(model, settings().provider_host).shutdown_notice(model, today=today):
-            st.warning(plain(notice), icon=":material/event_busy:")
+    models = {model for spec in specs for model in (spec.model, spec.parameters.fallback_model) if model is not None}
+    for notice in ending_notices(sorted(models), settings()).values():
+        st.warning(plain(notice), icon=":material/event_busy:")
     for each in client().estimate(specs, context=context):
         st.caption(
             plain(

@@ -132,18 +132,15 @@ def job_ending_of(job: ClaimedJob, outcome: Outcome, reply: Reply | None, seen: 
 
 
 def _provenance(job: ClaimedJob, reply: Reply | None, seen: Inspection | None) -> dict[str, object]:
-    """What was asked, also where no answer decided the round; then the peer's part is None."""
-    return {
-        "request_id": reply.request_id if reply else None,
-        "system_fingerprint": reply.system_fingerprint if reply else None,
-        "service_tier": reply.service_tier if reply else None,
-        "effort": job.parameters.effort,
-        "parameters_sent": dict(reply.parameters_sent) if reply else None,
-        "instructions_hash": job.instructions_hash,
-        "rubric_hash": job.context_hash,
-        **({"pseudonyms": len(job.pseudonyms)} if job.pseudonyms else {}),
-        **(seen.findings if seen else {}),
+    if reply is None:
+        return {**job.asked, **(seen.findings if seen else {})}
+    answered = {
+        "request_id": reply.request_id,
+        "system_fingerprint": reply.system_fingerprint,
+        "service_tier": reply.service_tier,
+        "parameters_sent": dict(reply.parameters_sent),
     }
+    return {**job.asked, **answered, **(seen.findings if seen else {})}
 
 
 def _is_answer(attempt: Attempt) -> bool:
