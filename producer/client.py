@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from producer.batch import Batch
-from producer.fences import fence_of, refuse_another_fence
 from producer.inputs.api_item import Item, spec_of
+from producer.inputs.fence_of_batch import fence_of, refuse_another_fence
 from producer.inputs.kept_metadata import check_metadata
+from producer.inputs.lateness import UNKNOWN_LIMITS, UsualLimits, with_moment, with_outlooks
 from producer.inputs.moments import check_moment
 from producer.inputs.prices import PriceCheck
-from producer.lateness import UNKNOWN_LIMITS, UsualLimits, with_moment, with_outlooks
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec, QueueName
 from workers.contract.model_parameters import ChoiceCheck

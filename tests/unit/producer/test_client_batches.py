@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import event, insert, select, update
 
 from producer import Item, JobClient
-from producer.lateness import UsualLimits
+from producer.inputs.lateness import UsualLimits
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters
 from workers.contract.outcome import AccountState, FailureKind

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from producer.lateness import outlook
+from producer.inputs.lateness import outlook
 from workers.store.forecast import ModelDemand, Speed, Waiting
 
 NOW = datetime(2026, 12, 1, 7, tzinfo=UTC)
