@@ -27,6 +27,8 @@ class Config:
     doubt: float = 0.0
     """0 to 1: the share of judgements that it says it cannot make, where the schema lets it."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
+    answers: bool = True
+    """Where false, every call waits, however short its latency, until it is true again: a moment that tests choose."""
     slots: int | None = None
     """Calls worked on at once; the others wait without a word, as at a small local server. None is no bound."""
     rpm: int | None = None
@@ -139,6 +141,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "fabricate": _read_share,
     "doubt": _read_share,
     "latency_ms": read_latency_ms,
+    "answers": _read_switch,
     "slots": _read_limit,
     "rpm": _read_limit,
     "tpm": _read_limit,
