@@ -26,6 +26,8 @@ class Config:
     """0 to 1: the share of quotations that are made up; the others are lines of the prompt."""
     doubt: float = 0.0
     """0 to 1: the share of judgements that it says it cannot make, where the schema lets it."""
+    ignore_marks: bool = False
+    """Whether prompts that differ in the mark of their fence alone are answered alike."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
     answers: bool = True
     """Where false, every call waits, however short its latency, until it is true again: a moment that tests choose."""
@@ -140,6 +142,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "scatter": _read_share,
     "fabricate": _read_share,
     "doubt": _read_share,
+    "ignore_marks": _read_switch,
     "latency_ms": read_latency_ms,
     "answers": _read_switch,
     "slots": _read_limit,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from producer.page.drift_view import show_drift
 from producer.page.outage import says_when_away
 from producer.page.plain_text import plain
 from producer.page.releasing import keep_done, say_done
@@ -46,6 +47,7 @@ def show_comparing(name: str) -> None:
         st.dataframe([_line(move) for move in moved.moves[:MOST_MOVES]], hide_index=True, key="moves")
         if moved.changed > MOST_MOVES:
             st.caption(f"The {MOST_MOVES} biggest of {moved.changed}.")
+    show_drift(name, chosen)
     if not may_own():
         return
     with st.container(horizontal=True):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from producer.page.by_hand_form import show_by_hand, takes_grade_by_hand
 from producer.page.deciding import show_correction, show_decisions, show_last_word
 from producer.page.plain_text import plain
 from producer.page.result_view import show_criteria, show_value
@@ -24,13 +25,15 @@ from producer.page.words import (
     flag_advice,
     flag_title,
     points,
+    state_title,
     without_passage,
 )
+from producer.review.by_hand import is_by_hand
 from producer.review.glance import most_points_of
 from producer.review.opening import board_of
 from producer.review.submission import marked_html, parts_of, quotes_in
 from producer.terminal.words import STANDIN_NOTICE, cost, counted, moment
-from workers.contract.decision import ReviewState, official_grade
+from workers.contract.decision import DecisionKind, ReviewState, official_grade
 from workers.contract.errors import InvalidInput
 from workers.contract.headline import headline
 
@@ -69,7 +72,10 @@ def show(batch: str, item_id: str) -> None:
         show_decisions(batch, found, official, around)
         _problems(found)
         _grade(found, result, quotes)
-        show_correction(batch, found, official, result)
+        if takes_grade_by_hand(found, result):
+            show_by_hand(batch, found, official, result)
+        else:
+            show_correction(batch, found, official, result)
         _history(found)
 
 
@@ -104,7 +110,8 @@ def _standing(found: OneStudent, official: Official) -> None:
         decision = official.decision
         if decision is not None:
             why = f": {decision.reason}" if decision.reason else ""
-            st.badge(plain(f"{STATES[official.state]} by {decision.by}, {moment(decision.at)}{why}"), color="blue")
+            state = state_title(official.state, is_by_hand=is_by_hand(official.result))
+            st.badge(plain(f"{state} by {decision.by}, {moment(decision.at)}{why}"), color="blue")
             if decision.round < found.row.round:
                 st.badge("graded again since", color="orange")
         else:
@@ -156,6 +163,9 @@ def _grade(found: OneStudent, result: object, quotes: Sequence[Quote]) -> None:
         st.metric("Points", said, str(band) if band else None, delta_color="off", delta_arrow="off")
     if not show_criteria(result, context, quotes):
         show_value(result)
+    if is_by_hand(result):
+        st.caption("Given by hand: the model gave no grade.")
+        return
     st.caption(
         f"{plain(found.row.model_answered or found.row.model)}, round {found.row.round}, "
         f"{counted(found.row.attempts, 'request')}, {cost(found.row.cost_usd, found.row.provider)}"
@@ -173,7 +183,9 @@ def _history(found: OneStudent) -> None:
             to = f" to {number:g}" if number is not None else ""
             why = f": {decision.reason}" if decision.reason else ""
             source = f" from {decision.source}" if decision.source else ""
-            events.append((decision.at, f"{decision.by} {ACTIONS[decision.kind]}{to}{source}{why}"))
+            is_given = decision.kind is DecisionKind.OVERRIDE and is_by_hand(decision.result)
+            did = "graded by hand" if is_given else ACTIONS[decision.kind]
+            events.append((decision.at, f"{decision.by} {did}{to}{source}{why}"))
         for at, sentence in sorted(events):
             st.text(f"{moment(at)}  {sentence}")
 

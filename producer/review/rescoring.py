@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from producer.review.corrections import BY_HAND, Correction, corrected
+from producer.review.by_hand import is_by_hand
+from producer.review.corrections import Correction, corrected
 from workers.contract.decision import CONTEXT_SOURCE, ReviewState
 from workers.contract.errors import InvalidInput
+from workers.contract.headline import POINTS_BY_HAND
 from workers.contract.schema_files.source import content_digest
 from workers.contract.schemes.scheme import CATALOGUE_SCHEMA, RUBRIC_SCHEMA, scheme_of_context
 
@@ -94,6 +96,8 @@ def _rescored_item(item: ReviewItem, scheme: GradingScheme, model: type[BaseMode
     base = item.row.result if item.official.result is None else item.official.result
     if not isinstance(base, dict):
         return "its answer was purged" if item.row.is_purged else f"it has no result ({item.row.failure_kind})"
+    if is_by_hand(base):
+        return "it was graded by hand; correct it by hand"
     try:
         result = corrected(_without_dropped(base, scheme), model, Correction())
     except InvalidInput as problem:
@@ -106,8 +110,8 @@ def _without_dropped(result: dict[str, Any], scheme: GradingScheme) -> dict[str,
     if scheme.schema == RUBRIC_SCHEMA:
         kept = {each["criterion_id"] for each in _entries(scheme.context, "criteria")}
         criteria = {name: said for name, said in result.get("criteria", {}).items() if name in kept}
-        by_hand = {name: points for name, points in result.get(BY_HAND, {}).items() if name in kept}
-        return {**result, "criteria": criteria, BY_HAND: by_hand}
+        by_hand = {name: points for name, points in result.get(POINTS_BY_HAND, {}).items() if name in kept}
+        return {**result, "criteria": criteria, POINTS_BY_HAND: by_hand}
     known = {each["error_id"] for each in _entries(scheme.context, "error_definitions")}
     return {**result, "occurrences": [each for each in result.get("occurrences", ()) if each["error_id"] in known]}
 

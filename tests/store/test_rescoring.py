@@ -152,3 +152,9 @@ def test_who_decided_in_between_is_not_overruled(review: Review):
         review.replace(found.results, source="rubric:x", by="Kim", reason="r", seen=found.seen)
     review.hold(["ada"], by="Lee")
     assert rescored(review, scheme(good=6), registry=REGISTRY).left_out["ada"] == "it is on hold"
+
+
+def test_a_grade_by_hand_is_left_to_its_person(review: Review):
+    review.override("cleo", Correction(total=9), by="Kim", reason="on paper")
+    left_out = rescored(review, scheme(good=6), registry=REGISTRY).left_out
+    assert left_out == {"cleo": "it was graded by hand; correct it by hand"}

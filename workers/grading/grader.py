@@ -260,8 +260,9 @@ class Grader:
                 if not run.is_repairing or after_seconds > self._longest_countdown_seconds:
                     return await self._snooze(run, after_seconds, closing=closing)
                 again = Again(after_seconds)
-            case Hold():
+            case Hold() as hold:
                 logger.info("job.held", model=run.model)
+                again = Again(hold.after_seconds)
             case Retry() as retry:
                 logger.info("job.retry", model=run.model, after_seconds=round(retry.after_seconds, 2))
                 again = run.follow(retry)

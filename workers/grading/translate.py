@@ -35,8 +35,8 @@ STANDIN_MARK = "standin"
 """What the stand-in provider puts into `system_fingerprint`; such grades are never real, whatever the base URL."""
 
 
-def rate_sample_of(grant: Grant, attempt: Attempt, *, latency_seconds: float, is_outage: bool) -> RateSample:
-    """What the budget learns from an attempt."""
+def rate_sample_of(grant: Grant, attempt: Attempt, *, latency_seconds: float, is_away: bool) -> RateSample:
+    """What the budget learns from an attempt. `is_away`: of the provider, so that the model is held."""
     ending, reply = attempt.ending, attempt.reply
     requests, tokens = _readings(reply.rate_limits)
     return RateSample(
@@ -46,8 +46,8 @@ def rate_sample_of(grant: Grant, attempt: Attempt, *, latency_seconds: float, is
         refused_wait_seconds=ending.wait_seconds if isinstance(ending, Throttled) else None,
         latency_seconds=latency_seconds if _is_answer(attempt) else None,
         timed_out=isinstance(ending, Transient) and ending.timed_out,
-        away=is_outage,
-        away_wait_seconds=ending.wait_seconds if isinstance(ending, Transient) and is_outage else None,
+        away=is_away,
+        away_wait_seconds=ending.wait_seconds if isinstance(ending, Transient) and is_away else None,
         cause=ending.message if isinstance(ending, Throttled | Transient) else "",
         requests=requests,
         tokens=tokens,
@@ -132,18 +132,15 @@ def job_ending_of(job: ClaimedJob, outcome: Outcome, reply: Reply | None, seen: 
 
 
 def _provenance(job: ClaimedJob, reply: Reply | None, seen: Inspection | None) -> dict[str, object]:
-    """What was asked, also where no answer decided the round; then the peer's part is None."""
-    return {
-        "request_id": reply.request_id if reply else None,
-        "system_fingerprint": reply.system_fingerprint if reply else None,
-        "service_tier": reply.service_tier if reply else None,
-        "effort": job.parameters.effort,
-        "parameters_sent": dict(reply.parameters_sent) if reply else None,
-        "instructions_hash": job.instructions_hash,
-        "rubric_hash": job.context_hash,
-        **({"pseudonyms": len(job.pseudonyms)} if job.pseudonyms else {}),
-        **(seen.findings if seen else {}),
+    if reply is None:
+        return {**job.asked, **(seen.findings if seen else {})}
+    answered = {
+        "request_id": reply.request_id,
+        "system_fingerprint": reply.system_fingerprint,
+        "service_tier": reply.service_tier,
+        "parameters_sent": dict(reply.parameters_sent),
     }
+    return {**job.asked, **answered, **(seen.findings if seen else {})}
 
 
 def _is_answer(attempt: Attempt) -> bool:

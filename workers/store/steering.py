@@ -11,6 +11,7 @@ from workers.contract.outcome import FailureKind, JobState
 from workers.store.gates import forget_same_failure
 from workers.store.kept import end_with_kept_answers
 from workers.store.overviews import find_batch
+from workers.store.provenance import read_asked_only
 from workers.store.sql import IS_OPENED, IS_UNFINISHED, LIST_LENGTH, lock_batch, lock_jobs
 from workers.store.tables import batches, jobs, now_seconds, outcomes
 from workers.store.twins import count_following, end_followers, reopen_followers
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from workers.store.engine import Store
     from workers.store.overviews import BatchHeader
+    from workers.store.sql import LockedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,10 @@ def _cancel_some(connection: Connection, batch: BatchHeader) -> tuple[int, int] 
     waiting = [job for job in ready.values() if job.id not in answered]
     running = [job.id for job in locked.values() if job.state == JobState.RUNNING]
     if waiting:
+        asked = read_asked_only(connection, [job.id for job in waiting])
         connection.execute(
             insert(outcomes).values(finished_at=now_seconds()),
-            [_cancelled_outcome(job.id, job.round, job.claim, batch.id) for job in waiting],
+            [_cancelled_outcome(job, asked[job.id]) for job in waiting],
         )
     for ids, values in (
         ([job.id for job in waiting], {"state": JobState.FAILED, "finished_at": now_seconds(), **_NOTHING_WAITS}),
@@ -165,13 +168,14 @@ def _cancel_some(connection: Connection, batch: BatchHeader) -> tuple[int, int] 
 _NOTHING_WAITS = {"not_before": None, "kept_answer": None}
 
 
-def _cancelled_outcome(job_id: str, job_round: int, claim: int, batch_id: int) -> dict[str, object]:
+def _cancelled_outcome(job: LockedJob, asked: dict[str, object]) -> dict[str, object]:
     return {
-        "job_id": job_id,
-        "round": job_round,
-        "batch_id": batch_id,
-        "claim": claim,
+        "job_id": job.id,
+        "round": job.round,
+        "batch_id": job.batch_id,
+        "claim": job.claim,
         "failure_kind": str(FailureKind.CANCELLED),
         "failure_message": "cancelled before it started",
         "is_standin": False,
+        "provenance": asked,
     }
