@@ -48,6 +48,8 @@ class Config:
     retry_after: bool = True
     retry_after_ms: bool = False
     any_model: bool = False
+    project_tier: Literal["default", "flex", "priority"] = "default"
+    """The service tier of calls that ask for none, as a project's settings choose it."""
     bill_abandoned: bool = False
     """Whether a call is billed whose client left before the answer."""
     faults: tuple[FaultRule, ...] = ()
@@ -131,6 +133,12 @@ def _read_charge(value: object) -> str:
     return str(value)
 
 
+def _read_tier(value: object) -> str:
+    if value not in ("default", "flex", "priority"):
+        raise ValueError(f"expected 'default', 'flex' or 'priority', not {value!r}")
+    return str(value)
+
+
 def _read_faults(value: object) -> tuple[FaultRule, ...]:
     if not isinstance(value, list | tuple):
         raise TypeError(f"expected a list of KIND=RATE or KIND@COUNT, not {value!r}")
@@ -155,6 +163,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "retry_after": _read_switch,
     "retry_after_ms": _read_switch,
     "any_model": _read_switch,
+    "project_tier": _read_tier,
     "bill_abandoned": _read_switch,
     "faults": _read_faults,
 }
