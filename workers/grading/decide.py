@@ -58,6 +58,8 @@ class ProviderHealth:
     """The provider answers nobody, or was away for a moment: the failure spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
+    refused_before: frozenset[str] = frozenset()
+    """The jobs of an alarm: some have failed for what was the account's fault."""
     is_unnamed_limit: bool = False
     """Nothing says that what was refused is a limit that passes."""
     suspected_jobs: int = 0
@@ -117,6 +119,8 @@ class Park:
 
     account_state: AccountState
     message: str
+    reopens: frozenset[str] = frozenset()
+    """Jobs that failed for it before it was known wait again."""
 
 
 Decision = Finish | Retry | FallBack | Snooze | Hold | Park
@@ -128,7 +132,7 @@ def decide(ending: Ending, counters: Counters, parameters: JobParameters, health
         case Success():
             return Finish(ending)
         case Failure() | Throttled() if health.is_alarm:
-            return Park(AccountState.REFUSING, _alarm_message(ending.message, health))
+            return Park(AccountState.REFUSING, _alarm_message(ending.message, health), health.refused_before)
         case Failure():
             return retry_of(ending, counters.spent, _rules(parameters)) or Finish(ending)
         case Blocked():

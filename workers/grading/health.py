@@ -7,7 +7,8 @@ delays a paid answer: a success is reported to the others in the background.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from workers.budget.outage import Fault, Outage, Sign
 from workers.budget.refusals import LONGEST_UNCOUNTED_WAIT_SECONDS, UncountedRefusals
@@ -81,7 +82,7 @@ class HealthMonitor:
             return ProviderHealth(suspected_jobs=await refusals.suspected(job_id))
         if isinstance(ending, Throttled):
             counts = self._counts_as_refusal(ending, model)
-            return ProviderHealth(
+            return await self._with_jobs_of_alarm(
                 refused_jobs=await refusals.refused(job_id) if counts else 0,
                 singled_out=await refusals.singled_out(model, job_id, alone_counts=_is_short(ending)),
                 is_unnamed_limit=ending.could_be_account,
@@ -90,8 +91,12 @@ class HealthMonitor:
             refused_jobs = await refusals.refused(job_id)
             if refused_jobs >= JOBS_OF_AN_ALARM and not is_alone and await self._succeeds_soon():
                 return ProviderHealth()
-            return ProviderHealth(refused_jobs=refused_jobs)
+            return await self._with_jobs_of_alarm(refused_jobs=refused_jobs)
         return ProviderHealth(is_outage=is_outage)
+
+    async def _with_jobs_of_alarm(self, **seen: Any) -> ProviderHealth:
+        health = ProviderHealth(**seen)
+        return replace(health, refused_before=await self._refusals.refused_jobs()) if health.is_alarm else health
 
     async def _succeeds_soon(self) -> bool:
         """Another job of this process succeeds before the patience ends."""

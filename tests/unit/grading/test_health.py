@@ -54,6 +54,9 @@ class Counts:
         self.counted.append("refused")
         return self.refusals
 
+    async def refused_jobs(self) -> frozenset[str]:
+        return frozenset({"refused before"})
+
     async def suspected(self, _job_id: str) -> int:
         return self.suspicions
 
@@ -278,6 +281,7 @@ async def test_refusals_in_a_row_park_the_account_with_their_cause_and_fail_no_f
     [park] = scene.parked
     assert park.account_state is AccountState.REFUSING
     assert "20 jobs in a row" in park.message
+    assert park.reopens == {"refused before"}
     assert ending.message in park.message
     assert ledger(store) == {"throttled": 1}
     assert publish(store) == [job_id]
