@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from producer.inputs.moments import check_moment
 from producer.terminal.gate_notices import Costs, closed_notice
 from producer.terminal.notices import RECENT_SECONDS, day_cap_notices, hold_notices, park_notice, pause_notices
 from workers.contract.errors import InvalidInput
@@ -29,6 +30,7 @@ from workers.store.worker_reports import day_caps_kept, latest_budgets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -194,21 +196,29 @@ class Batch:
         *,
         model: str | None = None,
         parameters: Mapping[str, object] | None = None,
+        by: datetime | None = None,
     ) -> int:
         """Begin another round for the failed jobs, of these kinds or of all of them; returns how many.
 
         No kinds are no jobs. The old outcomes stay. `model` and `parameters` (fields of `JobParameters` by name) are
-        the new round's. Raises `InvalidInput` for a kind or a parameter that does not exist.
+        the new round's, and none of it starts after `by`, an aware moment.
+        Raises `InvalidInput` for a kind or a parameter that does not exist.
         """
         if isinstance(kinds, str):
             kinds = [kinds]
         wanted = None if kinds is None else [_kind(kind) for kind in kinds]
         if wanted == []:
             return 0
-        JobParameters(**(parameters or {}))  # type: ignore[arg-type] # refuses what no job takes
+        changed = dict(parameters or {})
+        if by is not None:
+            check_moment(by)
+            changed["deadline_at"] = by.timestamp()
+        JobParameters(**changed)  # type: ignore[arg-type] # refuses what no job takes
+        if changed.keys() & {"deadline_seconds", "deadline_at"}:  # the one takes the other's place
+            changed = {"deadline_seconds": None, "deadline_at": None, **changed}
         if model is not None:
             check_name("model", model)
-        count = retry_failed(self._store, self.name, kinds=wanted or (), model=model, parameters=parameters)
+        count = retry_failed(self._store, self.name, kinds=wanted or (), model=model, parameters=changed)
         if count and self._publish is not None:
             self._publish()
         return count

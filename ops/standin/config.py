@@ -29,6 +29,8 @@ class Config:
     ignore_marks: bool = False
     """Whether prompts that differ in the mark of their fence alone are answered alike."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
+    answers: bool = True
+    """Where false, every call waits, however short its latency, until it is true again: a moment that tests choose."""
     slots: int | None = None
     """Calls worked on at once; the others wait without a word, as at a small local server. None is no bound."""
     rpm: int | None = None
@@ -150,6 +152,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "doubt": _read_share,
     "ignore_marks": _read_switch,
     "latency_ms": read_latency_ms,
+    "answers": _read_switch,
     "slots": _read_limit,
     "rpm": _read_limit,
     "tpm": _read_limit,

@@ -192,6 +192,7 @@ class Service:
         seconds = self._state.next_latency_seconds()
         if seconds:
             await asyncio.sleep(seconds)
+        await self._state.may_answer.wait()
         call.completion = self._completed(call)
 
     async def _answer(self, call: _Call) -> web.StreamResponse:
