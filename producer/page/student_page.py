@@ -6,6 +6,7 @@ escaped, so that quotations can be marked in it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -33,12 +34,12 @@ from producer.review.glance import most_points_of
 from producer.review.opening import board_of
 from producer.review.submission import marked_html, parts_of, quotes_in
 from producer.terminal.words import STANDIN_NOTICE, cost, counted, moment
-from workers.contract.decision import DecisionKind, ReviewState, official_grade
+from workers.contract.decision import CONTEXT_SOURCE, DecisionKind, ReviewState, official_grade
 from workers.contract.errors import InvalidInput
 from workers.contract.headline import headline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from producer.review.glance import Neighbours, OneStudent
     from producer.review.submission import Quote
@@ -57,6 +58,7 @@ def show(batch: str, item_id: str) -> None:
         st.text(problem)
         return
     official = official_grade(found.decisions)
+    found = replace(found, context=_context_of(found, official))
     _way(batch, around)
     st.header(plain(item_id), anchor=False)
     show_last_word()
@@ -77,6 +79,14 @@ def show(batch: str, item_id: str) -> None:
         else:
             show_correction(batch, found, official, result)
         _history(found)
+
+
+def _context_of(found: OneStudent, official: Official) -> Mapping[str, object] | None:
+    """The rubric that the grade follows: another one than it was graded by where its points were computed again."""
+    source = official.decision.source if official.decision is not None else None
+    if source is None or not source.startswith(CONTEXT_SOURCE):
+        return found.context
+    return client().context(source.removeprefix(CONTEXT_SOURCE)) or found.context
 
 
 def _close() -> None:
@@ -182,7 +192,8 @@ def _history(found: OneStudent) -> None:
             number = headline(decision.result)
             to = f" to {number:g}" if number is not None else ""
             why = f": {decision.reason}" if decision.reason else ""
-            source = f" from {decision.source}" if decision.source else ""
+            is_other_batch = decision.source is not None and not decision.source.startswith(CONTEXT_SOURCE)
+            source = f" from {decision.source}" if is_other_batch else ""
             is_given = decision.kind is DecisionKind.OVERRIDE and is_by_hand(decision.result)
             did = "graded by hand" if is_given else ACTIONS[decision.kind]
             events.append((decision.at, f"{decision.by} {did}{to}{source}{why}"))

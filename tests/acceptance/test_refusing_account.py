@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.test_run import RUN, made_up_programs, result_lines
+from tests.acceptance.test_run import RUN, TWO, made_up_programs, result_lines
 from tests.support.scene import open_scene
 from tests.support.wait import wait_until
 from workers.store.parks import parked_accounts
@@ -30,7 +30,7 @@ def test_it_is_parked_with_its_cause_and_the_rest_waits(bench: Bench):
     made_up_programs(bench.folder, PROVEN + JOBS)
     bench.standin.configure(faults=["unlisted_400=1.0"])
 
-    stopped = bench.run(*RUN, expect=4)
+    stopped = bench.run(*RUN, *TWO, expect=4)
 
     status = bench.run("status").stderr
     for said in (stopped.stderr, status):
