@@ -27,15 +27,14 @@ def export(
     Of each BATCH named, or of every batch; outcomes of every round.
     """
     from producer.cli.session import opened_store
-    from producer.cli.writing import write_rows
-    from producer.gradebook.export import exported
+    from producer.cli.writing import write_csv, write_lines
+    from producer.gradebook.export import exported, exported_lines
     from producer.gradebook.result_files import check_writable
 
     check_writable(out_path)
     with opened_store(data_dir) as store:
         exported(store, batches)  # a batch that does not exist is named before a file is begun
-        write_rows(
-            lambda: exported(store, batches, ledger=ledger),
-            out_path=out_path,
-            file_format=file_format,
-        )
+        if file_format == "csv":
+            write_csv(lambda: exported(store, batches, ledger=ledger), out_path=out_path)
+        else:
+            write_lines(exported_lines(store, batches, ledger=ledger), out_path=out_path)

@@ -85,7 +85,7 @@ def run(input_path: Path, processes: int, out_path: Path | None, *, go: bool, **
 
 
 def _print_report(report: RunReport, client: JobClient, out_path: Path | None) -> None:
-    from producer.gradebook.result_files import result_lines, write_atomically
+    from producer.gradebook.result_files import write_atomically
     from producer.terminal.console import err, out
     from producer.terminal.gate_notices import cap_line
     from producer.terminal.tables import MOST_RESULT_ROWS, results_table, summary_table
@@ -95,7 +95,7 @@ def _print_report(report: RunReport, client: JobClient, out_path: Path | None) -
     is_finished = report.status in {ExitStatus.SUCCEEDED, ExitStatus.SOME_FAILED}
     if is_finished:
         if out_path is not None:
-            write_atomically(out_path, result_lines(batch.results()))
+            write_atomically(out_path, batch.lines())
         if report.progress.total <= MOST_RESULT_ROWS:
             out.print(results_table(batch.results()))
     elif report.progress.gate.pilot is not None:

@@ -66,19 +66,14 @@ PROBE_JOBS = select(parks.c.probe_job_id).where(parks.c.probe_job_id.is_not(None
 """The one job of each parked account that may run, to find out whether the others may."""
 
 
-def page_of_batch(rows: SomeRows, name: str, *, after: tuple[int, str], at_most: int) -> SomeRows:
-    """The next rows of the batch in input order, after this position and job id; jobs that are staging are left out.
+def page_of_batch(rows: SomeRows, name: str, *, after: int, at_most: int) -> SomeRows:
+    """The next rows of the batch in input order, after this position; jobs that are staging are left out.
 
     `rows` selects from jobs joined to batches. Reading on from the last row costs the same on every page.
     """
-    position, job_id = after
     return (
-        rows.where(
-            batches.c.name == name,
-            jobs.c.position < batches.c.opened,
-            (jobs.c.position > position) | ((jobs.c.position == position) & (jobs.c.id > job_id)),
-        )
-        .order_by(jobs.c.position, jobs.c.id)
+        rows.where(batches.c.name == name, jobs.c.position < batches.c.opened, jobs.c.position > after)
+        .order_by(jobs.c.position)
         .limit(at_most)
     )
 
