@@ -13,7 +13,8 @@ from workers.contract.outcome import JobState
 from workers.store.flags import flags_by_round, flags_of_round
 from workers.store.json_text import in_line_form, quoted
 from workers.store.result_lines import flags_text, marks, number
-from workers.store.sql import PAGE
+from workers.store.result_pages import SAME_AS
+from workers.store.sql import PAGE, in_pages
 from workers.store.tables import attempts, batches, jobs, outcomes
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def read_ledger_lines(connection: Connection, batch: str) -> Iterator[str]:
     return map(_attempt_line, _requests(connection, batch))
 
 
-_leader = jobs.alias("leader")
 _OUTCOMES = (
     select(
         batches.c.name.label("batch"), batches.c.provider, jobs.c.item_id.label("id"), jobs.c.id.label("job_id"),
@@ -66,12 +66,11 @@ _OUTCOMES = (
         jobs.c.prompt_hash, jobs.c.model, cast(jobs.c.metadata, Text).label("job_metadata"),
         jobs.c.prompt.is_(None).label("is_purged"), outcomes.c.round, outcomes.c.finished_at, outcomes.c.result,
         outcomes.c.failure_kind, outcomes.c.failure_message, outcomes.c.model_answered, outcomes.c.is_standin,
-        _leader.c.item_id.label("same_as"), cast(outcomes.c.provenance, Text).label("provenance"),
+        SAME_AS, cast(outcomes.c.provenance, Text).label("provenance"),
     )
     .select_from(jobs)
     .join(batches, batches.c.id == jobs.c.batch_id)
     .outerjoin(outcomes, outcomes.c.job_id == jobs.c.id)
-    .outerjoin(_leader, _leader.c.id == jobs.c.leader_id)
 )  # fmt: skip
 _REQUESTS = (
     select(
@@ -110,10 +109,11 @@ def _pages_of_jobs(
     Positions have no gaps.
     """
     batch_id, opened = connection.execute(select(batches.c.id, batches.c.opened).where(batches.c.name == batch)).one()
-    for first in range(0, opened, PAGE):
-        is_on_page = (jobs.c.batch_id == batch_id) & jobs.c.position.between(first, min(first + PAGE, opened) - 1)
-        page = statement.where(is_on_page).order_by(jobs.c.position, within_job)
-        yield connection.execute(page).all(), select(jobs.c.id).where(is_on_page)
+    with in_pages(connection):
+        for first in range(0, opened, PAGE):
+            is_on_page = (jobs.c.batch_id == batch_id) & jobs.c.position.between(first, min(first + PAGE, opened) - 1)
+            page = statement.where(is_on_page).order_by(jobs.c.position, within_job)
+            yield connection.execute(page).all(), select(jobs.c.id).where(is_on_page)
 
 
 def _outcome_fields(row: Row[*tuple[Any, ...]], flags: Sequence[Flag]) -> dict[str, object]:

@@ -16,6 +16,7 @@ from workers.contract.outcome import ENDED_STATES, AttemptEnding, JobState
 from workers.store.claims import SPENT
 from workers.store.flags import flags_by_round, flags_of_round, is_flagged
 from workers.store.ledger import USAGE_SUMS
+from workers.store.sql import in_pages
 from workers.store.tables import attempts, batches, flags, jobs, outcomes
 
 if TYPE_CHECKING:
@@ -68,13 +69,15 @@ def cost_of(spent: Row[*tuple[Any, ...]]) -> float | None:
 
 
 _leader = jobs.alias("leader")
+SAME_AS = select(_leader.c.item_id).where(_leader.c.id == jobs.c.leader_id).scalar_subquery().label("same_as")
+"""Of a job: the item whose grading it takes; null for a grading of its own."""
 _COLUMNS = (
     jobs.c.position, jobs.c.id.label("job_id"), jobs.c.item_id, jobs.c.round, jobs.c.state,
     jobs.c.schema_name, jobs.c.schema_fingerprint, jobs.c.prompt_hash, jobs.c.model,
     jobs.c.context_hash, cast(jobs.c.metadata, Text).label("job_metadata"),
     outcomes.c.result, outcomes.c.failure_kind, outcomes.c.failure_message, outcomes.c.model_answered,
     # a row whose values are taken as the driver gives them is read in half the time
-    type_coerce(outcomes.c.is_standin, Integer).label("is_standin"), _leader.c.item_id.label("same_as"),
+    type_coerce(outcomes.c.is_standin, Integer).label("is_standin"), SAME_AS,
     cast(outcomes.c.provenance, Text).label("provenance"),
     type_coerce(jobs.c.prompt.is_(None), Integer).label("is_purged"),
 )  # fmt: skip
@@ -109,25 +112,37 @@ def result_pages(connection: Connection, name: str, wanted: Wanted) -> Iterator[
     if batch is None:
         return
     has_flags = connection.execute(select(exists().where(flags.c.batch_id == batch.id))).scalar_one()
-    last, left = -1, wanted.at_most
-    while left != 0:
-        at_most = PAGE if left is None else min(PAGE, left)
-        rows = _result_page(connection, batch, wanted, after=last, at_most=at_most)
-        if not rows:
-            return
-        first, last = rows[0].position, rows[-1].position
-        left = None if left is None else left - len(rows)
-        run = (jobs.c.batch_id == batch.id) & jobs.c.position.between(first, last)
-        # a batch's jobs one after the other are found by their positions, a few of many by their ids
-        is_run = last - first == len(rows) - 1
-        some = run if is_run else run & jobs.c.id.in_([row.job_id for row in rows])
-        yield ResultPage(
-            batch=batch.name,
-            provider=batch.provider,
-            rows=rows,
-            spending=_spending(connection, some),
-            flags=flags_by_round(connection, select(jobs.c.id).where(some)) if has_flags else {},
-        )
+    with in_pages(connection):
+        last, left = -1, wanted.at_most
+        while left != 0:
+            at_most = PAGE if left is None else min(PAGE, left)
+            rows = _result_page(connection, batch, wanted, after=last, at_most=at_most)
+            if not rows:
+                return
+            yield _with_rows(connection, batch, rows, has_flags=has_flags)
+            last = rows[-1].position
+            left = None if left is None else left - len(rows)
+
+
+def _with_rows(
+    connection: Connection,
+    batch: Row[*tuple[Any, ...]],
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    *,
+    has_flags: bool,
+) -> ResultPage:
+    first, last = rows[0].position, rows[-1].position
+    run = (jobs.c.batch_id == batch.id) & jobs.c.position.between(first, last)
+    # a batch's jobs one after the other are found by their positions, a few of many by their ids
+    is_run = last - first == len(rows) - 1
+    some = run if is_run else run & jobs.c.id.in_([row.job_id for row in rows])
+    return ResultPage(
+        batch=batch.name,
+        provider=batch.provider,
+        rows=rows,
+        spending=_spending(connection, some),
+        flags=flags_by_round(connection, select(jobs.c.id).where(some)) if has_flags else {},
+    )
 
 
 def _result_page(
@@ -136,7 +151,6 @@ def _result_page(
     statement = (
         select(*_COLUMNS)
         .outerjoin(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
-        .outerjoin(_leader, _leader.c.id == jobs.c.leader_id)
         .where(jobs.c.batch_id == batch.id, jobs.c.position > after, jobs.c.position < batch.opened)
         .order_by(jobs.c.position)
         .limit(at_most)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, exists, literal_column, or_, select, union
+from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select, union
 
 from workers.contract.outcome import JobState
 from workers.store.control_tables import pauses
@@ -168,6 +169,23 @@ def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgre
 def is_sqlite(connection: Connection) -> bool:
     """True on SQLite, False on PostgreSQL."""
     return connection.dialect.name == "sqlite"
+
+
+@contextmanager
+def in_pages(connection: Connection) -> Iterator[None]:
+    """Within it, PostgreSQL joins a page's rows by index, one by one.
+
+    It cannot know that another page follows, and may find it cheaper to read a whole table: once for each page.
+    """
+    if is_sqlite(connection):
+        yield
+        return
+    names = ("enable_hashjoin", "enable_mergejoin")
+    before = connection.execute(select(*[func.current_setting(name) for name in names])).one()
+    connection.execute(select(*[func.set_config(name, "off", True) for name in names]))  # noqa: FBT003 - SQL's own
+    yield
+    # not where the reader stops early or fails: its transaction, which alone this concerns, ends there
+    connection.execute(select(*[func.set_config(name, value, True) for name, value in zip(names, before, strict=True)]))  # noqa: FBT003
 
 
 PAGE = 500
