@@ -18,24 +18,22 @@ if TYPE_CHECKING:
 Line = TypeVar("Line")
 
 
-def exported(store: Store, names: Sequence[str] = (), *, ledger: bool = False) -> Iterator[Record]:
-    """Outcomes of all rounds, or the requests of the ledger, of these batches or of all, a snapshot per batch.
-
-    Raises `InvalidInput` for a batch that does not exist, before the first record.
-    """
-    return _each(store, _chosen(store, names), read_ledger if ledger else read_outcomes)
-
-
-def exported_lines(store: Store, names: Sequence[str] = (), *, ledger: bool = False) -> Iterator[str]:
-    """The same as lines of JSON, many times faster, because nothing is parsed that nobody looks at."""
-    return _each(store, _chosen(store, names), read_ledger_lines if ledger else read_outcome_lines)
-
-
-def _chosen(store: Store, names: Sequence[str]) -> list[str]:
+def chosen_batches(store: Store, names: Sequence[str] = ()) -> list[str]:
+    """These batches, or all without a name. Raises `InvalidInput` for one that does not exist."""
     with store.snapshot() as connection:
         for name in names:
             find_batch(connection, name)
         return list(names) or list_batches(connection)
+
+
+def exported(store: Store, names: Sequence[str], *, ledger: bool = False) -> Iterator[Record]:
+    """Outcomes of all rounds, or the requests of the ledger, of these batches, a snapshot per batch."""
+    return _each(store, names, read_ledger if ledger else read_outcomes)
+
+
+def exported_lines(store: Store, names: Sequence[str], *, ledger: bool = False) -> Iterator[str]:
+    """The same as lines of JSON, faster, because nothing is parsed that nobody looks at."""
+    return _each(store, names, read_ledger_lines if ledger else read_outcome_lines)
 
 
 def _each(store: Store, names: Sequence[str], read: Callable[[Connection, str], Iterator[Line]]) -> Iterator[Line]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from workers.store.result_pages import ResultPage, Wanted
 
 _NOTHING_SPENT = (
-    '{"prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0, "reasoning_tokens": 0}, '
-    '"cost_usd": 0.0, "attempts": 0'
+    '{"prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0, "cache_write_tokens": 0, '
+    '"reasoning_tokens": 0}, "cost_usd": 0.0, "attempts": 0'
 )
 
 
@@ -58,10 +58,10 @@ def _lines(page: ResultPage) -> Iterator[str]:
 
 
 def _spent(row: Row[*tuple[Any, ...]]) -> str:
-    _position, attempts, _answered, prompt, completion, cached, _cache_write, reasoning, *_cost = row
+    _position, attempts, _answered, prompt, completion, cached, cache_write, reasoning, *_cost = row
     return (
         f'{{"prompt_tokens": {prompt or 0}, "completion_tokens": {completion or 0}, "cached_tokens": {cached or 0}, '
-        f'"reasoning_tokens": {reasoning or 0}}}, "cost_usd": {number(cost_of(row))}, "attempts": {attempts}'
+        f'"cache_write_tokens": {cache_write or 0}, "reasoning_tokens": {reasoning or 0}}}, "cost_usd": {number(cost_of(row))}, "attempts": {attempts}'
     )
 
 
