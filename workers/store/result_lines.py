@@ -61,7 +61,8 @@ def _spent(row: Row[*tuple[Any, ...]]) -> str:
     _position, attempts, _answered, prompt, completion, cached, cache_write, reasoning, *_cost = row
     return (
         f'{{"prompt_tokens": {prompt or 0}, "completion_tokens": {completion or 0}, "cached_tokens": {cached or 0}, '
-        f'"cache_write_tokens": {cache_write or 0}, "reasoning_tokens": {reasoning or 0}}}, "cost_usd": {number(cost_of(row))}, "attempts": {attempts}'
+        f'"cache_write_tokens": {cache_write or 0}, "reasoning_tokens": {reasoning or 0}}}, '
+        f'"cost_usd": {number(cost_of(row))}, "attempts": {attempts}'
     )
 
 
