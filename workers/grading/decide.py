@@ -37,6 +37,9 @@ JOBS_OF_AN_ALARM = 20
 JOBS_OF_AN_UNNAMED_LIMIT = 8
 """The same for a 429 that names neither its wait nor a known limit. The jobs are tried one by one, after 1, 2, 4 to 60
 seconds: a limit a minute has passed by then."""
+SECONDS_OF_AN_ALARM = 600.0
+"""The same for rate limits alone, however few the jobs: a limit of minutes lets something through in that time, and
+waits of more than a minute that are named do not count."""
 JOBS_OF_A_SUSPICION = 2
 REFUSALS_OF_ONE_JOB = 10
 """While others of its model were answered: it is the request, and it must not block them for ever."""
@@ -64,6 +67,8 @@ class ProviderHealth:
     """The provider answers nobody, or was away for a moment: the failure spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
+    refused_seconds: float = 0.0
+    """For so long every call was refused for a rate limit, and none answered."""
     refused_before: frozenset[str] = frozenset()
     """The jobs of an alarm: some have failed for what was the account's fault."""
     is_unnamed_limit: bool = False
@@ -76,7 +81,8 @@ class ProviderHealth:
     @property
     def is_alarm(self) -> bool:
         """The account must be the cause."""
-        return self.refused_jobs >= (JOBS_OF_AN_UNNAMED_LIMIT if self.is_unnamed_limit else JOBS_OF_AN_ALARM)
+        jobs = JOBS_OF_AN_UNNAMED_LIMIT if self.is_unnamed_limit else JOBS_OF_AN_ALARM
+        return self.refused_jobs >= jobs or self.refused_seconds >= SECONDS_OF_AN_ALARM
 
     @property
     def is_requests_fault(self) -> bool:
@@ -178,6 +184,8 @@ def _park_message(blocked: Blocked, health: ProviderHealth) -> str:
 
 
 def _alarm_message(last: str, health: ProviderHealth) -> str:
+    if health.refused_seconds >= SECONDS_OF_AN_ALARM:
+        return f"for {health.refused_seconds / 60:.0f} minutes every call was refused; the last: {last}"
     return f"{health.refused_jobs} jobs in a row were refused, and none succeeded; the last: {last}"
 
 

@@ -84,6 +84,7 @@ class HealthMonitor:
             counts = self._counts_as_refusal(ending, model)
             return await self._with_jobs_of_alarm(
                 refused_jobs=await refusals.refused(job_id) if counts else 0,
+                refused_seconds=await refusals.refused_seconds() if _is_short(ending) else 0.0,
                 singled=await refusals.singled_out(model, job_id, alone_counts=_is_short(ending)),
                 is_unnamed_limit=ending.could_be_account,
             )
