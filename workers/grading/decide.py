@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workers.budget.outage import Fault
 from workers.budget.refusals import NOT_SINGLED
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.retry_policy import Retry, RetryRules, Spent, retry_of
@@ -63,8 +64,8 @@ class Counters:
 class ProviderHealth:
     """What other requests of the account show about this ending."""
 
-    is_outage: bool = False
-    """The provider answers nobody, or was away for a moment: the failure spends no attempt."""
+    fault: Fault = Fault.OWN
+    """Of a failure; one that is not the job's own spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
     refused_seconds: float = 0.0
@@ -126,7 +127,7 @@ class Snooze:
 class Hold:
     """The provider is or was away: wait for the budget again. It may hold the model; then one job at a time probes it.
 
-    `after_seconds` is the wait that the server named.
+    `after_seconds` is the wait that the server named, where the model is not held.
     """
 
     after_seconds: float = 0.0
@@ -209,7 +210,9 @@ def _after_block(blocked: Blocked, counters: Counters, parameters: JobParameters
 def _after_transient(
     ending: Transient, counters: Counters, parameters: JobParameters, health: ProviderHealth
 ) -> Decision:
-    if health.is_outage:
+    if health.fault is Fault.AWAY:
+        return Hold()  # of the model, for as long as the server named
+    if health.fault is Fault.OVER:
         return Hold(min(ending.wait_seconds or 0.0, LONGEST_WAIT_IN_PLACE_SECONDS))
     retry = retry_of(ending, counters.spent, _rules(parameters))
     if retry is not None:

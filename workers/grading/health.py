@@ -67,7 +67,7 @@ class HealthMonitor:
         return found
 
     async def after(
-        self, attempt: Attempt, *, job_id: str, model: str, is_outage: bool, is_alone: bool = True
+        self, attempt: Attempt, *, job_id: str, model: str, fault: Fault = Fault.OWN, is_alone: bool = True
     ) -> ProviderHealth:
         """Judge by all workers' refusals, this one included; a round trip for a refusal, none for an answer.
 
@@ -93,7 +93,7 @@ class HealthMonitor:
             if refused_jobs >= JOBS_OF_AN_ALARM and not is_alone and await self._succeeds_soon():
                 return ProviderHealth()
             return await self._with_jobs_of_alarm(refused_jobs=refused_jobs)
-        return ProviderHealth(is_outage=is_outage)
+        return ProviderHealth(fault=fault)
 
     async def _with_jobs_of_alarm(self, **seen: Any) -> ProviderHealth:
         health = ProviderHealth(**seen)

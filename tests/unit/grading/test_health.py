@@ -84,11 +84,11 @@ async def test_rejections_sent_with_calls_that_are_answered_later_raise_no_alarm
     monitor = HealthMonitor(scene.counts, patience_seconds=5.0 if others_succeed else 0.2)
     scene.counts.refusals = 20
     rejected = Attempt(REJECTED, Reply(parameters_sent={}, received=True, status_code=400))
-    judging = asyncio.create_task(monitor.after(rejected, job_id="a", model="m", is_outage=False, is_alone=False))
+    judging = asyncio.create_task(monitor.after(rejected, job_id="a", model="m", is_alone=False))
     await until(lambda: scene.counts.counted == ["refused"])
     if others_succeed:
         answered = Attempt(Success(Feedback.model_construct()), Reply(parameters_sent={}, received=True))
-        await monitor.after(answered, job_id="b", model="m", is_outage=False)
+        await monitor.after(answered, job_id="b", model="m")
 
     assert (await judging).is_alarm is not others_succeed
 
