@@ -50,6 +50,7 @@ def enqueue(input_path: Path, **options: Any) -> None:
             max_cost_usd=options["max_cost"],
             weight=options["weight"],
             renews=options["update"],
+            names_are_searched=True,
         )
         out.print(
             f"batch {request.name}: {enqueued(report.new, report.existing)}; "

@@ -134,6 +134,7 @@ def _enqueue(request: RunRequest, client: JobClient, fleet: WorkerFleet) -> None
         max_cost_usd=request.max_cost_usd,
         weight=request.weight,
         renews=request.renews,
+        names_are_searched=True,
     )
 
 
