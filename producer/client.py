@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from producer.batch import Batch
 from producer.inputs.api_item import Item, spec_of
-from producer.inputs.class_names import search_in
-from producer.inputs.joining import fence_of, keyed, refuse_another_mark, rule_of
+from producer.inputs.fence_of_batch import fence_of, refuse_another_fence
 from producer.inputs.kept_metadata import check_metadata
 from producer.inputs.kept_texts import KeptTexts
+from producer.inputs.lateness import UNKNOWN_LIMITS, UsualLimits, with_moment, with_outlooks
+from producer.inputs.moments import check_moment
+from producer.inputs.names_of_batch import NameSearch
 from producer.inputs.prices import PriceCheck
 from workers.contract.errors import InvalidInput, ServiceUnavailable
-from workers.contract.identity import IdentityRule
 from workers.contract.job import JobParameters, JobSpec, QueueName
 from workers.contract.model_parameters import ChoiceCheck
 from workers.contract.model_profile import load_profiles, profile_of
@@ -27,7 +28,6 @@ from workers.contract.printable import printable
 from workers.contract.registry import SchemaRegistry, builtin_registry
 from workers.contract.schema_files.lookup import LocalSchemas
 from workers.contract.schema_files.trust import SchemaTrust
-from workers.contract.schemes.fence import Fence
 from workers.contract.twins import TwinRule
 from workers.log import get_logger
 from workers.settings import Settings, load_settings
@@ -46,14 +46,16 @@ from workers.store.overviews import (
     read_origin,
 )
 from workers.store.results import read_context
-from workers.store.stored_jobs import read_people
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from producer.inputs.estimate import Estimate
+    from workers.contract.identity import IdentityRule
     from workers.contract.model_profile import ModelProfile
     from workers.contract.schema_files.lookup import SchemaFinder
+    from workers.contract.schemes.fence import Fence
     from workers.publisher import Publisher
     from workers.store.overviews import BatchOverview
 
@@ -75,15 +77,15 @@ class JobClient:
         trust: SchemaTrust | None = None,
         profile_of: Callable[[str], ModelProfile] = profile_of,
         day_cap_usd: float | None = None,
-        identity: IdentityRule | str | None = None,
-        roster: Path | None = None,
+        limits: UsualLimits = UNKNOWN_LIMITS,
+        names: NameSearch | None = None,
     ) -> None:
-        """`identity` and `roster` hold for every `enqueue` that gives none of its own.
+        """`names` hold for every `enqueue` that says nothing of its own.
 
         `trust` records the schema files that this program names, so that this host's workers may run them.
 
         `profile_of` knows which efforts a model takes, and the prices, without which no job goes into a batch with a
-        spend cap, nor into any batch where workers keep one per day.
+        spend cap, nor into any batch where workers keep one per day. `limits` are asked for what would be late.
         """
         self.store = store
         self.registry = registry
@@ -93,7 +95,8 @@ class JobClient:
         self._prices = PriceCheck(profile_of, provider)
         self._choices = ChoiceCheck(profile_of)
         self._day_cap_usd = day_cap_usd
-        self._identity, self._roster = identity, roster
+        self._limits = limits
+        self._names = names or NameSearch()
 
     @classmethod
     def connect(
@@ -128,8 +131,8 @@ class JobClient:
             trust=trust,
             profile_of=lambda model: profiles.find(model, host),
             day_cap_usd=settings.day_cap_usd,
-            identity=identity,
-            roster=roster,
+            limits=UsualLimits(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute),
+            names=NameSearch(identity=identity, roster=roster),
         )
 
     def enqueue(
@@ -151,6 +154,7 @@ class JobClient:
         pilot: int | None = None,
         max_cost_usd: float | None = None,
         weight: float | None = None,
+        by: datetime | None = None,
         renews: bool = False,
         starts_carefully: bool = True,
     ) -> EnqueueReport:
@@ -169,6 +173,8 @@ class JobClient:
         With `starts_carefully`, three jobs of a new batch run until one succeeds, and three that fail alike close it.
         `max_cost_usd` caps what the batch may cost; then its jobs wait. None leaves an existing cap as it is.
         `weight`: its share of the queue against 1 of other batches; None leaves it as it is.
+        `by`: an aware moment after which none of the jobs starts, those that exist and have not ended too; the report's
+        `outlooks` say what will be late. None leaves it as it is.
         Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON, a model without a price
         under a cap) before the batch is opened; nothing at all is written when it concerns the first thousand jobs and
         the batch is new.
@@ -179,24 +185,26 @@ class JobClient:
             raise InvalidInput("a batch name is one line without control characters; choose another with --name")
         if queue not in list(QueueName):
             raise InvalidInput(f"there is no queue {str(queue)!r}; choose from {', '.join(QueueName)}")
+        if by is not None:
+            check_moment(by)
         context_hash = self._texts.keep(context)
         gate = GateRequest(pilot_jobs=pilot, max_usd=max_cost_usd, weight=weight, starts_carefully=starts_carefully)
         kept = origin if isinstance(origin, BatchOrigin) else BatchOrigin.from_json(origin or {})
         made: Iterable[JobSpec] = (spec_of(each, schema=schema, model=model, parameters=params) for each in specs)
         if not names_are_searched:
-            made, kept = self._searched(made, name, kept, identity=identity, roster=roster)
-        priced = self._priced(made, name, gate)
+            made, kept = self._names.of_batch(self.store, name, made, kept, identity=identity, roster=roster)
+        priced = self._priced(made if by is None else with_moment(made, by), name, gate)
         checked = map(self._texts.with_instructions(), self._checked(priced, context, context_hash))
         kept = kept if twins else replace(kept, twins=str(TwinRule.OFF))
         jobs = checked if kept.twins == TwinRule.OFF else map(NewJob.with_twin_key, checked)
         first = list(islice(jobs, CHUNK))
         batch = open_batch(self.store, name=name, provider=self.provider, queue=str(queue), origin=kept, gate=gate)
-        refuse_another_mark(kept, name=name, begun=self.origin(name))
+        refuse_another_fence(self.store, batch.name, kept)
         report = add_jobs(self.store, batch, chain(first, jobs), on_chunk=on_chunk, renews=renews)
         if pilot is not None:
             self.store.run(lambda connection: choose_pilot(connection, batch.id, pilot))
         self._publish(Feed(batch.queue, batch.provider))
-        return report
+        return report if by is None else with_outlooks(report, self.store, by, limits=self._limits)
 
     def estimate(self, specs: Iterable[JobSpec], *, context: Mapping[str, object] | None = None) -> list[Estimate]:
         """What these jobs would cost as one batch, by schema and model; `context` as for `enqueue`."""
@@ -219,7 +227,7 @@ class JobClient:
         The same command makes the same prompts again only with the batch's own fence. `InvalidInput` for a batch that
         was made without one.
         """
-        return fence_of(self.origin(name), name=name)
+        return fence_of(self.store, name)
 
     def origin(self, name: str) -> BatchOrigin | None:
         """What was kept with the batch when it was begun; None while there is no such batch."""
@@ -267,30 +275,6 @@ class JobClient:
         if self._publisher is not None:
             self._publisher.close()
         self.store.close()
-
-    def _searched(
-        self,
-        specs: Iterable[JobSpec],
-        name: str,
-        origin: BatchOrigin,
-        *,
-        identity: IdentityRule | str | None,
-        roster: Path | None,
-    ) -> tuple[Iterable[JobSpec], BatchOrigin]:
-        """The specs as they are to be sent, and what is kept with a new batch of them."""
-        begun, roster = self.origin(name), roster or self._roster
-        rule = rule_of(identity, default=self._identity, roster=roster, name=name, begun=begun or origin)
-        if rule is None:
-            return specs, origin
-        if rule is IdentityRule.REPLACE:
-            origin = keyed(origin, name=name, begun=begun)
-        if roster is not None:
-            origin = replace(origin, roster=str(roster.absolute()))
-        with self.store.snapshot() as connection:
-            people = list(read_people(connection, name))
-        mark = (begun or origin).fence
-        fence, key = Fence(mark) if mark else None, (begun or origin).pseudonym_key
-        return search_in(specs, rule, people=people, roster=roster, fence=fence, key=key), origin
 
     def raise_day_cap(self) -> None:
         """Open a day that a lower cap than this client's closed, as a worker that starts does."""

@@ -1,4 +1,4 @@
-"""Jobs that join a batch: by which rule their prompts are searched for names, and what the batch must agree with.
+"""Jobs that join a batch: by which rule their prompts are searched for names, and what pseudonyms are made from.
 
 Imports the contract and nothing else of ours.
 """
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from workers.contract.errors import InvalidInput
 from workers.contract.identity import IdentityRule
-from workers.contract.schemes.fence import Fence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,30 +72,3 @@ def keyed(origin: BatchOrigin, *, name: str, begun: BatchOrigin | None) -> Batch
     if begun.identity != IdentityRule.REPLACE and not begun.pseudonym_key:
         raise InvalidInput(f"batch {name!r} was begun without pseudonyms; choose another name")
     return replace(origin, names_key=begun.names_key)
-
-
-def refuse_another_mark(given: BatchOrigin, *, name: str, begun: BatchOrigin | None) -> None:
-    """Two commands that made the batch in the same moment drew two marks; the later one finds the other's."""
-    if begun is None:
-        return
-    if given.fence is not None:
-        if begun.prompt_layout != given.prompt_layout:
-            raise InvalidInput(
-                f"batch {name!r} was begun by an earlier release, whose prompts were laid out otherwise; its jobs "
-                "go on with `gradequeue worker`; to grade more, choose another --name"
-            )
-        fence_of(begun, name=name)
-    drawn = (given.fence or begun.fence, given.names_key or begun.names_key)
-    if drawn != (begun.fence, begun.names_key):
-        raise InvalidInput(
-            f"another command made batch {name!r} at the same time; run the same command again to join it"
-        )
-
-
-def fence_of(begun: BatchOrigin | None, *, name: str) -> Fence:
-    """The batch's own, or a new one while there is no batch; `InvalidInput` for a batch that was made without one."""
-    if begun is None:
-        return Fence.draw()
-    if begun.fence is None:
-        raise InvalidInput(f"batch {name!r} was made by an earlier release, or of whole prompts; choose another --name")
-    return Fence(begun.fence)

@@ -31,6 +31,7 @@ from workers.contract.twins import TwinRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from producer.batch import BatchOverview, StoredJob
@@ -49,13 +50,14 @@ def regrade(
     name: str | None = None,
     queue: QueueName = QueueName.BULK,
     nightly: str | None = None,
+    by: datetime | None = None,
 ) -> EnqueueReport:
     """Enqueue the batch's jobs with the change as a new batch linked to it; again does nothing.
 
     Without a new rubric or catalogue every job keeps its own. Every job is prepared before anything is enqueued, so a
     batch is regraded as a whole or not at all; only where its jobs have several rubrics, it is enqueued rubric by
-    rubric, and the same call completes what was interrupted. `nightly` is the entry's name, kept with the new
-    batch. Raises `InvalidInput`, as `SubmissionUnknown` when a prompt was purged or a submission cannot be recovered.
+    rubric, and the same call completes what was interrupted. `nightly` is the entry's name, kept with the new batch;
+    `by` is as for `enqueue`. Raises `InvalidInput`, as `SubmissionUnknown` when a submission cannot be recovered.
     """
     regrading = _Regrading(client, client.batch(batch).overview(), change, name or regrade_name(batch, change))
     prepared = regrading.searched(list(regrading.prepared()))
@@ -69,6 +71,7 @@ def regrade(
             context=change.scheme.context if change.scheme else _context(client, context_hash),
             origin=replace(regrading.origin(), nightly=nightly),
             names_are_searched=True,
+            by=by,
         )
         for context_hash, specs in _by_context(prepared).items()
     ]
@@ -277,8 +280,7 @@ class _Regrading:
         jobs = {job.id: replace(job, prompt=None) for job in self._client.batch(self._old.name).jobs()}
         if not jobs:
             return
-        takes_raw = any(map(self._scheme, jobs.values()))
-        checked = self._checked(path, jobs, takes_raw=takes_raw)
+        checked = self._checked(path, jobs, takes_raw=any(map(self._scheme, jobs.values())))
         given = {spec.id for spec in checked.specs()}
         if missing := sorted(jobs.keys() - given):
             raise InvalidInput(f"{path.name} lacks {len(missing)} of the batch's jobs, {missing[0]!r} among them")

@@ -16,6 +16,7 @@ from workers.contract.job import JobSpec, QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from producer.batch import StoredJob
     from producer.client import EnqueueReport, JobClient
@@ -24,7 +25,13 @@ MOST_REPEATS = 20
 
 
 def repeat(
-    client: JobClient, batch: str, *, repeats: int, sample: int, queue: QueueName = QueueName.BULK
+    client: JobClient,
+    batch: str,
+    *,
+    repeats: int,
+    sample: int,
+    queue: QueueName = QueueName.BULK,
+    by: datetime | None = None,
 ) -> list[EnqueueReport]:
     """Enqueue `repeats` further gradings of `sample` succeeded items, drawn by a hash: the same at every call.
 
@@ -53,6 +60,7 @@ def repeat(
                 origin=origin,
                 twins=False,
                 names_are_searched=True,
+                by=by,
             )
             reports.append(report)
     return reports
@@ -91,7 +99,7 @@ def _again(job: StoredJob) -> JobSpec:
         instructions=job.instructions,
         schema=job.schema,
         model=job.model,
-        parameters=replace(job.parameters, is_repeat=True),
+        parameters=replace(job.parameters, is_repeat=True, deadline_at=None),
         metadata=job.metadata,
         flags=job.input_flags,
         pseudonyms=job.pseudonyms,

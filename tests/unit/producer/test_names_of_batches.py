@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from producer import Item, JobClient, search_names
 from producer.cli.commands import cli
-from producer.inputs.joining import refuse_another_mark
+from producer.inputs.fence_of_batch import refuse_another_mark
+from producer.inputs.names_of_batch import NameSearch
 from producer.inputs.templates import Template
 from producer.regrading.change import Change
 from producer.regrading.regrade import regrade
@@ -82,8 +83,8 @@ def test_a_program_names_rule_and_roster_where_it_enqueues(client: JobClient, ro
 
 def test_a_rule_given_to_the_client_holds_for_every_batch(client: JobClient, roster: Path):
     told = JobClient(
-        store=client.store, publisher=None, registry=builtin_registry(), provider="standin", identity="replace",
-        roster=roster,
+        store=client.store, publisher=None, registry=builtin_registry(), provider="standin",
+        names=NameSearch(identity="replace", roster=roster),
     )  # fmt: skip
     enqueue(told)
     assert [names_in(job) for job in jobs_of(client).values()] == [{"Ada Lovelace"}, {"Grace Hopper"}]
