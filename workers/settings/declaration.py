@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     """How workers and `gradequeue beat` log: `console`, text with key=value fields, or `json`, one object per line."""
     exit_with_stdin: bool = Field(default=False, validation_alias="GRADEQUEUE_EXIT_WITH_STDIN")
     """Set by `run` for its own workers: they end when their standard input does, that is, with `run`."""
+    worker_id: str | None = Field(default=None, validation_alias="GRADEQUEUE_WORKER_ID")
+    """Set by `run` for each of its own workers, and new for each: the store knows by it whose jobs a dead one held."""
     call_timeout_seconds: float = Field(default=120.0, gt=0, validation_alias="GRADEQUEUE_CALL_TIMEOUT")
     """Deadline of one request to the provider."""
     http_transport: Literal["aiohttp", "httpx2"] = Field(
