@@ -104,7 +104,8 @@ class Settings(BaseSettings):
     )
     """A JSON file whose entries override the bundled model profiles and prices."""
     max_usd_per_day: float | None = Field(default=None, gt=0, validation_alias="GRADEQUEUE_MAX_USD_PER_DAY")
-    """What all requests to the provider may cost in a day (UTC), US dollars; then its jobs wait for the next day."""
+    """What all requests to the provider may cost in a day (UTC), US dollars; then its jobs wait for the next day. Each
+    worker stops at its own: give all of them the same."""
     requests_per_minute: int | None = Field(default=None, ge=1, validation_alias="GRADEQUEUE_RPM")
     """The provider's limit per model, before its first answer says it; not needed where its headers do."""
     tokens_per_minute: int | None = Field(default=None, ge=1, validation_alias="GRADEQUEUE_TPM")
