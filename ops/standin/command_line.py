@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_switch(parser, "--ignore-marks", default=False, explain="answer alike whatever a fence's mark is")
     add("--seed", type=int, default=0)
     _add_switch(parser, "--bill-abandoned", default=False, explain="bill calls whose client left before the answer")
+    add("--project-tier", choices=("default", "flex", "priority"), default="default", help="of calls that ask for none")
     add("--any-model", action="store_true", help="accept every model name")
     add(
         "--fault",

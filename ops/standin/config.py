@@ -29,6 +29,8 @@ class Config:
     ignore_marks: bool = False
     """Whether prompts that differ in the mark of their fence alone are answered alike."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
+    answers: bool = True
+    """Where false, every call waits, however short its latency, until it is true again: a moment that tests choose."""
     slots: int | None = None
     """Calls worked on at once; the others wait without a word, as at a small local server. None is no bound."""
     rpm: int | None = None
@@ -46,6 +48,8 @@ class Config:
     retry_after: bool = True
     retry_after_ms: bool = False
     any_model: bool = False
+    project_tier: Literal["default", "flex", "priority"] = "default"
+    """The service tier of calls that ask for none, as a project's settings choose it."""
     bill_abandoned: bool = False
     """Whether a call is billed whose client left before the answer."""
     faults: tuple[FaultRule, ...] = ()
@@ -129,6 +133,12 @@ def _read_charge(value: object) -> str:
     return str(value)
 
 
+def _read_tier(value: object) -> str:
+    if value not in ("default", "flex", "priority"):
+        raise ValueError(f"expected 'default', 'flex' or 'priority', not {value!r}")
+    return str(value)
+
+
 def _read_faults(value: object) -> tuple[FaultRule, ...]:
     if not isinstance(value, list | tuple):
         raise TypeError(f"expected a list of KIND=RATE or KIND@COUNT, not {value!r}")
@@ -142,6 +152,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "doubt": _read_share,
     "ignore_marks": _read_switch,
     "latency_ms": read_latency_ms,
+    "answers": _read_switch,
     "slots": _read_limit,
     "rpm": _read_limit,
     "tpm": _read_limit,
@@ -152,6 +163,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "retry_after": _read_switch,
     "retry_after_ms": _read_switch,
     "any_model": _read_switch,
+    "project_tier": _read_tier,
     "bill_abandoned": _read_switch,
     "faults": _read_faults,
 }

@@ -120,7 +120,8 @@ class Service:
         started_at = self._state.clock()
         key = _key_of(http)
         _check_key(key)
-        asked = read_chat_request(await _body_of(http), any_model=self._state.config.any_model)
+        config = self._state.config
+        asked = read_chat_request(await _body_of(http), any_model=config.any_model, project_tier=config.project_tier)
         record = self._state.tally.prompt_called(asked.prompt_key)
         call = _Call(http, self._account(key), asked, record, started_at)
         try:
@@ -191,6 +192,7 @@ class Service:
         seconds = self._state.next_latency_seconds()
         if seconds:
             await asyncio.sleep(seconds)
+        await self._state.may_answer.wait()
         call.completion = self._completed(call)
 
     async def _answer(self, call: _Call) -> web.StreamResponse:

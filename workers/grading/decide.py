@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workers.budget.refusals import NOT_SINGLED
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.retry_policy import Retry, RetryRules, Spent, retry_of
 from workers.contract.outcome import AccountState, Failure, FailureKind, Success
 
 if TYPE_CHECKING:
+    from workers.budget.refusals import Singled
     from workers.completion.classify import Ending
     from workers.contract.job import JobParameters
     from workers.contract.outcome import Outcome
@@ -38,6 +40,10 @@ seconds: a limit a minute has passed by then."""
 JOBS_OF_A_SUSPICION = 2
 REFUSALS_OF_ONE_JOB = 10
 """While others of its model were answered: it is the request, and it must not block them for ever."""
+REFUSALS_OF_LAST_JOB = 7
+SECONDS_OF_LAST_JOB = 60.0
+"""While no other is refused, and none is answered because all have ended. Without a named wait it is tried after 1, 2,
+4 to 32 seconds: a limit a minute has passed by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +61,29 @@ class ProviderHealth:
     """What other requests of the account show about this ending."""
 
     is_outage: bool = False
-    """The provider answers nobody: the failure spends no attempt."""
+    """The provider answers nobody, or was away for a moment: the failure spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
+    refused_before: frozenset[str] = frozenset()
+    """The jobs of an alarm: some have failed for what was the account's fault."""
     is_unnamed_limit: bool = False
     """Nothing says that what was refused is a limit that passes."""
     suspected_jobs: int = 0
     """Since the last success, this one included."""
-    singled_out: int = 0
-    """Refusals of this job and no other: others were answered in between, or were not refused."""
+    singled: Singled = NOT_SINGLED
+    """Refusals of this job and no other."""
 
     @property
     def is_alarm(self) -> bool:
         """The account must be the cause."""
         return self.refused_jobs >= (JOBS_OF_AN_UNNAMED_LIMIT if self.is_unnamed_limit else JOBS_OF_AN_ALARM)
+
+    @property
+    def is_requests_fault(self) -> bool:
+        """Nothing but this one request can be the cause."""
+        seen = self.singled
+        is_last = seen.is_last and seen.among_others + seen.alone >= REFUSALS_OF_LAST_JOB
+        return seen.among_others >= REFUSALS_OF_ONE_JOB or (is_last and seen.seconds >= SECONDS_OF_LAST_JOB)
 
 
 HEALTHY = ProviderHealth()
@@ -103,7 +118,12 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The provider is away: wait for the budget again. It holds the model, and lets one job at a time probe it."""
+    """The provider is or was away: wait for the budget again. It may hold the model; then one job at a time probes it.
+
+    `after_seconds` is the wait that the server named.
+    """
+
+    after_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +132,8 @@ class Park:
 
     account_state: AccountState
     message: str
+    reopens: frozenset[str] = frozenset()
+    """Jobs that failed for it before it was known wait again."""
 
 
 Decision = Finish | Retry | FallBack | Snooze | Hold | Park
@@ -123,7 +145,7 @@ def decide(ending: Ending, counters: Counters, parameters: JobParameters, health
         case Success():
             return Finish(ending)
         case Failure() | Throttled() if health.is_alarm:
-            return Park(AccountState.REFUSING, _alarm_message(ending.message, health))
+            return Park(AccountState.REFUSING, _alarm_message(ending.message, health), health.refused_before)
         case Failure():
             return retry_of(ending, counters.spent, _rules(parameters)) or Finish(ending)
         case Blocked():
@@ -131,7 +153,7 @@ def decide(ending: Ending, counters: Counters, parameters: JobParameters, health
         case Throttled():
             return _after_limit(ending, counters, health)
         case Transient():
-            return Hold() if health.is_outage else _after_transient(ending, counters, parameters)
+            return _after_transient(ending, counters, parameters, health)
 
 
 def is_own(blocked: Blocked, health: ProviderHealth) -> bool:
@@ -160,9 +182,10 @@ def _alarm_message(last: str, health: ProviderHealth) -> str:
 
 
 def _after_limit(throttled: Throttled, counters: Counters, health: ProviderHealth) -> Decision:
-    if health.singled_out < REFUSALS_OF_ONE_JOB:
+    if not health.is_requests_fault:
         return _within_deadline(_snooze(throttled), counters)
-    message = f"Refused {REFUSALS_OF_ONE_JOB} times while others of its model were answered: {throttled.message}"
+    times = health.singled.among_others + health.singled.alone
+    message = f"Refused {times} times while no other request of its model was: {throttled.message}"
     return Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=message))
 
 
@@ -175,7 +198,11 @@ def _after_block(blocked: Blocked, counters: Counters, parameters: JobParameters
     return Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=blocked.message))
 
 
-def _after_transient(ending: Transient, counters: Counters, parameters: JobParameters) -> Decision:
+def _after_transient(
+    ending: Transient, counters: Counters, parameters: JobParameters, health: ProviderHealth
+) -> Decision:
+    if health.is_outage:
+        return Hold(min(ending.wait_seconds or 0.0, LONGEST_WAIT_IN_PLACE_SECONDS))
     retry = retry_of(ending, counters.spent, _rules(parameters))
     if retry is not None:
         is_short = retry.after_seconds <= LONGEST_WAIT_IN_PLACE_SECONDS

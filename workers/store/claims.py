@@ -74,7 +74,7 @@ class ClaimedJob:
     pseudonyms: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Words of the prompt that stand for names, with those names."""
     kept: JobEnding | None = field(default=None, repr=False)
-    """A paid, valid answer that an earlier claim of this round kept (see `store.kept`)."""
+    """A paid answer that an earlier claim of this round kept (see `store.kept`); an invalid one is a failure."""
     instructions_hash: str | None = None
     context_hash: str | None = None
     """Of the rubric or catalogue."""

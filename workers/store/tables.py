@@ -102,7 +102,7 @@ jobs = Table(
     Column("parameters", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
     Column("pseudonyms", JSON(none_as_null=True)),
-    Column("kept_answer", JSON(none_as_null=True)),  # paid and valid; of a running round that asks for another
+    Column("kept_answer", JSON(none_as_null=True)),  # paid for; its round needs another request
     Column("state", String(16), nullable=False),
     Column("round", Integer, nullable=False),
     Column("claim", Integer, nullable=False),
@@ -224,6 +224,8 @@ workers = Table(
     Column("heartbeat_at", Double, nullable=False),
     Column("stopped_at", Double),
     Column("budgets", JSON),
+    Column("provider", String(255)),
+    Column("max_usd_per_day", Double),  # null: it keeps no cap
     comment="budgets: the provider's limits as this worker last saw them, for people",
 )
 

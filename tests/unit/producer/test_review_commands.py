@@ -12,6 +12,7 @@ from sqlalchemy import update
 from producer.cli.commands import cli
 from producer.local.data_folder import DataFolder
 from tests.store.test_review import REPORT, graded
+from tests.support.stores import new_store
 from workers.store import Store
 from workers.store.tables import jobs
 
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 def folder(tmp_path: Path) -> Path:
     """A data folder with two gradings of the same work."""
     home = DataFolder.of(tmp_path / "data")
-    home.path.mkdir(mode=0o700)
-    store = Store.open(home.store_url)
-    store.migrate()
+    store = new_store(home.path / "gradequeue.db")
     graded(store, {"ada": REPORT, "bob": None, "eve": REPORT})
     graded(store, {"ada": {**REPORT, "major_errors": [], "total_deduction": 0}}, name="again")
     store.close()
@@ -68,9 +67,7 @@ def test_a_regrade_becomes_official_after_a_question_that_shows_what_moves(folde
 
 def test_a_list_to_read_from_hand_grades_and_what_it_says_about_the_rest(tmp_path: Path):
     home = DataFolder.of(tmp_path / "data")
-    home.path.mkdir(mode=0o700)
-    store = Store.open(home.store_url)
-    store.migrate()
+    store = new_store(home.path / "gradequeue.db")
     graded(store, {f"s{n}": {"score": 10.0, "max_points": 20} for n in range(60)} | {"failed": None})
     store.close()
     drawn = json.loads(run(home.path, "review", "b", "--hand-sample", "30", "--json"))
