@@ -88,7 +88,11 @@ def test_any_name_has_a_profile(model: str):
         ("gpt-6.1-terra", Usage(prompt_tokens=300_000, completion_tokens=100_000), 0.6 + 0.75),
         ("gpt-6.1-terra", Usage(prompt_tokens=300_000, cached_tokens=300_000), 0.03),
         ("gpt-6.2-astra", Usage(prompt_tokens=200_000), 1.6),
-        ("gpt-6.2-astra", Usage(prompt_tokens=200_000, cached_tokens=1), None),
+        (
+            "gpt-6.2-astra",
+            Usage(prompt_tokens=200_000, cached_tokens=100_000, cache_write_tokens=50_000),
+            0.4 + 0.04 + 0.5,
+        ),
         ("gpt-4o", Usage(prompt_tokens=1_000, completion_tokens=100), 0.0035),
         ("gpt-4o", Usage(prompt_tokens=1_000_000, cached_tokens=400_000), 0.6 * 2.5 + 0.4 * 1.25),
         ("gpt-5-mini", Usage(completion_tokens=1_000, reasoning_tokens=900), 0.002),
@@ -202,6 +206,7 @@ def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path):
 
 def test_every_bundled_price_is_whole_or_absent():
     for name in (
+        "gpt-6.2-astra",
         "gpt-6.2-sol",
         "gpt-6.1-terra",
         "gpt-6-luna",
