@@ -29,17 +29,18 @@ if TYPE_CHECKING:
 MOST_REASONS = 10
 
 
-def show_rescoring(board: Board, *, schema: str | None) -> None:
+def show_rescoring(board: Board) -> None:
     """The rubric or list of errors as it was, to be changed or replaced; then the difference, then the button."""
     say_done()
-    if schema not in {RUBRIC_SCHEMA, CATALOGUE_SCHEMA}:
+    context = board.context()
+    schema = RUBRIC_SCHEMA if "criteria" in context else CATALOGUE_SCHEMA if "error_definitions" in context else None
+    if schema is None:
         st.info("These grades follow from no rubric and no list of errors, so there are no points to change.")
         return
     st.caption(
         "Grades can be computed again by other points, levels or weights, from the answers that are there. No model is "
         "asked and nothing is paid."
     )
-    context = board.context()
     try:
         scheme = asked_scheme(schema, Kit(name=board.batch, context=context, options={"schema": schema}))
     except InvalidInput as problem:

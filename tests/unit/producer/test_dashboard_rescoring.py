@@ -49,7 +49,7 @@ def page_of_points() -> None:
     from producer.page import rescoring, services
     from producer.review.opening import board_of
 
-    rescoring.show_rescoring(board_of(services.client(), "b"), schema="rubric_assessment")
+    rescoring.show_rescoring(board_of(services.client(), "b"))
 
 
 def previewed(new: GradingScheme, *, role: Role = Role.OWNER) -> AppTest:
@@ -117,12 +117,6 @@ def test_what_cannot_be_computed_is_said_without_a_command():
 
 def test_grades_without_a_rubric_have_no_points_to_change(client: JobClient):
     enqueue(client, "anna")
-    app = AppTest.from_function(_page_without_a_rubric, default_timeout=60).run()
+    end(client, "anna")
+    app = AppTest.from_function(page_of_points, default_timeout=60).run()
     assert "no rubric" in app.info[0].value
-
-
-def _page_without_a_rubric() -> None:
-    from producer.page import rescoring, services
-    from producer.review.opening import board_of
-
-    rescoring.show_rescoring(board_of(services.client(), "b"), schema="feedback")
