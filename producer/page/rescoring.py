@@ -65,12 +65,13 @@ def _show_difference(batch: str, scheme: GradingScheme) -> None:
         return
     for note in found.notes:
         st.warning(plain(f"{note[0].upper()}{note[1:]}."))
-    show_moves(difference_to(review, found.results), key="new points")
+    moved = difference_to(review, found.results)
+    show_moves(moved, key="new points")
     for item_id, why in list(found.left_out.items())[:MOST_REASONS]:
         st.text(f"Left out: {item_id}: {why}")
     if len(found.left_out) > MOST_REASONS:
         st.caption(f"{len(found.left_out) - MOST_REASONS} more are left out.")
-    if not found.results:
+    if not moved.changed:
         return
     if not may_own():
         st.caption("Making new grades official needs the role of the owner.")

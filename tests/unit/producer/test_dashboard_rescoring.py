@@ -108,6 +108,13 @@ def test_a_grader_sees_the_difference_and_no_button():
 
 
 @pytest.mark.usefixtures("graded")
+def test_where_nothing_would_change_there_is_nothing_to_decide():
+    app = previewed(OLD)
+    assert [each for each in app.text if each.value.startswith("0 grades change")]
+    assert "rescore" not in {str(each.key) for each in app.button}
+
+
+@pytest.mark.usefixtures("graded")
 def test_what_cannot_be_computed_is_said_without_a_command():
     app = previewed(scheme(third=True))
     said = " ".join(each.value for each in (*app.text, *app.warning, *app.info))
