@@ -54,7 +54,7 @@ class Config:
     """Whether a call is billed whose client left before the answer."""
     faults: tuple[FaultRule, ...] = ()
     marks: bool = True
-    """Whether the faults that marks in prompts ask for are acted out; if not, their jobs find a provider that is well."""
+    """Whether the faults that marks in prompts ask for are acted out; false: a provider that is well."""
 
     def changed(self, changes: Mapping[str, object]) -> Config:
         """This configuration with some fields set anew; ValueError names the field and what it takes."""

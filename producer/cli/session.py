@@ -10,6 +10,7 @@ from workers.settings import Settings, load_settings, provider_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from producer.batch import Batch
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> Settings:
-    """The settings, overridden by the command line; none of them read from the submissions."""
+    """The settings, overridden by the command line; none of them read from the submissions.
+
+    Raises `InvalidInput` when the data folder, with prompts, answers and logs, lies among them.
+    """
     settings = load_settings(
         inputs=() if input_path is None else (input_path,),
         data_dir=options.get("data_dir"),
@@ -29,10 +33,24 @@ def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> S
         concurrency=options.get("concurrency"),
     )
     if input_path is not None:
+        from producer.inputs.apart import refuse_among_submissions
         from workers.settings.files import remember_input
 
+        refuse_among_submissions(input_path, {"data-dir": settings.data_dir})
         remember_input(settings.data_dir, input_path)
     return settings
+
+
+def moment_option(text: str | None, option: str = "--by") -> datetime | None:
+    """The moment that an option names, in this machine's zone unless it brings one; None when it was not given."""
+    if text is None:
+        return None
+    from producer.inputs.moments import moment_of
+
+    try:
+        return moment_of(text)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, where=option) from None
 
 
 def print_provider(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from producer.page.downloads import show_downloads
 from producer.page.outage import says_when_away
 from producer.page.plain_text import plain
 from producer.page.releasing import show_releasing
+from producer.page.rescoring import show_rescoring
 from producer.page.retry_form import retry_form
 from producer.page.services import client
 from producer.page.spending import show_gate, show_limits
@@ -146,9 +147,10 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
     """Only the open one is read and drawn."""
     problems = f"Problems ({glance.failed})" if glance.failed else "Problems"
     tabs = st.tabs(
-        ["Students", "Charts", problems, "Release", "Compare", "Limits", "Activity"], on_change="rerun", key="tabs"
-    )
-    students, charts, failed, release, compare, limits, activity = tabs
+        ["Students", "Charts", problems, "Release", "Points", "Compare", "Limits", "Activity"],
+        on_change="rerun", key="tabs",
+    )  # fmt: skip
+    students, charts, failed, release, points, compare, limits, activity = tabs
     schema = glance.origin.schema
     is_live = not glance.is_finished
     with students:
@@ -165,6 +167,9 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
     with release:
         if release.open:
             says_when_away(show_releasing)(board.batch, glance)
+    with points:
+        if points.open:
+            says_when_away(show_rescoring)(board, schema=schema)
     with compare:
         if compare.open:
             says_when_away(show_comparing)(board.batch)

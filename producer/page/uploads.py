@@ -23,11 +23,13 @@ from producer.inputs.item import InputItem, InputOptions
 from producer.inputs.reading import describe_input, scan_items
 from producer.inputs.specs import JobDefaults, build_spec
 from producer.inputs.text import shown
+from producer.page.first_look import FirstLook, first_look
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from producer.inputs.class_list import Who
     from workers.contract.identity import IdentityRule
     from workers.contract.job import JobSpec
 
@@ -55,6 +57,8 @@ class Upload:
     """How archives, tables and files that are not UTF-8 were read, because the files alone leave it open."""
     table: str | None = None
     """The one table in the one archive, whose rows may be meant; whether they are has to be asked."""
+    look: FirstLook | None = None
+    """Set while only the first few of a large archive were read: nothing can be graded before the rest is."""
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -97,6 +101,16 @@ def read_upload(files: Iterable[UploadedFile], reading: Reading | None = None) -
         return Upload(items=(), problems=(f"the upload cannot be stored: {error.strerror}",))
     except InvalidInput as problem:  # an encoding that does not exist
         return Upload(items=(), problems=(str(problem),))
+
+
+def begin_upload(files: Iterable[UploadedFile], reading: Reading | None = None) -> Upload:
+    """Of one large archive the first look, of anything else all of it; raises nothing, as `read_upload`."""
+    given, how = list(files), reading or Reading()
+    if len(given) == 1 and is_archive(given[0]) and not how.archives_are_students:
+        look = first_look(given[0].content, given[0].name, encoding=how.encoding)
+        if look is not None:
+            return Upload(items=look.items, problems=(), look=look)
+    return read_upload(given, how)
 
 
 class _Reader:
@@ -188,22 +202,32 @@ class _Reader:
 
 
 def build_specs_of(
-    items: Collection[InputItem], defaults: JobDefaults, identity: IdentityRule, *, roster: Path | None = None
+    items: Collection[InputItem],
+    defaults: JobDefaults,
+    identity: IdentityRule,
+    *,
+    roster: Path | None = None,
+    others: Iterable[Who] = (),
+    key: str | None = None,
 ) -> tuple[list[JobSpec], list[str]]:
     """A spec for each item, or a sentence why there is none: one empty cell does not stop the others.
 
-    Prompts are searched for everybody of the items and of the roster; `InvalidInput` for one that cannot be read.
+    Prompts are searched for everybody of the items, `others` of their batch, and the roster; `key` makes the pseudonyms
+    [default: the fence's mark]. `InvalidInput` for a roster that cannot be read.
     """
+    made: list[JobSpec] = []
     specs: list[JobSpec] = []
     problems: list[str] = []
-    people = ClassList()
-    for item in items:
-        people.add(item.id, item.metadata)
-    if roster is not None:
-        people.add_roster(roster)
     for item in items:
         try:
-            specs.append(searched(build_spec(item, defaults), people, identity, fence=defaults.fence))
+            made.append(build_spec(item, defaults))
+        except InvalidInput as problem:
+            problems.append(str(problem))
+    known = {spec.id: spec.metadata for spec in made}
+    people = ClassList.of([*((item.id, known.get(item.id, item.metadata)) for item in items), *others], roster)
+    for spec in made:
+        try:
+            specs.append(searched(spec, people, identity, fence=defaults.fence, key=key))
         except InvalidInput as problem:
             problems.append(str(problem))
     return specs, problems

@@ -10,12 +10,13 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from producer.regrading.regrade import linked_name
+from producer.regrading.linked_name import linked_name
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobSpec, QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from producer.batch import StoredJob
     from producer.client import EnqueueReport, JobClient
@@ -24,7 +25,13 @@ MOST_REPEATS = 20
 
 
 def repeat(
-    client: JobClient, batch: str, *, repeats: int, sample: int, queue: QueueName = QueueName.BULK
+    client: JobClient,
+    batch: str,
+    *,
+    repeats: int,
+    sample: int,
+    queue: QueueName = QueueName.BULK,
+    by: datetime | None = None,
 ) -> list[EnqueueReport]:
     """Enqueue `repeats` further gradings of `sample` succeeded items, drawn by a hash: the same at every call.
 
@@ -45,7 +52,16 @@ def repeat(
             origin = replace(overview.origin, regrade_of=batch, repeat_of=batch, nightly=None)
             context = None if context_hash is None else client.context(context_hash)
             name = repeat_name(batch, number)
-            report = client.enqueue(specs, name=name, queue=queue, context=context, origin=origin, twins=False)
+            report = client.enqueue(
+                specs,
+                name=name,
+                queue=queue,
+                context=context,
+                origin=origin,
+                twins=False,
+                names_are_searched=True,
+                by=by,
+            )
             reports.append(report)
     return reports
 
@@ -83,6 +99,8 @@ def _again(job: StoredJob) -> JobSpec:
         instructions=job.instructions,
         schema=job.schema,
         model=job.model,
-        parameters=replace(job.parameters, is_repeat=True),
+        parameters=replace(job.parameters, is_repeat=True, deadline_at=None),
         metadata=job.metadata,
+        flags=job.input_flags,
+        pseudonyms=job.pseudonyms,
     )

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from workers.contract.registry import SchemaRegistry
     from workers.contract.schemes.scheme import GradingScheme
 
+AGAIN = "it has to be graded again"
+"""What a reason ends with where new answers are needed."""
+COMPUTED_AGAIN = "computed again by"
+"""How the reason begins where a person gives none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescoring:
@@ -66,7 +71,7 @@ def rescored(
         seen[item.row.id] = item.official.last_id
         undecided += item.official.state is ReviewState.UNDECIDED
     if not has_any:
-        raise InvalidInput(f"no grade of {review.batch} is by {_kind_of(scheme)}: grade it with `gradequeue regrade`")
+        raise InvalidInput(f"no grade of {review.batch} is by {_kind_of(scheme)}; {AGAIN}")
     return Rescoring(
         results=results,
         seen=seen,
@@ -101,7 +106,7 @@ def _rescored_item(item: ReviewItem, scheme: GradingScheme, model: type[BaseMode
     try:
         result = corrected(_without_dropped(base, scheme), model, Correction())
     except InvalidInput as problem:
-        return f"its answer does not fit: {problem}; grade it with `gradequeue regrade`"
+        return f"its answer does not fit: {problem}; {AGAIN}"
     return result if isinstance(result, dict) else "its answer has no fields"
 
 
@@ -132,7 +137,7 @@ def _notes(old_context: Mapping[str, Any], scheme: GradingScheme) -> list[str]:
     notes = [f"no longer counted: {', '.join(dropped)}"] if dropped else []
     words = (
         "the words that the model was asked with have changed too; it answered the old ones, and only points follow "
-        "the new ones (`gradequeue regrade` asks again)"
+        "the new ones, until it is graded again"
     )
     return [*notes, words]
 

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.acceptance
 
-# With one retry, two faulty calls in a row exhaust a job's attempts. A fault that ends its job lasts, because a machine
-# that answers nobody for seconds makes an outage of it, which excuses the job; the last round finds the provider well.
+# With one retry, two faulty calls in a row exhaust a job's attempts; what says that nobody was there (503) spends none,
+# twice. A fault that ends its job lasts, because a machine that answers nobody for seconds makes an outage of it, which
+# excuses the job; the last round finds the provider well.
 ENDS: dict[str, str] = {
     "rate_limit*2": "succeeded",
     "slow_down*1": "succeeded",
     "server_error*1": "succeeded",
     "reset_before*1": "succeeded",
+    "unavailable*2": "succeeded",
     "server_error": "provider_unavailable",
-    "unavailable": "provider_unavailable",
     "hang": "provider_unavailable",
-    "reset_before": "provider_unavailable",
     "reset_body": "provider_unavailable",
     "html": "provider_unavailable",
     "broken_json": "provider_unavailable",

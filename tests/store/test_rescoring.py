@@ -135,7 +135,9 @@ def test_later_corrections_follow_the_new_points_and_points_by_hand_stay(review:
 def test_what_the_model_was_never_asked_is_not_computed(review: Review):
     found = rescored(review, scheme(third=True), registry=REGISTRY)
     assert found.results == {}
-    assert found.left_out["ada"].startswith("its answer does not fit: criteria.tests: is missing; grade it with")
+    assert found.left_out["ada"].startswith(
+        "its answer does not fit: criteria.tests: is missing; it has to be graded again"
+    )
     assert "asked with have changed" in found.notes[-1]
 
 
