@@ -138,7 +138,7 @@ def _store(url: str, caps: list[str]) -> str:
     """Fills `caps` with what is to be said of day caps that differ from worker to worker."""
     store = Store.open(url)
     try:
-        store.migrate()
+        store.prepare()
         with store.snapshot() as connection:
             caps.extend(day_cap_notices(day_caps_kept(connection)))
         if store.is_sqlite:

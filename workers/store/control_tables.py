@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, ForeignKey, Integer, String, Table
+from sqlalchemy import Column, Double, ForeignKey, Integer, String, Table, Text
 
 from workers.store.tables import metadata
 
@@ -33,4 +33,13 @@ model_limits = Table(
     Column("calls_in_flight", Integer),
     Column("set_at", Double, nullable=False),
     comment="what a person allows a model, over all workers; the account '' is every account without a row of its own",
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("done_at", Double),
+    comment="what existing rows must fill after a migration: the place reached, and when all were filled",
 )
