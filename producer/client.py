@@ -98,7 +98,8 @@ class JobClient:
 
         `schemas` finds users' own schemas [default: by file, among what is installed, then in the working folder].
 
-        Raises `ServiceUnavailable` when the store is not configured, away or waits for `gradequeue upgrade`. The broker is not needed to enqueue.
+        Raises `ServiceUnavailable` when the store is not configured, away or waits for `gradequeue upgrade`. The
+        broker is not needed to enqueue.
         """
         settings = settings or load_settings()
         if settings.database_url is None:

@@ -123,10 +123,10 @@ class Store:
         by `gradequeue upgrade` alone: when it is older or newer, this raises `ServiceUnavailable`.
         """
         present = self.revision
-        if present == HEAD_REVISION:
-            return
         if present is None or self.is_sqlite or present > HEAD_REVISION:
             self.migrate()  # which names a newer store
+            return
+        if present == HEAD_REVISION:
             return
         raise ServiceUnavailable(
             "store",
@@ -139,11 +139,16 @@ class Store:
 
         Raises `ServiceUnavailable` when a newer version of this program made the store.
         """
-        if self.revision == HEAD_REVISION:
+        if self.revision == HEAD_REVISION and not self._has_rows_to_fill():
             return
         from workers.store.migrations import upgrade  # noqa: PLC0415 - Alembic costs 0.2 s, needed once
 
         upgrade(self)
+
+    def _has_rows_to_fill(self) -> bool:
+        with self.snapshot() as connection:
+            found = connection.execute(text("SELECT EXISTS (SELECT 1 FROM backfills WHERE done_at IS NULL)"))
+            return bool(found.scalar())
 
     @property
     def revision(self) -> str | None:

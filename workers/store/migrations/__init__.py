@@ -92,7 +92,7 @@ def _in_transaction(store: Store, revision: str) -> None:
         raise _newer() from None
     except ServiceUnavailable as error:
         raise ServiceUnavailable(
-            "store", f"{error.reason}; {revision} was not written, what came before it stays; upgrade again"
+            "store", f"{error}; {revision} was not written, what came before it stays; upgrade again"
         ) from None
 
 

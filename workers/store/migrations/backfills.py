@@ -7,7 +7,6 @@ that are filled already, because new ones are written complete.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,6 +17,8 @@ from workers.store.control_tables import backfills
 from workers.store.tables import now_seconds, outcomes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from sqlalchemy import Connection
 
     from workers.store.engine import Store
