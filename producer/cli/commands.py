@@ -67,6 +67,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Maintain": {
         "doctor": "Show each setting and its source, and test each service.",
         "upgrade": "Bring the store to this version's tables; run once, before its workers start.",
+        "migrate": "Move a store from a SQLite file to PostgreSQL: every row, compared at the end.",
         "export": "Write all outcomes or all requests of batches, as JSON lines or CSV.",
         "purge": "Remove prompts, answers and metadata of old jobs; counts and costs are kept.",
     },

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 HEAD_REVISION = "0019_backfills"
 """The schema this code works with; a test holds it equal to the newest migration."""
+MOVING = "moving"
+"""The revision of a copy that is not complete; see `moving`."""
 SQLITE_BUSY_SECONDS = 30.0
 """Several workers, a page and the sweeper share one file; each write is short, so waiting is right."""
 CONNECT_SECONDS = 10
@@ -123,6 +125,10 @@ class Store:
         by `gradequeue upgrade` alone: when it is older or newer, this raises `ServiceUnavailable`.
         """
         present = self.revision
+        if present == MOVING:
+            raise ServiceUnavailable(
+                "store", "the store is a copy that is not complete; run the same `gradequeue migrate` again"
+            )
         if present is None or self.is_sqlite or present > HEAD_REVISION:
             self.migrate()  # which names a newer store
             return
