@@ -15,6 +15,7 @@ from producer.inputs import CheckedInput, InputOptions, check_items, duration_se
 from producer.inputs.apart import refuse_among_submissions
 from producer.inputs.encodings import Encodings
 from producer.inputs.ending_models import ending_notices
+from producer.inputs.joining import keyed, refuse_weaker
 from producer.inputs.kits.kit import NO_KIT, load_kit
 from producer.inputs.templates import Template, keep_template
 from producer.inputs.text import read_text
@@ -27,6 +28,7 @@ from workers.contract.model_profile import load_profiles
 from workers.contract.origin import PARTS, BatchOrigin
 from workers.contract.registry import SchemaEntry, SchemaRegistry, builtin_registry, is_users_own
 from workers.contract.schema_files.lookup import LocalSchemas
+from workers.contract.schemes.fence import Fence
 from workers.contract.schemes.layout import GIVEN_TITLES
 from workers.contract.schemes.scheme import GradingScheme, scheme_from_options
 from workers.contract.twins import TwinRule
@@ -35,10 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from producer.client import JobClient
-    from producer.inputs.kits.kit import Kit
     from workers.settings import Settings
 
-_FILES_OF_THE_INSTRUCTOR = ("template", "rubric", "catalogue", "roster", *GIVEN_TITLES)
+_FILES_OF_THE_INSTRUCTOR = ("kit", "template", "rubric", "catalogue", "roster", *GIVEN_TITLES)
 STANDIN_MODEL = "standin"
 """The model of offline jobs that name none."""
 
@@ -60,12 +61,24 @@ class EnqueueRequest:
     """Work that is another than before is graded again."""
 
     def for_client(self, client: JobClient) -> Enqueueable:
-        """Jobs and origin with the fence of the batch: of the one that exists, or a new one."""
-        if not self.checked.is_fenced:
-            return Enqueueable(specs=self.checked.specs, origin=self.origin)
-        fence = client.fence(self.name)
-        origin = replace(self.origin, fence=fence.mark, prompt_layout=PARTS)
-        return Enqueueable(specs=partial(self.checked.specs, fence), origin=origin)
+        """Jobs and origin with the fence of the batch: of the one that exists, or a new one.
+
+        Raises `InvalidInput` where the batch sends pseudonyms and these jobs would not.
+        """
+        begun = client.origin(self.name)
+        refuse_weaker(self.checked.identity, name=self.name, begun=begun)
+        origin = self.origin
+        if self.checked.is_fenced:
+            origin = replace(origin, fence=client.fence(self.name).mark, prompt_layout=PARTS)
+        if origin.identity is not None:
+            origin = keyed(origin, name=self.name, begun=begun)
+        return Enqueueable(specs=partial(self._joining, client, self.name, origin), origin=origin)
+
+    def _joining(self, client: JobClient, name: str, origin: BatchOrigin) -> Iterator[JobSpec]:
+        """The jobs as they join the batch of this name and origin."""
+        fence = Fence(origin.fence) if origin.fence is not None else None
+        others = client.batch(name).people()
+        return self.checked.specs(fence, key=origin.pseudonym_key, others=others)
 
     def joined(self, client: JobClient) -> EnqueueRequest:
         """The request for the batch that holds most of this input already, unless a name was given or has its batch.
@@ -74,7 +87,9 @@ class EnqueueRequest:
         """
         if self.is_named or client.batch(self.name).work():
             return self
-        known = find_known_work(client, self.origin, self.checked.ids, self.checked.specs)
+        known = find_known_work(
+            client, self.origin, self.checked.ids, lambda batch: self._joining(client, batch.name, batch.origin)
+        )
         if known is None:
             return self
         if not self.renews:
@@ -114,7 +129,7 @@ def checked_request(
     `is_first_alone`: only as much of it as the first prompt needs.
     """
     refuse_among_submissions(input_path, {name: options[name] for name in _FILES_OF_THE_INSTRUCTOR})
-    kit = _kit(options["kit"], input_path)
+    kit = load_kit(options["kit"]) if options["kit"] else NO_KIT
     options = kit.completed(options)
     twins, identity = TwinRule(options["twins"]), IdentityRule(options["identity"])
     template = Template.load(options["template"]) if options["template"] else kit.template
@@ -157,6 +172,7 @@ def checked_request(
         id_column=options["id_column"] or None,
         twins=None if twins is TwinRule.EXACT else str(twins),
         identity=str(identity) if identity is IdentityRule.REPLACE else None,
+        roster=str(options["roster"].absolute()) if options["roster"] else None,
         effort=options["effort"],
         verbosity=options["verbosity"],
         assignment=given.get("assignment"),
@@ -233,14 +249,6 @@ class _Nameable(Collection[str]):
 
     def __len__(self) -> int:
         return len(self._names)
-
-
-def _kit(folder: Path | None, input_path: Path) -> Kit:
-    if folder is None:
-        return NO_KIT
-    if input_path.is_dir() and folder.resolve().is_relative_to(input_path.resolve()):
-        raise InvalidInput("the kit would be graded as a student's work; move it out of INPUT", where=str(folder))
-    return load_kit(folder)
 
 
 def _grading_scheme(options: dict[str, Any]) -> GradingScheme | None:
