@@ -9,7 +9,7 @@ from producer.cli.options import command_with
 
 @command_with(
     "gradequeue migrate sqlite:////srv/gradequeue/gradequeue.db postgresql://grader@db.example.edu/grades",
-    "DATABASE_URL=postgresql://grader:secret@db/grades gradequeue migrate sqlite:////srv/gradequeue/gradequeue.db",
+    "gradequeue migrate sqlite:////srv/gradequeue/gradequeue.db",
 )
 @click.argument("sqlite_url")
 @click.argument("postgres_url", envvar="DATABASE_URL")
