@@ -119,7 +119,11 @@ class JobClient:
         if settings.database_url is None:
             raise ServiceUnavailable("store", "DATABASE_URL is not set")
         store = Store.open(settings.database_url)
-        store.prepare()
+        try:
+            store.prepare()
+        except ServiceUnavailable:
+            store.close()
+            raise
         publisher = _publisher(settings)
         trust = SchemaTrust(settings.data_dir, settings.trusted_schemas)
         registry = builtin_registry(finder=schemas or LocalSchemas(Path.cwd()), trusts=trust.allows)
