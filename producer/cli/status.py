@@ -134,9 +134,17 @@ def _progress_object(progress: BatchProgress) -> dict[str, object]:
 def _print_limits_and_notices(store: Store) -> None:
     from producer.terminal.console import err, out
     from producer.terminal.gate_notices import day_line
-    from producer.terminal.notices import RECENT_SECONDS, hold_notices, limits_line, park_notice, pause_notice
+    from producer.terminal.notices import (
+        RECENT_SECONDS,
+        hold_notices,
+        limits_line,
+        outbox_notices,
+        park_notice,
+        pause_notice,
+    )
     from workers.store.day_caps import read_days
     from workers.store.model_limits import read_limits
+    from workers.store.outbox import read_outbox
     from workers.store.parks import parked_accounts
     from workers.store.pauses import read_pauses
     from workers.store.worker_reports import latest_budgets
@@ -147,6 +155,7 @@ def _print_limits_and_notices(store: Store) -> None:
         days = read_days(connection)
         pauses = read_pauses(connection)
         limits = read_limits(connection)
+        outbox = read_outbox(connection)
     for day in days:
         out.print(day_line(day), soft_wrap=True)
     if budgets:
@@ -155,7 +164,12 @@ def _print_limits_and_notices(store: Store) -> None:
         out.print(budgets_table(budgets))
     for each in limits:
         out.print(limits_line(each), soft_wrap=True)
-    for notice in (*map(pause_notice, pauses), *hold_notices(budgets), *map(park_notice, parks)):
+    for notice in (
+        *map(pause_notice, pauses),
+        *hold_notices(budgets),
+        *map(park_notice, parks),
+        *outbox_notices(outbox),
+    ):
         err.print(notice, style="yellow", soft_wrap=True)
 
 

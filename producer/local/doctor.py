@@ -15,8 +15,10 @@ from sqlalchemy import text
 
 from producer.local.data_folder import DataFolder
 from producer.local.named_models import named_models
+from producer.local.notified import notification_looks
 from producer.local.provider_models import listed_models, shutdown_date
 from workers.contract.errors import GradequeueError
+from workers.contract.notification import shown_target, targets_of
 from workers.publisher import Publisher
 from workers.settings import Settings, SettingsError
 from workers.store import Store
@@ -65,6 +67,8 @@ def _shown(field: str, value: object) -> str:
         return "not set"
     if field == "openai_api_key":
         return "set (hidden)"
+    if field == "notify":
+        return ", ".join(map(shown_target, targets_of([str(value)])))
     return _shown_url(str(value)) if field.endswith("_url") else str(value)
 
 
@@ -84,7 +88,7 @@ def _shown_url(url: str) -> str:
 
 
 def service_findings(settings: Settings, services: Services, *, kit: Path | None = None) -> Iterator[Finding]:
-    """Broker, store and provider, each after a real call; then every model that ends soon and is about to be asked."""
+    """Broker, store and provider, each after a real call; then models that end soon, and notifications."""
     yield _tried("python", lambda: f"{sys.version.split()[0]} on {sys.platform}")
     yield _tried("disk", lambda: _disk(settings.data_dir))
     yield from _broker(settings, services)
@@ -92,6 +96,8 @@ def service_findings(settings: Settings, services: Services, *, kit: Path | None
     listed: dict[str, Mapping[str, object]] = {}
     yield _tried("provider", lambda: _provider(settings, listed))
     yield from _models(settings, services.database_url, kit, listed)
+    for subject, look in notification_looks(settings, services.database_url):
+        yield _tried(subject, look)
 
 
 def _tried(subject: str, look: Callable[[], str]) -> Finding:

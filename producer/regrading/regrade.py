@@ -31,7 +31,7 @@ from workers.contract.schemes.scheme import scheme_of_context
 from workers.contract.twins import TwinRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -52,14 +52,13 @@ def regrade(
     queue: QueueName = QueueName.BULK,
     nightly: str | None = None,
     by: datetime | None = None,
+    notify: Iterable[str] = (),
 ) -> EnqueueReport:
     """Enqueue the batch's jobs with the change as a new batch linked to it; again does nothing.
 
-    Without a new rubric or catalogue every job keeps its own. Every job is prepared before anything is enqueued, so a
-    batch is regraded as a whole or not at all; only where its jobs have several rubrics, it is enqueued rubric by
-    rubric, and the same call completes what was interrupted. `nightly` is the entry's name, kept with the new
-    batch; `by` is as for `enqueue`, and the old batch's moment is not taken over.
-    Raises `InvalidInput`, as `SubmissionUnknown` when a prompt was purged or a submission cannot be recovered.
+    Without a new rubric or catalogue every job keeps its own. A batch is regraded as a whole or not at all; only where
+    its jobs have several rubrics, it is enqueued rubric by rubric, and the same call completes it. `nightly` is the
+    entry's name; `by` and `notify` are as for `enqueue`. `SubmissionUnknown` when a prompt cannot be cut apart.
     """
     regrading = _Regrading(client, client.batch(batch).overview(), change, name or regrade_name(batch, change))
     prepared = list(regrading.prepared())
@@ -73,6 +72,7 @@ def regrade(
             context=change.scheme.context if change.scheme else _context(client, context_hash),
             origin=replace(regrading.origin(), nightly=nightly),
             by=by,
+            notify=notify,
         )
         for context_hash, specs in _by_context(prepared).items()
     ]

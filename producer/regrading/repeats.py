@@ -15,7 +15,7 @@ from workers.contract.errors import InvalidInput
 from workers.contract.job import JobSpec, QueueName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from producer.batch import StoredJob
@@ -32,6 +32,7 @@ def repeat(
     sample: int,
     queue: QueueName = QueueName.BULK,
     by: datetime | None = None,
+    notify: Iterable[str] = (),
 ) -> list[EnqueueReport]:
     """Enqueue `repeats` further gradings of `sample` succeeded items, drawn by a hash: the same at every call.
 
@@ -52,7 +53,9 @@ def repeat(
             origin = replace(overview.origin, regrade_of=batch, repeat_of=batch, nightly=None)
             context = None if context_hash is None else client.context(context_hash)
             name = repeat_name(batch, number)
-            report = client.enqueue(specs, name=name, queue=queue, context=context, origin=origin, twins=False, by=by)
+            report = client.enqueue(
+                specs, name=name, queue=queue, context=context, origin=origin, twins=False, by=by, notify=notify
+            )
             reports.append(report)
     return reports
 
