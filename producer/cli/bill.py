@@ -33,7 +33,7 @@ def bill(batch: str | None, *, since: datetime | None, as_json: bool, as_csv: bo
     A request whose end is unknown may have been billed; the cost is then an interval.
     """
     from producer.cli.session import opened_store
-    from producer.cli.writing import write_rows
+    from producer.cli.writing import write_csv
     from producer.gradebook.bill import read_bill_of
     from producer.terminal.console import out
     from producer.terminal.words import counted
@@ -46,13 +46,14 @@ def bill(batch: str | None, *, since: datetime | None, as_json: bool, as_csv: bo
     if as_json:
         click.echo(json.dumps([line.as_line() for line in found.lines]))
     elif as_csv:
-        write_rows(lambda: found.lines, out_path=None, file_format="csv")
+        write_csv(lambda: found.lines, out_path=None)
     elif found.lines:
         out.print(_table(found))
         if found.open and found.high_usd is not None:
             out.print(
-                f"Likely ${found.likely_usd:,.4f}: the {counted(found.open, 'request')} without a known end at the "
-                "mean cost of those that were answered."
+                f"Likely ${found.likely_usd:,.4f}: of the {counted(found.open, 'request')} without a known end, those "
+                "whose connection the provider closed before it answered cost nothing, the others what answered ones "
+                "of their job or kind did."
             )
     else:
         out.print("Nothing was billed.")

@@ -136,6 +136,7 @@ def _print_limits_and_notices(store: Store) -> None:
     from producer.terminal.gate_notices import day_line
     from producer.terminal.notices import (
         RECENT_SECONDS,
+        day_cap_notices,
         hold_notices,
         limits_line,
         outbox_notices,
@@ -147,9 +148,10 @@ def _print_limits_and_notices(store: Store) -> None:
     from workers.store.outbox import read_outbox
     from workers.store.parks import parked_accounts
     from workers.store.pauses import read_pauses
-    from workers.store.worker_reports import latest_budgets
+    from workers.store.worker_reports import day_caps_kept, latest_budgets
 
     with store.snapshot() as connection:
+        caps = day_caps_kept(connection)
         budgets = latest_budgets(connection, within_seconds=RECENT_SECONDS)
         parks = parked_accounts(connection)
         days = read_days(connection)
@@ -164,12 +166,8 @@ def _print_limits_and_notices(store: Store) -> None:
         out.print(budgets_table(budgets))
     for each in limits:
         out.print(limits_line(each), soft_wrap=True)
-    for notice in (
-        *map(pause_notice, pauses),
-        *hold_notices(budgets),
-        *map(park_notice, parks),
-        *outbox_notices(outbox),
-    ):
+    notices = (*map(pause_notice, pauses), *hold_notices(budgets), *map(park_notice, parks), *day_cap_notices(caps))
+    for notice in (*notices, *outbox_notices(outbox)):
         err.print(notice, style="yellow", soft_wrap=True)
 
 

@@ -101,6 +101,8 @@ def run_batch(
         client.raise_day_cap()  # its own workers would, but none start for a batch that may not go on
         _enqueue(request, client, fleet)
         batch = client.batch(request.name)
+        for notice in batch.day_cap_notices(joining_usd=settings.day_cap_usd):
+            console.print(f"note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True)
         if request.lets_rest_go:
             batch.resume()
         progress = batch.progress()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from producer.inputs.courses.roster import known_as
 from producer.page.by_hand_form import show_by_hand, takes_grade_by_hand
 from producer.page.deciding import show_correction, show_decisions, show_last_word
 from producer.page.plain_text import plain
@@ -37,12 +38,13 @@ from producer.terminal.words import STANDIN_NOTICE, cost, counted, moment
 from workers.contract.decision import CONTEXT_SOURCE, DecisionKind, ReviewState, official_grade
 from workers.contract.errors import InvalidInput
 from workers.contract.headline import headline
+from workers.contract.pictures import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from producer.review.glance import Neighbours, OneStudent
-    from producer.review.submission import Quote
+    from producer.review.submission import Part, Quote
     from workers.contract.decision import Official
     from workers.contract.flag import Flag
 
@@ -61,6 +63,8 @@ def show(batch: str, item_id: str) -> None:
     found = replace(found, context=_context_of(found, official))
     _way(batch, around)
     st.header(plain(item_id), anchor=False)
+    if known := " · ".join(dict.fromkeys(filter(None, _known(found)))):
+        st.text(known)
     show_last_word()
     _standing(found, official)
     result = _shown_result(found, official)
@@ -87,6 +91,12 @@ def _context_of(found: OneStudent, official: Official) -> Mapping[str, object] |
     if source is None or not source.startswith(CONTEXT_SOURCE):
         return found.context
     return client().context(source.removeprefix(CONTEXT_SOURCE)) or found.context
+
+
+def _known(found: OneStudent) -> list[str]:
+    """Name and e-mail address, of those that the course system or the roster says."""
+    metadata = known_as(found.row.metadata)
+    return [text for key in ("name", "email") if (text := str(metadata.get(key) or "")) != found.row.id]
 
 
 def _close() -> None:
@@ -135,11 +145,29 @@ def _submission(found: OneStudent, fence: str | None, quotes: Sequence[Quote]) -
         st.info("The text of this submission was purged.")
         return
     parts = parts_of(found.prompt, fence)
+    if not parts:
+        st.info("Nothing of this submission could be sent to a model. Look at the original.")
+        return
     pages = st.tabs([plain(part.label) for part in parts]) if len(parts) > 1 else [st.container()]
     for page, part in zip(pages, parts, strict=True):
-        html, _found = marked_html(part.text, quotes)
         with page:
+            _pieces(part, quotes)
+
+
+def _pieces(part: Part, quotes: Sequence[Quote]) -> None:
+    pictures = sum(isinstance(piece, Picture) for piece in part.pieces)
+    number = 0
+    for piece in part.pieces:
+        if isinstance(piece, str):
+            html, _found = marked_html(piece, quotes)
             show_work(html, name="Submission")
+            continue
+        number += 1
+        # within the page's own messages: an address that serves the picture would ask nobody for a password
+        st.image(
+            piece.url, caption=f"Picture {number} of {pictures}, {piece.width} x {piece.height}",
+            alt=f"Picture {number} of {pictures} of the submission, as it was sent to the model",
+        )  # fmt: skip
 
 
 def _problems(found: OneStudent) -> None:

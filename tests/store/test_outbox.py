@@ -84,7 +84,7 @@ def test_a_batch_that_is_being_filled_or_whose_twins_wait_has_not_ended(store: S
     batch = open_batch(store, name="b", provider="p", queue="bulk", gate=gate)
     assert store.run(note_ended) == 0
     twins = [new_job("a", twin_key="k"), new_job("b", twin_key="k")]
-    add_jobs(store, batch, twins)
+    add_jobs(store, batch, twins, gate=gate)
     assert store.run(note_ended) == 0
     finish(store)
     assert store.run(note_ended) == 1

@@ -22,14 +22,28 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def register_worker(connection: Connection, *, worker_id: str, hostname: str, pid: int, queues: str) -> None:
-    """Make the row of a starting worker process. The id is new per process, never used again."""
+def register_worker(
+    connection: Connection,
+    *,
+    worker_id: str,
+    hostname: str,
+    pid: int,
+    queues: str,
+    provider: str | None = None,
+    max_usd_per_day: float | None = None,
+) -> None:
+    """Make the row of a starting worker process. The id is new per process, never used again.
+
+    `max_usd_per_day`: the cap of `provider` that it keeps; None for none.
+    """
     connection.execute(
         insert(workers).values(
             id=worker_id,
             hostname=hostname,
             pid=pid,
             queues=queues,
+            provider=provider,
+            max_usd_per_day=max_usd_per_day,
             started_at=now_seconds(),
             heartbeat_at=now_seconds(),
         )
@@ -113,6 +127,19 @@ def free_dead(connection: Connection, dead: Mapping[str, float], *, at_most: int
         _close_left_open(connection, gone)
         connection.execute(update(workers).where(workers.c.id.in_(gone)).values(stopped_at=now_seconds()))
     return freed
+
+
+def declare_dead(connection: Connection, worker_id: str, *, at_most: int) -> int:
+    """As `free_dead`, for a worker of which somebody has seen the end; returns how many jobs were taken from it.
+
+    Nothing for one that was never registered. Call it again until it returns 0.
+    """
+    heartbeat_at = connection.execute(select(workers.c.heartbeat_at).where(workers.c.id == worker_id)).scalar()
+    if heartbeat_at is None:
+        return 0
+    before = running_of(connection, worker_id=worker_id)
+    free_dead(connection, {worker_id: heartbeat_at}, at_most=at_most)
+    return len(before - running_of(connection, worker_id=worker_id))
 
 
 def _close_left_open(connection: Connection, worker_ids: Sequence[str]) -> None:
