@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.store.steps import answered, claim, enqueue, failure, move_clock, new_job, publish, settle, success
-from tests.store.test_gates import ask, batch_of, started
+from tests.store.test_gates import ask, started
 from workers.contract.notification import MOST_NAMED, OPERATOR
 from workers.contract.outcome import AccountState
 from workers.store.control_tables import notifications
@@ -37,8 +37,14 @@ if TYPE_CHECKING:
 HOOK, MAIL = "https://host.example/hook", "mailto:me@uni.example"
 
 
-def told_batch(store: Store, count: int = 2, *, name: str = "b", targets: tuple[str, ...] = (HOOK,)) -> int:
-    return batch_of(store, count, GateRequest(starts_carefully=False, notify=targets), name=name)
+def batch_of(store: Store, count: int, *, name: str = "b", **asked: Any) -> None:
+    gate = GateRequest(starts_carefully=False, **asked)
+    batch = open_batch(store, name=name, provider="p", queue="bulk", gate=gate)
+    add_jobs(store, batch, [new_job(f"{name}{number}") for number in range(count)], gate=gate)
+
+
+def told_batch(store: Store, count: int = 2, *, name: str = "b", targets: tuple[str, ...] = (HOOK,)) -> None:
+    batch_of(store, count, name=name, notify=targets)
 
 
 def rows(store: Store) -> list[tuple[str, str, dict[str, Any]]]:
@@ -132,7 +138,7 @@ def test_a_park_names_some_of_many_batches(store: Store):
 
 
 def test_a_reached_cap_is_told_in_the_transaction_that_closes_the_batch(store: Store):
-    batch_of(store, 3, GateRequest(starts_carefully=False, max_usd=1.5, notify=(HOOK,)))
+    batch_of(store, 3, max_usd=1.5, notify=(HOOK,))
     jobs = started(store)
     [(attempt, _admission)] = ask(store, jobs[:1])
     assert rows(store) == []
