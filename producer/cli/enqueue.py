@@ -54,6 +54,7 @@ def enqueue(input_path: Path, **options: Any) -> None:
             by=by,
             notify=options["notify"],
             renews=options["update"],
+            names_are_searched=True,
         )
         out.print(
             f"batch {request.name}: {enqueued(report.new, report.existing)}; "

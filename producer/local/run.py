@@ -145,6 +145,7 @@ def _enqueue(request: RunRequest, client: JobClient, fleet: WorkerFleet) -> None
         by=request.by,
         notify=request.notify,
         renews=request.renews,
+        names_are_searched=True,
     )
     for outlook in report.outlooks:
         request.on_note(outlook.sentence)

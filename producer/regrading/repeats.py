@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from producer.regrading.regrade import linked_name
+from producer.regrading.linked_name import linked_name
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobSpec, QueueName
 
@@ -54,7 +54,15 @@ def repeat(
             context = None if context_hash is None else client.context(context_hash)
             name = repeat_name(batch, number)
             report = client.enqueue(
-                specs, name=name, queue=queue, context=context, origin=origin, twins=False, by=by, notify=notify
+                specs,
+                name=name,
+                queue=queue,
+                context=context,
+                origin=origin,
+                twins=False,
+                names_are_searched=True,
+                by=by,
+                notify=notify,
             )
             reports.append(report)
     return reports
@@ -95,4 +103,6 @@ def _again(job: StoredJob) -> JobSpec:
         model=job.model,
         parameters=replace(job.parameters, is_repeat=True, deadline_at=None),
         metadata=job.metadata,
+        flags=job.input_flags,
+        pseudonyms=job.pseudonyms,
     )
