@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.store.steps import move_clock
-from tests.store.test_outbox import HOOK, MAIL, finish, park, told_batch
+from tests.store.test_outbox import HOOK, MAIL, finish, park, rows, told_batch
 from tests.support.wait import wait_until
 from workers.notify.sending import Message, NotSent
 from workers.process.notifier import LEASE, LEASE_SECONDS, Notifier
@@ -81,6 +81,7 @@ def test_one_worker_sends_at_a_time(store: Store):
         assert take_lease(connection, LEASE, holder="another", seconds=LEASE_SECONDS)
     assert notifier(store, receiver).round() == 0
     assert receiver.received == []
+    assert rows(store) == [], "nor does another one look for ends"
     move_clock(store, "leases", "expires_at", LEASE_SECONDS + 1)
     assert notifier(store, receiver).round() == 1
 
