@@ -184,9 +184,9 @@ class WorkerLife:
                 asyncio.to_thread(writer.stop, patience_seconds=settings.store_patience_seconds),
                 asyncio.to_thread(heartbeat.stop),
             )
-            await asyncio.to_thread(notifier.stop)  # after the writer: what ended last is told, too
             self._say_how_it_ended(writer)
             await asyncio.to_thread(self._deregister, store, spool)
+            await asyncio.to_thread(notifier.stop)  # what ended last is told, too; no claim waits for a receiver
             await budget.close()
             await refusals.close()
             await warm_parts.close()
