@@ -139,11 +139,13 @@ def _print_limits_and_notices(store: Store) -> None:
         day_cap_notices,
         hold_notices,
         limits_line,
+        outbox_notices,
         park_notice,
         pause_notice,
     )
     from workers.store.day_caps import read_days
     from workers.store.model_limits import read_limits
+    from workers.store.outbox import read_outbox
     from workers.store.parks import parked_accounts
     from workers.store.pauses import read_pauses
     from workers.store.worker_reports import day_caps_kept, latest_budgets
@@ -155,6 +157,7 @@ def _print_limits_and_notices(store: Store) -> None:
         days = read_days(connection)
         pauses = read_pauses(connection)
         limits = read_limits(connection)
+        outbox = read_outbox(connection)
     for day in days:
         out.print(day_line(day), soft_wrap=True)
     if budgets:
@@ -164,7 +167,7 @@ def _print_limits_and_notices(store: Store) -> None:
     for each in limits:
         out.print(limits_line(each), soft_wrap=True)
     notices = (*map(pause_notice, pauses), *hold_notices(budgets), *map(park_notice, parks), *day_cap_notices(caps))
-    for notice in notices:
+    for notice in (*notices, *outbox_notices(outbox)):
         err.print(notice, style="yellow", soft_wrap=True)
 
 

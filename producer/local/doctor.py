@@ -15,10 +15,12 @@ from sqlalchemy import text
 
 from producer.local.data_folder import DataFolder
 from producer.local.named_models import named_models
+from producer.local.notified import notification_looks
 from producer.local.provider_models import listed_models, shutdown_date
 from producer.local.store_growth import recount_line, size_line
 from producer.terminal.notices import day_cap_notices
 from workers.contract.errors import GradequeueError
+from workers.contract.notification import shown_target, targets_of
 from workers.publisher import Publisher
 from workers.settings import Settings, SettingsError
 from workers.store import Store
@@ -68,6 +70,8 @@ def _shown(field: str, value: object) -> str:
         return "not set"
     if field == "openai_api_key":
         return "set (hidden)"
+    if field == "notify":
+        return ", ".join(map(shown_target, targets_of([str(value)])))
     return _shown_url(str(value)) if field.endswith("_url") else str(value)
 
 
@@ -89,7 +93,7 @@ def _shown_url(url: str) -> str:
 def service_findings(
     settings: Settings, services: Services, *, kit: Path | None = None, recounts: bool = False
 ) -> Iterator[Finding]:
-    """Broker, store and provider, each after a real call; then every model that ends soon and is about to be asked.
+    """Broker, store and provider, each after a real call; then models that end soon, and notifications.
 
     `recounts` compares the store's counters with its rows, which takes a minute for some million rows.
     """
@@ -108,6 +112,8 @@ def service_findings(
     listed: dict[str, Mapping[str, object]] = {}
     yield _tried("provider", lambda: _provider(settings, listed))
     yield from _models(settings, services.database_url, kit, listed)
+    for subject, look in notification_looks(settings, services.database_url):
+        yield _tried(subject, look)
 
 
 def _tried(subject: str, look: Callable[[], str]) -> Finding:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0019_backfills"
-down_revision = "0018_worker_caps"
+revision = "0020_backfills"
+down_revision = "0019_notifications"
 
 
 def upgrade() -> None:
