@@ -57,7 +57,12 @@ def test_missing_services_are_found_missing(folder: Path):
     settings = load_settings(data_dir=folder, openai_base_url="http://127.0.0.1:9/v1", openai_api_key="sk-x")
     services = Services("redis://127.0.0.1:9/0", "postgresql://127.0.0.1:9/none", None)
     found = {each.subject: each for each in service_findings(settings, services)}
-    assert {name for name, each in found.items() if each.is_well is False} == {"broker", "store", "provider", "notifications"}
+    assert {name for name, each in found.items() if each.is_well is False} == {
+        "broker",
+        "store",
+        "provider",
+        "notifications",
+    }
     assert "OPENAI_BASE_URL" in found["provider"].value
 
 
