@@ -58,6 +58,8 @@ class ProviderHealth:
     """The provider answers nobody: the failure spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
+    is_stream_refused: bool = False
+    """It may have been rejected for being streamed: ask again without."""
     is_unnamed_limit: bool = False
     """Nothing says that what was refused is a limit that passes."""
     suspected_jobs: int = 0
@@ -103,7 +105,10 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The provider is away: wait for the budget again. It holds the model, and lets one job at a time probe it."""
+    """Wait for the budget again, at no cost to the job.
+
+    It holds a model whose provider is away, and lets one job at a time probe it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,11 @@ def decide(ending: Ending, counters: Counters, parameters: JobParameters, health
         case Throttled():
             return _after_limit(ending, counters, health)
         case Transient():
-            return Hold() if health.is_outage else _after_transient(ending, counters, parameters)
+            return (
+                Hold()
+                if health.is_outage or health.is_stream_refused
+                else _after_transient(ending, counters, parameters)
+            )
 
 
 def is_own(blocked: Blocked, health: ProviderHealth) -> bool:

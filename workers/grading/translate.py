@@ -38,7 +38,7 @@ STANDIN_MARK = "standin"
 def rate_sample_of(grant: Grant, attempt: Attempt, *, latency_seconds: float, is_outage: bool) -> RateSample:
     """What the budget learns from an attempt."""
     ending, reply = attempt.ending, attempt.reply
-    requests, tokens = _readings(reply.rate_limits)
+    requests, tokens = readings_of(reply.rate_limits)
     return RateSample(
         grant=grant,
         answered=reply.received and not isinstance(ending, Throttled | Transient),
@@ -102,7 +102,7 @@ def ledger_ending(attempt: Attempt, health: ProviderHealth) -> AttemptEnding:
     match attempt.ending:
         case Blocked() as blocked:
             return AttemptEnding.FAILED if is_own(blocked, health) else AttemptEnding.THROTTLED
-        case Transient() if health.is_outage:
+        case Transient() if health.is_outage or health.is_stream_refused:
             return AttemptEnding.UNAVAILABLE
         case Transient() as transient:
             return AttemptEnding.TIMED_OUT if transient.timed_out else AttemptEnding.FAILED
@@ -152,7 +152,8 @@ def _is_answer(attempt: Attempt) -> bool:
     return isinstance(ending, Success) or (isinstance(ending, Failure) and attempt.reply.usage is not None)
 
 
-def _readings(limits: RateLimits | None) -> tuple[BucketReading, BucketReading]:
+def readings_of(limits: RateLimits | None) -> tuple[BucketReading, BucketReading]:
+    """Both buckets as a response's headers show them."""
     if limits is None:
         return UNREAD, UNREAD
     requests = BucketReading(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 import pytest
 from fakeredis import FakeAsyncRedis
 from fakeredis.commands_mixins import server_mixin
 
+from ops.standin.config import Config
+from tests.unit.budget.draining import Drain
 from workers.budget.records import BudgetKey
 from workers.budget.shared import SharedBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Clock:
@@ -46,3 +52,14 @@ def shared(redis: FakeAsyncRedis) -> SharedBudget:
 def key() -> BudgetKey:
     """A budget of its own."""
     return BudgetKey("provider", f"model-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def drain(shared: SharedBudget, key: BudgetKey, clock: Clock) -> Callable[..., Drain]:
+    """A drain with these settings."""
+
+    def make(latency_seconds: float, config: dict[str, object], *, model: str = "", **options: object) -> Drain:
+        own = BudgetKey(key.account, model) if model else key
+        return Drain(shared, own, clock, Config().changed(config), latency_seconds, **options)  # type: ignore[arg-type]
+
+    return make
