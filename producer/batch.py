@@ -13,9 +13,10 @@ from workers.contract.errors import InvalidInput
 from workers.contract.flag import FlagKind
 from workers.contract.job import JobParameters, check_name
 from workers.contract.outcome import FailureKind
+from workers.store.asked_models import models_of
 from workers.store.day_caps import read_days
 from workers.store.earlier_answers import costs_of_finished, count_to_send
-from workers.store.gates import BatchGate, models_of, read_gate, resume_batch
+from workers.store.gates import BatchGate, read_gate, resume_batch
 from workers.store.overviews import BatchOverview, find_batch, find_overview, look_up_batch, read_work
 from workers.store.parks import parked_accounts
 from workers.store.pauses import BatchPauses, PauseScope, Target, lift_pause, pause, pauses_of
@@ -181,6 +182,12 @@ class Batch:
         with self._store.snapshot() as connection:
             yield from read_jobs(connection, self.name)
 
+    def models(self, *, unfinished_only: bool = False) -> list[str]:
+        """Every model that its jobs, or the unfinished ones, ask or fall back to; none when there is no such batch."""
+        with self._store.snapshot() as connection:
+            batch = look_up_batch(connection, self.name)
+            return [] if batch is None else models_of(connection, batch.id, unfinished_only=unfinished_only)
+
     def retry_failed(
         self,
         kinds: Iterable[FailureKind | str] | None = None,
@@ -247,8 +254,7 @@ class Batch:
         """
         with self._store.snapshot() as connection:
             batch = find_batch(connection, self.name)
-            models = models_of(connection, batch.id) if max_cost_usd is not None else []
-        for model in models:
+        for model in self.models() if max_cost_usd is not None else ():
             if self._prices is not None:
                 self._prices.check_model(model)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -13,12 +14,13 @@ from hypothesis import settings as hypothesis_settings
 from ops.bench.chaos.services import Broker
 from producer.local.embedded import EmbeddedBroker
 from tests.support.places import SHARED_DATA
-from tests.support.store_id import give_known_id
-from workers.store import Store
+from tests.support.stores import new_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
+
+    from workers.store import Store
 
 GRADEQUEUE_SETTINGS = ("OPENAI_", "REDIS_URL", "DATABASE_URL", "GRADEQUEUE_")
 
@@ -27,6 +29,17 @@ os.environ.pop("COLUMNS", None)  # xdist tells its processes how wide its own te
 # how fast a machine is that does three things at once says nothing of the code
 hypothesis_settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay for good: to look for garbage among them was half of collecting, and went on in tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +61,7 @@ def _main_module_of_pytest() -> Iterator[None]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store in a SQLite file."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
-    store.migrate()
-    give_known_id(store)
+    store = new_store(tmp_path / "store.db")
     yield store
     store.close()
 

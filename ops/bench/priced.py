@@ -1,4 +1,7 @@
-"""Worker processes, broker and store whose provider is a stand-in with prices: what money benchmarks run on."""
+"""Worker processes, broker and store whose provider is a stand-in with prices: what money benchmarks run on.
+
+The account's default tier costs twice the standard one: a request that asked for none would be seen on the invoice.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ MODEL = "gpt-6.1-terra"
 PROFILE = {
     "takes_cache_breakpoint": True,
     "takes_cache_key": True,
+    "takes_service_tier": True,
     "instructions_role": "developer",
     "price_input_usd_per_mtok": 1.0,
     "price_cached_input_usd_per_mtok": 0.05,
@@ -55,7 +59,7 @@ class PricedScene:
             )
             profiles = folder / "profiles.json"
             profiles.write_text(json.dumps({"models": {MODEL: PROFILE}}))
-            provider = stack.enter_context(standin("--latency-ms", latency_ms))
+            provider = stack.enter_context(standin("--latency-ms", latency_ms, "--project-tier", "priority"))
             broker = Broker()
             broker.start()
             stack.callback(broker.kill)

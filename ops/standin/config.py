@@ -26,7 +26,11 @@ class Config:
     """0 to 1: the share of quotations that are made up; the others are lines of the prompt."""
     doubt: float = 0.0
     """0 to 1: the share of judgements that it says it cannot make, where the schema lets it."""
+    ignore_marks: bool = False
+    """Whether prompts that differ in the mark of their fence alone are answered alike."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
+    answers: bool = True
+    """Where false, every call waits, however short its latency, until it is true again: a moment that tests choose."""
     slots: int | None = None
     """Calls worked on at once; the others wait without a word, as at a small local server. None is no bound."""
     rpm: int | None = None
@@ -48,6 +52,8 @@ class Config:
     limit_headers: bool = True
     """Whether responses name the limits in x-ratelimit-* headers."""
     any_model: bool = False
+    project_tier: Literal["default", "flex", "priority"] = "default"
+    """The service tier of calls that ask for none, as a project's settings choose it."""
     bill_abandoned: bool = False
     """Whether a call is billed whose client left before the answer."""
     faults: tuple[FaultRule, ...] = ()
@@ -137,6 +143,12 @@ def _read_streaming(value: object) -> str:
     return str(value)
 
 
+def _read_tier(value: object) -> str:
+    if value not in ("default", "flex", "priority"):
+        raise ValueError(f"expected 'default', 'flex' or 'priority', not {value!r}")
+    return str(value)
+
+
 def _read_faults(value: object) -> tuple[FaultRule, ...]:
     if not isinstance(value, list | tuple):
         raise TypeError(f"expected a list of KIND=RATE or KIND@COUNT, not {value!r}")
@@ -148,7 +160,9 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "scatter": _read_share,
     "fabricate": _read_share,
     "doubt": _read_share,
+    "ignore_marks": _read_switch,
     "latency_ms": read_latency_ms,
+    "answers": _read_switch,
     "slots": _read_limit,
     "rpm": _read_limit,
     "tpm": _read_limit,
@@ -161,6 +175,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "streaming": _read_streaming,
     "limit_headers": _read_switch,
     "any_model": _read_switch,
+    "project_tier": _read_tier,
     "bill_abandoned": _read_switch,
     "faults": _read_faults,
 }

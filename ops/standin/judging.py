@@ -16,6 +16,7 @@ QUOTED_FIELDS = frozenset({"evidence", "quotation", "quote"})
 _ABSTAINING = "cannot_assess"
 _ASSESSABLE = "assessable"
 _BLOCK = re.compile(r"^<<< [^\n]*\n(.*?)\n>>> ", re.DOTALL | re.MULTILINE)
+_MARK = re.compile(r"^<<< [^\n]* ([0-9a-f]{32})$", re.MULTILINE)
 _MADE_UP = (
     "for element in standin_sequence: handle(element)",
     "the author of this stand-in argues at length",
@@ -35,6 +36,13 @@ def quotation(draw: Draw) -> str:
 def _lines(prompt: str) -> tuple[str, ...]:
     work = "\n".join(_BLOCK.findall(prompt)) or prompt
     return tuple(line.strip() for line in work.splitlines() if line.strip())
+
+
+def without_marks(prompt: str) -> str:
+    """What a prompt says, whatever marks its fences were drawn with."""
+    for mark in set(_MARK.findall(prompt)):
+        prompt = prompt.replace(mark, "mark")
+    return prompt
 
 
 def abstains(schema: dict[str, Any]) -> bool:

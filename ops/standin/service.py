@@ -123,8 +123,9 @@ class Service:
         started_at = self._state.clock()
         key = _key_of(http)
         _check_key(key)
-        asked = read_chat_request(await _body_of(http), any_model=self._state.config.any_model)
-        if asked.is_streamed and self._state.config.streaming == "refused":
+        config = self._state.config
+        asked = read_chat_request(await _body_of(http), any_model=config.any_model, project_tier=config.project_tier)
+        if asked.is_streamed and config.streaming == "refused":
             message = "Unsupported value: 'stream' does not support true with this model."
             raise errors.bad_request(message, param="stream", code="unsupported_value")
         record = self._state.tally.prompt_called(asked.prompt_key)
@@ -200,6 +201,7 @@ class Service:
         seconds = self._state.next_latency_seconds()
         if seconds:
             await asyncio.sleep(seconds)
+        await self._state.may_answer.wait()
         call.completion = self._completed(call)
 
     async def _answer(self, call: _Call) -> web.StreamResponse:

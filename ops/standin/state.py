@@ -30,6 +30,8 @@ class State:
         self.invoice = Invoice()
         self.script = self._new_script()
         self.slots = _slots(config)
+        self.may_answer = asyncio.Event()
+        self._let_answer()
         self._latency = Random(config.seed)  # noqa: S311 - made-up delays, not secrets
 
     def configure(self, changes: Mapping[str, object]) -> Config:
@@ -39,6 +41,7 @@ class State:
         """
         self.config = self.config.changed(changes)
         self.limiter.change(self.config, now=self.clock())
+        self._let_answer()
         if "faults" in changes:
             self.script = self._new_script()
         if "slots" in changes:
@@ -65,6 +68,12 @@ class State:
         """How long the next answer takes."""
         low, high = self.config.latency_ms
         return self._latency.uniform(low, high) / 1_000 if high else 0.0
+
+    def _let_answer(self) -> None:
+        if self.config.answers:
+            self.may_answer.set()
+        else:
+            self.may_answer.clear()
 
     def _new_script(self) -> FaultScript:
         return FaultScript(self.config.faults, random=Random(self.config.seed))  # noqa: S311

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from producer.batch import ResultRow
     from producer.regrading.drift import Drift, FieldDrift
     from producer.regrading.drift_report import DriftReport
-    from workers.contract.registry import SchemaRegistry
     from workers.store import Store
 
 
@@ -40,11 +38,13 @@ def drift(
     """
     import json
 
+    from producer.cli.downloading import note_taken
     from producer.cli.session import opened_store
     from producer.gradebook.result_files import check_writable, write_atomically
     from producer.regrading.drift import compare
     from producer.regrading.drift_html import drift_html
     from producer.regrading.drift_report import drift_report
+    from producer.regrading.gradings import decimals_by
     from producer.terminal.console import err, write_data
     from workers.contract.errors import ServiceUnavailable
     from workers.contract.registry import builtin_registry
@@ -54,7 +54,7 @@ def drift(
     check_writable(html)
     with opened_store(data_dir) as store:
         old, new = (_gradings(store, each) for each in (batch_a, batch_b))
-    decimals_of = cache(partial(_decimals, builtin_registry(finder=InstalledSchemas())))
+    decimals_of = decimals_by(builtin_registry(finder=InstalledSchemas()))
     report = None
     try:
         report = drift_report(old, new, decimals_of=decimals_of)
@@ -70,6 +70,10 @@ def drift(
         _print(found, batch_a, batch_b)
         if report is not None:
             _print_verdicts(report)
+    wanted = [kind for kind, path in (("html", html), ("csv", out_path)) if path is not None]
+    if wanted:
+        with opened_store(data_dir) as store:
+            note_taken(store, [batch_a, batch_b], f"drift from {batch_a} to {batch_b}, {' and '.join(wanted)}")
     if html is not None and report is not None:
         write_atomically(html, [drift_html(report)], encoding="utf-8")
         err.print(f"report: {html}")
@@ -81,14 +85,14 @@ def drift(
 def _gradings(store: Store, batch: str) -> list[list[ResultRow]]:
     """The batch's rows, then those of its repeats."""
     from producer.batch import Batch
-    from producer.regrading.repeats import repeats_of
+    from producer.regrading.gradings import gradings_of
     from workers.store.overviews import look_up_batch
 
     def exists(name: str) -> bool:
         with store.snapshot() as connection:
             return look_up_batch(connection, name) is not None
 
-    return [list(Batch(store, name).results()) for name in (batch, *repeats_of(batch, exists))]
+    return gradings_of(batch, lambda name: Batch(store, name).results(), exists)
 
 
 def _print_verdicts(report: DriftReport) -> None:
@@ -102,19 +106,6 @@ def _print_verdicts(report: DriftReport) -> None:
     out.print(f"noise measured by {report.noise_pairs} pairs" if report.noise_pairs else "noise not measured")
     for note in report.notes:
         err.print(f"note: {note}", soft_wrap=True)
-
-
-def _decimals(registry: SchemaRegistry, schema: str) -> frozenset[str]:
-    """Of a schema that can be loaded here; those with a context hold none, and of the others nothing is known."""
-    from producer.regrading.decimal_fields import decimal_fields
-    from workers.contract.errors import InvalidInput
-
-    if registry.needs_context(schema):
-        return frozenset()
-    try:
-        return decimal_fields(registry.resolve(schema).model)
-    except InvalidInput:
-        return frozenset()
 
 
 def _print(found: Drift, old: str, new: str) -> None:

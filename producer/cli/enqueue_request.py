@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from producer.cli.points_question import POINTS_NOT_SAID, answered
 from producer.inputs import CheckedInput, InputOptions, check_items, duration_seconds
 from producer.inputs.apart import refuse_among_submissions
 from producer.inputs.encodings import Encodings
+from producer.inputs.ending_models import ending_notices
 from producer.inputs.kits.kit import NO_KIT, load_kit
 from producer.inputs.templates import Template, keep_template
 from producer.inputs.text import read_text
@@ -179,7 +179,7 @@ def checked_request(
             *_without_place(given, checked),
             *((POINTS_NOT_SAID,) if scheme and scheme.leaves_points_open else ()),
             *(scheme.warnings if scheme else ()),
-            *_shutdown_notices(settings, model, options["fallback_model"]),
+            *ending_notices(checked.models, settings).values(),
         ),
         schemas=schemas,
         is_named=bool(options["name"]),
@@ -210,13 +210,6 @@ def input_options(options: dict[str, Any]) -> InputOptions:
 def _choices(settings: Settings) -> ChoiceCheck:
     profiles = load_profiles(settings.model_profiles)
     return ChoiceCheck(lambda model: profiles.find(model, settings.provider_host))
-
-
-def _shutdown_notices(settings: Settings, *models: str | None) -> Iterator[str]:
-    profiles, today = load_profiles(settings.model_profiles), datetime.now(UTC).date()
-    for model in models:
-        if model and (notice := profiles.find(model, settings.provider_host).shutdown_notice(model, today=today)):
-            yield notice
 
 
 class _Nameable(Collection[str]):

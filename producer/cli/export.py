@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producer.cli.downloading import taken_by_option
 from producer.cli.options import command_with, data_dir_option, format_option, out_option
 
 if TYPE_CHECKING:
@@ -18,24 +19,33 @@ if TYPE_CHECKING:
 @click.option("--ledger", is_flag=True, help="Write the requests to the provider, with their cost, not the outcomes.")
 @out_option
 @format_option
+@taken_by_option
 @data_dir_option
 def export(
-    batches: tuple[str, ...], *, ledger: bool, out_path: Path | None, file_format: str, data_dir: Path | None
+    batches: tuple[str, ...],
+    *,
+    ledger: bool,
+    out_path: Path | None,
+    file_format: str,
+    by: str | None,
+    data_dir: Path | None,
 ) -> None:
     """Write all outcomes or all requests of batches, as JSON lines or CSV.
 
-    Of each BATCH named, or of every batch; outcomes of every round.
+    Of each BATCH named, or of every batch; outcomes of every round. The audit log keeps who took them.
     """
+    from producer.cli.downloading import note_taken
     from producer.cli.session import opened_store
     from producer.cli.writing import write_rows
-    from producer.gradebook.export import exported
+    from producer.gradebook.export import chosen_batches, exported
     from producer.gradebook.result_files import check_writable
 
     check_writable(out_path)
     with opened_store(data_dir) as store:
-        exported(store, batches)  # a batch that does not exist is named before a file is begun
+        names = chosen_batches(store, batches)  # one that does not exist is named before a file is begun
+        note_taken(store, names, f"{'requests' if ledger else 'outcomes'} of every round, {file_format}", by=by)
         write_rows(
-            lambda: exported(store, batches, ledger=ledger),
+            lambda: exported(store, names, ledger=ledger),
             out_path=out_path,
             file_format=file_format,
         )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producer.cli.downloading import taken_by_option
 from producer.cli.options import batch_argument, command_with, data_dir_option
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ MOST_LISTED = 20
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TrueType font of PDF feedback [default: one of the machine that knows many scripts].",
 )
+@taken_by_option
 @data_dir_option
 def gradebook(
     batch: str,
@@ -85,13 +87,18 @@ def gradebook(
     feedback_zip: Path | None,
     feedback_format: str,
     feedback_font: Path | None,
+    by: str | None,
     data_dir: Path | None,
 ) -> None:
     """Write the grades of BATCH where the course system takes them.
 
     Only the grade cells of the exported file change. What the system would misread, erase or skip without a word is
-    named and not written; the last line says how many changes the system should report.
+    named and not written; the last line says how many changes the system should report. The audit log keeps who took
+    the file.
     """
+    from functools import partial
+
+    from producer.cli.downloading import taker
     from producer.cli.reviewing import opened_review
     from producer.gradebook.grade import Standing
     from producer.review.grades import grades_of
@@ -108,17 +115,18 @@ def gradebook(
                 scale_to=_number("--scale-to", scale_to),
             )
         )
-    _refuse_nothing_to_write(found, batch, only)
-    _warn_of_standin(found)
-    if system in {"csv", "xlsx"}:
-        _write_plain(found, batch, system, out_path)
-    elif gradebook_path is not None:
-        _write_filled(found, system, gradebook_path, out_path, column)
-    elif feedback_zip is None:
-        raise InvalidInput(f"--gradebook FILE is missing: the file that {_where_to_export(system)} gives")
-    if feedback_zip is not None:
-        page = _page_maker(feedback_format, feedback_font)
-        _write_feedback(found, batch, system, feedback_zip, page=page, suffix=feedback_format)
+        _refuse_nothing_to_write(found, batch, only)
+        _warn_of_standin(found)
+        note = partial(review.note_download, by=taker(by))
+        if system in {"csv", "xlsx"}:
+            _write_plain(found, batch, system, out_path, note=note)
+        elif gradebook_path is not None:
+            _write_filled(found, system, gradebook_path, out_path, column=column, note=note)
+        elif feedback_zip is None:
+            raise InvalidInput(f"--gradebook FILE is missing: the file that {_where_to_export(system)} gives")
+        if feedback_zip is not None:
+            page = _page_maker(feedback_format, feedback_font)
+            _write_feedback(found, batch, system, feedback_zip, page=page, suffix=feedback_format, note=note)
 
 
 def _number(option: str, value: str | None) -> Decimal | None:
@@ -158,7 +166,15 @@ def _warn_of_standin(found: list[Grade]) -> None:
         err.print("REHEARSAL: these grades are the stand-in provider's and not real; do not upload them", style="red")
 
 
-def _write_filled(found: list[Grade], system: str, gradebook_path: Path, out_path: Path | None, column: str) -> None:
+def _write_filled(
+    found: list[Grade],
+    system: str,
+    gradebook_path: Path,
+    out_path: Path | None,
+    *,
+    column: str,
+    note: Callable[[str], None],
+) -> None:
     from producer.gradebook.filling import fill
     from producer.gradebook.result_files import check_writable, write_bytes_atomically
     from producer.gradebook.sheet import Sheet
@@ -168,6 +184,7 @@ def _write_filled(found: list[Grade], system: str, gradebook_path: Path, out_pat
     target = out_path or gradebook_path.with_name(f"{gradebook_path.stem}{mark}{gradebook_path.suffix}")
     check_writable(target)
     filled = fill(Sheet.load(gradebook_path), found, SYSTEMS[system], column=column)
+    note(f"gradebook for {system}")
     write_bytes_atomically(target, filled.sheet.content())
     _report(filled, target)
 
@@ -189,7 +206,9 @@ def _report(filled: Filled, target: Path) -> None:
     out.print(filled.expected_report, soft_wrap=True)
 
 
-def _write_plain(found: list[Grade], batch: str, system: str, out_path: Path | None) -> None:
+def _write_plain(
+    found: list[Grade], batch: str, system: str, out_path: Path | None, *, note: Callable[[str], None]
+) -> None:
     from producer.gradebook.csv_cells import csv_line
     from producer.gradebook.plain import grade_lines, workbook
     from producer.gradebook.result_files import check_writable, flat_line, write_atomically, write_bytes_atomically
@@ -198,6 +217,7 @@ def _write_plain(found: list[Grade], batch: str, system: str, out_path: Path | N
     target = out_path or Path(f"{batch}.{system}")
     check_writable(target)
     lines = grade_lines(found)
+    note(f"gradebook, {system}")
     if system == "xlsx":
         write_bytes_atomically(target, workbook(lines, title=batch))
     else:
@@ -221,7 +241,14 @@ def _page_maker(file_format: str, font: Path | None) -> Callable[[Grade, str], b
 
 
 def _write_feedback(
-    found: list[Grade], batch: str, system: str, target: Path, *, page: Callable[[Grade, str], bytes], suffix: str
+    found: list[Grade],
+    batch: str,
+    system: str,
+    target: Path,
+    *,
+    page: Callable[[Grade, str], bytes],
+    suffix: str,
+    note: Callable[[str], None],
 ) -> None:
     from producer.gradebook.feedback import feedback_zip, member_name
     from producer.gradebook.result_files import check_writable, write_bytes_atomically
@@ -240,5 +267,6 @@ def _write_feedback(
             except InvalidInput as unwritable:
                 problem = str(unwritable)
         err.print(f"no feedback file: {grade.shown}: {problem}", soft_wrap=True)
+    note(f"feedback for {system}, {suffix}")
     write_bytes_atomically(target, feedback_zip(pages))
     out.print(f"{target}: feedback for {len(pages)} students", soft_wrap=True)

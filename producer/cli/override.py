@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 @command_with(
     'gradequeue override week3-1f2e3d4c s17 --set criteria.style.level=Good --reason "names are clear"',
     'gradequeue override week3-1f2e3d4c s17 --points style=6.5 --reason "between two levels"',
+    'gradequeue override week3-1f2e3d4c s18 --points 17 --reason "handed in on paper"',
 )
 @batch_argument
 @click.argument("item_id", metavar="ID")
 @click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help="A field of the result; may be repeated.")
 @click.option(
-    "--points", multiple=True, metavar="CRITERION=NUMBER", help="Points of a rubric's criterion; may be repeated."
+    "--points",
+    multiple=True,
+    metavar="[CRITERION=]NUMBER",
+    help="Points of a rubric's criterion, may be repeated; or the total, where it is not computed from others.",
 )
 @click.option("--reason", required=True, help="Why; kept with the decision.")
 @by_option
@@ -34,16 +38,25 @@ def override(
     by: str | None,
     data_dir: Path | None,
 ) -> int:
-    """Correct one grade of BATCH; points, total and band are computed again.
+    """Correct one grade of BATCH, or give one by hand; points, total and band are computed again.
+
+    Where the model gave none (failed, left out, pictures only), give the total with --points NUMBER, or by a rubric
+    every criterion with --set criteria.NAME.level=LABEL or --points NAME=NUMBER.
 
     The model's own answer stays on record; `gradequeue undo` takes the correction back.
     """
     from producer.cli.reviewing import opened_review, report, reviewer
     from producer.review.corrections import Correction
+    from workers.contract.errors import InvalidInput
 
+    totals = [each for each in points if "=" not in each]
+    if len(totals) > 1:
+        raise InvalidInput("there is one total; for criteria write --points CRITERION=NUMBER")
+    by_criterion = (_pair(each, "--points") for each in points if "=" in each)
     correction = Correction(
         fields=dict(_pair(each, "--set") for each in fields),
-        points={name: _number(value, name) for name, value in (_pair(each, "--points") for each in points)},
+        points={name: _number(value, f"{name}={value}") for name, value in by_criterion},
+        total=_number(totals[0], totals[0]) if totals else None,
     )
     with opened_review(data_dir, batch) as review:
         return report(review.override(item_id, correction, by=reviewer(by), reason=reason), "corrected")
@@ -58,10 +71,10 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-def _number(text: str, name: str) -> float:
+def _number(text: str, given: str) -> float:
     from workers.contract.errors import InvalidInput
 
     try:
         return float(text)
     except ValueError:
-        raise InvalidInput(f"{name}={text} is no number of points; write 6.5", where="--points") from None
+        raise InvalidInput(f"{given} is no number of points; write 6.5", where="--points") from None

@@ -54,7 +54,13 @@ def regrade(
         _repeat(batch, queue, options)
         return
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import connected_client, joined_services, print_notes, settings_of
+    from producer.cli.session import (
+        connected_client,
+        joined_services,
+        print_ending_models,
+        print_notes,
+        settings_of,
+    )
     from producer.inputs.apart import refuse_among_submissions
     from producer.inputs.kits.kit import NO_KIT, load_kit
     from producer.inputs.templates import Template
@@ -91,6 +97,7 @@ def regrade(
             err.print(f"note: the batch was graded by {before}; this asks {client.provider}")
         report = regrade_batch(client, batch, change, name=name, queue=QueueName(queue))
         new = name or regrade_name(batch, change)
+        print_ending_models(client.batch(new), settings)
         out.print(
             f"batch {new}: {enqueued(report.new, report.existing)}; "
             f"watch with: {command('status', new, options=['--watch'])}; compare with: {command('drift', batch, new)}",
@@ -101,7 +108,7 @@ def regrade(
 
 def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import connected_client, joined_services, settings_of
+    from producer.cli.session import connected_client, joined_services, print_ending_models, settings_of
     from producer.regrading.repeats import repeat, repeat_name
     from producer.terminal.console import out
     from producer.terminal.words import command, enqueued
@@ -113,6 +120,7 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
     with joined_services(settings) as services, connected_client(settings, services) as client:
         reports = repeat(client, batch, repeats=options["repeats"], sample=options["sample"], queue=QueueName(queue))
         last = repeat_name(batch, options["repeats"])
+        print_ending_models(client.batch(last), settings)
         counts = enqueued(sum(each.new for each in reports), sum(each.existing for each in reports))
         watch = command("status", last, options=["--watch"])
         out.print(f"{options['repeats']} repeats of {batch}: {counts}; watch with: {watch}", soft_wrap=True)

@@ -55,7 +55,7 @@ def rescore(
     """
     from producer.cli.reviewing import opened_review, report, reviewer
     from producer.review.difference import difference_to
-    from producer.review.rescoring import context_source, rescored
+    from producer.review.rescoring import COMPUTED_AGAIN, context_source, rescored
     from producer.terminal.console import err, out
     from workers.contract.registry import builtin_registry
 
@@ -77,7 +77,7 @@ def rescore(
             found.results,
             source=context_source(found.scheme),
             by=reviewer(by),
-            reason=reason or f"computed again by {scheme.title}",
+            reason=reason or f"{COMPUTED_AGAIN} {scheme.title}",
             seen=found.seen,
         )
         return report(done, "made official")
@@ -101,6 +101,7 @@ def _scheme(rubric: str | None, catalogue: str | None, kit: Path | None, points:
 
 
 def _say_left_out(found: Rescoring) -> None:
+    from producer.review.rescoring import AGAIN
     from producer.terminal.console import err
 
     for note in found.notes:
@@ -109,3 +110,5 @@ def _say_left_out(found: Rescoring) -> None:
         err.print(f"left out: {item_id}: {why}", soft_wrap=True)
     if len(found.left_out) > MOST_LEFT_OUT:
         err.print(f"left out: {len(found.left_out) - MOST_LEFT_OUT} more")
+    if found.notes or any(AGAIN in why for why in found.left_out.values()):
+        err.print("note: `gradequeue regrade` asks the model again", style="yellow")

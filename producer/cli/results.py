@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producer.cli.downloading import taken_by_option
 from producer.cli.options import batch_argument, command_with, data_dir_option, format_option, out_option
 from workers.contract.flag import FlagKind
 
@@ -26,16 +27,26 @@ if TYPE_CHECKING:
 )
 @out_option
 @format_option
+@taken_by_option
 @data_dir_option
-def results(batch: str, flags: tuple[str, ...], out_path: Path | None, file_format: str, data_dir: Path | None) -> None:
+def results(
+    batch: str,
+    *,
+    flags: tuple[str, ...],
+    out_path: Path | None,
+    file_format: str,
+    by: str | None,
+    data_dir: Path | None,
+) -> None:
     """Write the results of BATCH in input order, as JSON lines or CSV.
 
     CSV begins with id, name, points, band and flags, and has one column per field of the results; the input's own
-    columns come back under their own names.
+    columns come back under their own names. The audit log keeps who took them.
     """
     from functools import partial
 
     from producer.batch import Batch
+    from producer.cli.downloading import note_taken
     from producer.cli.session import opened_store
     from producer.cli.writing import write_rows
     from producer.gradebook.plain import PlainRow
@@ -43,6 +54,7 @@ def results(batch: str, flags: tuple[str, ...], out_path: Path | None, file_form
 
     check_writable(out_path)
     with opened_store(data_dir) as store:
+        note_taken(store, [batch], f"results, {file_format}", by=by)
         read = partial(Batch(store, batch).results, flags=flags)
         is_csv = file_format == "csv"
         write_rows(lambda: map(PlainRow, read()) if is_csv else read(), out_path=out_path, file_format=file_format)

@@ -45,7 +45,7 @@ def retry(
     """
     from producer.batch import Batch
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import opened_store
+    from producer.cli.session import opened_store, print_ending_models, settings_of
     from producer.inputs import duration_seconds
     from producer.terminal.console import out
 
@@ -60,5 +60,6 @@ def retry(
         if not count:
             out.print("no failed job matches; nothing was changed")
             return
+        print_ending_models(found, settings_of({"data_dir": data_dir}))
         out.print(f"{count} jobs will run again", soft_wrap=True)
         say_when_nobody_works(found, data_dir)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from producer.batch import Batch
     from producer.cli.enqueue_request import EnqueueRequest
     from producer.client import JobClient
     from producer.local.embedded import Services
@@ -47,6 +48,14 @@ def print_notes(notes: Iterable[str]) -> None:
 
     for note in notes:
         err.print(f"note: {note}", style="yellow", markup=False, highlight=False)
+
+
+def print_ending_models(batch: Batch, settings: Settings) -> None:
+    """Say which models end soon that unfinished jobs of the batch ask; another provider's models are not known here."""
+    from producer.inputs.ending_models import ending_notices
+
+    if batch.overview().provider == settings.provider:
+        print_notes(ending_notices(batch.models(unfinished_only=True), settings).values())
 
 
 @contextmanager

@@ -14,19 +14,16 @@ if TYPE_CHECKING:
     from workers.store.history import Record
 
 
-def exported(store: Store, names: Sequence[str] = (), *, ledger: bool = False) -> Iterator[Record]:
-    """Outcomes of all rounds, or the requests of the ledger, of these batches or of all, a snapshot per batch.
-
-    Raises `InvalidInput` for a batch that does not exist, before the first record.
-    """
+def chosen_batches(store: Store, names: Sequence[str] = ()) -> list[str]:
+    """These batches, or all without a name. Raises `InvalidInput` for one that does not exist."""
     with store.snapshot() as connection:
         for name in names:
             find_batch(connection, name)
-        chosen = list(names) or list_batches(connection)
-    return _records(store, chosen, ledger=ledger)
+        return list(names) or list_batches(connection)
 
 
-def _records(store: Store, names: Sequence[str], *, ledger: bool) -> Iterator[Record]:
+def exported(store: Store, names: Sequence[str], *, ledger: bool = False) -> Iterator[Record]:
+    """Outcomes of all rounds, or the requests of the ledger, of these batches, a snapshot per batch."""
     read = read_ledger if ledger else read_outcomes
     for name in names:
         with store.snapshot() as connection:

@@ -12,6 +12,7 @@ import zipfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from producer.gradebook.grade import written
+from workers.contract.headline import GRADED_BY_HAND, POINTS_BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,19 @@ if TYPE_CHECKING:
 _NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
 _FIXED_TIME = (2026, 1, 1, 0, 0, 0)
 """The same grades give the same file."""
-_OURS = frozenset({"max_points", "total_points", "band", "score", "points", "grade", "total_deduction"})
+_OURS = frozenset(
+    {
+        "max_points",
+        "total_points",
+        "band",
+        "score",
+        "points",
+        "grade",
+        "total_deduction",
+        POINTS_BY_HAND,
+        GRADED_BY_HAND,
+    }
+)
 
 
 def feedback_markdown(grade: Grade, *, title: str) -> str:

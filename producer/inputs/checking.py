@@ -62,6 +62,8 @@ class CheckedInput:
     notes: tuple[str, ...]
     """What the input was recognised as, and what was assumed about files that are not UTF-8."""
     ids: frozenset[str] = field(repr=False)
+    models: tuple[str, ...]
+    """That its jobs ask or fall back to, named by options, kit or row."""
     left_out: int
     """Items with nothing to grade: rows of the batch with their reason, which cost nothing."""
     _stamp: tuple[int, ...] = field(repr=False)
@@ -167,6 +169,7 @@ def check_items(
         _defaults=defaults,
         notes=(*first_pass.notes(describe_input(path, options)), *encodings.notes),
         ids=frozenset(first_pass.places),
+        models=tuple(first_pass.models),
         left_out=len(first_pass.left_out),
         _people=first_pass.people,
         _identity=identity,
@@ -213,6 +216,7 @@ class _FirstPass:
         self.places: dict[str, str] = {}
         self.digest = hashlib.sha256()
         self.people = ClassList()
+        self.models: dict[str, None] = {}
         self.left_out: list[InputItem] = []
         self.with_unread: list[InputItem] = []
         self._defaults = defaults
@@ -234,10 +238,13 @@ class _FirstPass:
             found = for_the_model(found, self._defaults)
             self._refuse_duplicate(found)
             self.people.add(found.id, found.metadata)
-            _add(self.digest, build_spec(found, self._defaults), self._defaults)
+            spec = build_spec(found, self._defaults)
+            _add(self.digest, spec, self._defaults)
             if found.left_out:
                 self.left_out.append(found)
-            elif found.not_read:
+                return
+            self.models.update(dict.fromkeys(filter(None, (spec.model, spec.parameters.fallback_model))))
+            if found.not_read:
                 self.with_unread.append(found)
         except InvalidInput as problem:
             self._problems.setdefault(problem.message, _Repeated(problem)).count += 1

@@ -51,6 +51,8 @@ class Estimate:
     jobs: int
     twins: int
     """Jobs that take another one's outcome, and cost nothing."""
+    left_out: int
+    """Students with nothing to grade: rows of the batch beside the jobs, never sent."""
     prompt_tokens: Interval
     completion_tokens: Interval
     is_first_run: bool
@@ -73,6 +75,7 @@ class _Group:
     """The jobs of one schema and model that will be sent."""
 
     jobs: int = 0
+    left_out: int = 0
     keys: set[str] = field(default_factory=set)
     sent: int = 0
     characters: int = 0
@@ -86,6 +89,9 @@ class _Group:
 
     def add(self, spec: JobSpec, fingerprint: str | None, counter: TokenCounter, profile: ModelProfile) -> None:
         """Without a fingerprint no job is another's twin."""
+        if spec.left_out:
+            self.left_out += 1
+            return
         self.jobs += 1
         if fingerprint is not None:
             key = twin_key(spec, schema_fingerprint=fingerprint, context_hash=None)
@@ -150,6 +156,7 @@ class _Estimating:
             model=self.model,
             jobs=self.group.jobs,
             twins=self.group.jobs - self.group.sent,
+            left_out=self.group.left_out,
             prompt_tokens=prompt,
             completion_tokens=completion,
             is_first_run=not earlier,
@@ -161,7 +168,7 @@ class _Estimating:
         )
 
     def _earlier(self, store: Store | None) -> Sequence[Graded]:
-        if store is None:
+        if store is None or not self.group.sent:
             return ()
         with store.snapshot() as connection:
             return read_earlier_answers(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import sys
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -15,15 +14,15 @@ import psutil
 from sqlalchemy import text
 
 from producer.local.data_folder import DataFolder
+from producer.local.named_models import named_models
 from producer.local.provider_models import listed_models, shutdown_date
 from workers.contract.errors import GradequeueError
-from workers.contract.model_profile import load_profiles
 from workers.publisher import Publisher
 from workers.settings import Settings, SettingsError
 from workers.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from producer.local.embedded import Services
 
@@ -84,13 +83,15 @@ def _shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, f"{login}{place}", parts.path, query, ""))
 
 
-def service_findings(settings: Settings, services: Services) -> Iterator[Finding]:
-    """Broker, store and provider, each after a real call."""
+def service_findings(settings: Settings, services: Services, *, kit: Path | None = None) -> Iterator[Finding]:
+    """Broker, store and provider, each after a real call; then every model that ends soon and is about to be asked."""
     yield _tried("python", lambda: f"{sys.version.split()[0]} on {sys.platform}")
     yield _tried("disk", lambda: _disk(settings.data_dir))
     yield from _broker(settings, services)
     yield _tried("store", lambda: _store(services.database_url))
-    yield _tried("provider", lambda: _provider(settings))
+    listed: dict[str, Mapping[str, object]] = {}
+    yield _tried("provider", lambda: _provider(settings, listed))
+    yield from _models(settings, services.database_url, kit, listed)
 
 
 def _tried(subject: str, look: Callable[[], str]) -> Finding:
@@ -158,18 +159,28 @@ def file_system_of(path: Path) -> str | None:
     return str(innermost[0].fstype) if innermost else None
 
 
-def _provider(settings: Settings) -> str:
-    """Ask for the list of models: free, and refused when the key is."""
+def _provider(settings: Settings, listed: dict[str, Mapping[str, object]]) -> str:
+    """Ask for the list of models: free, and refused when the key is. Fills `listed`, model -> entry."""
     if settings.offline:
         return "the stand-in; grades are test data"
-    models = {str(entry.get("id")): entry for entry in listed_models(settings)}
-    answer = f"{settings.provider} answers, {len(models)} models"
-    if settings.model is None:
-        return answer
-    if models and settings.model not in models:
+    listed.update({str(entry.get("id")): entry for entry in listed_models(settings)})
+    answer = f"{settings.provider} answers, {len(listed)} models"
+    if settings.model is not None and listed and settings.model not in listed:
         raise ValueError(f"{answer}, but {settings.model} (GRADEQUEUE_MODEL) is none of them; see: gradequeue models")
-    profile = load_profiles(settings.model_profiles).find(settings.model, settings.provider_host)
-    if (told := shutdown_date(models.get(settings.model, {}))) is not None:
-        profile = replace(profile, shutdown_on=told)  # the provider knows better than the file
-    notice = profile.shutdown_notice(settings.model, today=datetime.now(UTC).date())
-    return f"{answer}; {notice}" if notice else answer
+    return answer
+
+
+def _models(
+    settings: Settings, store_url: str, kit: Path | None, listed: Mapping[str, Mapping[str, object]]
+) -> Iterator[Finding]:
+    found = named_models(settings, store_url, kit=kit)
+    for place, reason in found.unread.items():
+        yield Finding(subject="models", value=reason, source=place)
+    try:
+        told = {model: shutdown_date(entry) for model, entry in listed.items()}
+        for model, notice, where in found.endings(settings, told):
+            yield Finding(subject=f"model {model}", value=notice, source=where)
+    except GradequeueError as error:
+        yield Finding(subject="models", value=str(error), source="GRADEQUEUE_MODEL_PROFILES", is_well=False)
+    for model in [model for model in found.places if listed and model not in {*listed, settings.model}]:
+        yield Finding(subject=f"model {model}", value="the provider does not list it", source=found.where(model))

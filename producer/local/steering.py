@@ -11,6 +11,8 @@ from workers.store.parks import resume_account
 from workers.store.pauses import PauseScope, Target, find_target, lift_pause, pause
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from producer.inputs.prices import PriceCheck
@@ -56,6 +58,21 @@ def resume_target(
     if target.scope is PauseScope.BATCH:
         return Steered(target, Batch(store, name, prices=prices).resume(max_cost_usd=max_cost_usd))
     return Steered(target, store.run(lambda connection: _lift(connection, target)))
+
+
+def resume_account_named(store: Store, account: str) -> bool:
+    """Let a parked account be tried at once, and lift its pause; false where nothing held it back."""
+    return store.run(lambda connection: _lift(connection, Target(PauseScope.ACCOUNT, account)))
+
+
+def lift_pauses(store: Store, targets: Sequence[Target]) -> None:
+    """Lift these pauses and nothing else: what is parked or capped stays so."""
+
+    def work(connection: Connection) -> None:
+        for target in targets:
+            lift_pause(connection, target)
+
+    store.run(work)
 
 
 def _lift(connection: Connection, target: Target) -> bool:

@@ -18,10 +18,12 @@ from producer.page.downloads import show_downloads
 from producer.page.outage import says_when_away
 from producer.page.plain_text import plain
 from producer.page.releasing import show_releasing
+from producer.page.rescoring import show_rescoring
 from producer.page.retry_form import retry_form
 from producer.page.services import client
 from producer.page.spending import show_gate, show_limits
 from producer.page.students import ask_choice, choose, context_of, open_student, show_students
+from producer.page.waiting import show_going_on, why_it_waits
 from producer.page.who import may_decide, may_own
 from producer.page.words import ACTIONS, flag_advice, flag_title
 from producer.review.glance import Choice, Show
@@ -50,9 +52,8 @@ def show(name: str, *, back: Callable[[], None]) -> None:
     batch, board = client().batch(name), board_of(client(), name)
     try:
         glance = board.glance()
-    except InvalidInput as problem:
+    except InvalidInput:
         st.error("There is no such batch.")
-        st.text(problem)
         return
     st.header(plain(name), anchor=False)
     show_last_word()
@@ -116,8 +117,9 @@ def _say_waiting(glance: BatchGlance) -> None:
         options = ["--queues", glance.queue, *(["--offline"] if glance.provider == STANDIN_PROVIDER else [])]
         st.code(f"gradequeue worker {' '.join(options)}", language=None)
         return
-    for reason in glance.waiting_for:
-        st.info(plain(reason[0].upper() + reason[1:]))
+    for reason in why_it_waits(glance):
+        st.info(plain(reason))
+    show_going_on(glance)
 
 
 def _actions(batch: Batch, board: Board, glance: BatchGlance) -> None:
@@ -145,9 +147,10 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
     """Only the open one is read and drawn."""
     problems = f"Problems ({glance.failed})" if glance.failed else "Problems"
     tabs = st.tabs(
-        ["Students", "Charts", problems, "Release", "Compare", "Limits", "Activity"], on_change="rerun", key="tabs"
-    )
-    students, charts, failed, release, compare, limits, activity = tabs
+        ["Students", "Charts", problems, "Release", "Points", "Compare", "Limits", "Activity"],
+        on_change="rerun", key="tabs",
+    )  # fmt: skip
+    students, charts, failed, release, points, compare, limits, activity = tabs
     schema = glance.origin.schema
     is_live = not glance.is_finished
     with students:
@@ -164,6 +167,9 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
     with release:
         if release.open:
             says_when_away(show_releasing)(board.batch, glance)
+    with points:
+        if points.open:
+            says_when_away(show_rescoring)(board, schema=schema)
     with compare:
         if compare.open:
             says_when_away(show_comparing)(board.batch)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from producer.page.drift_view import show_drift
 from producer.page.outage import says_when_away
 from producer.page.plain_text import plain
 from producer.page.releasing import keep_done, say_done
@@ -17,7 +18,7 @@ from producer.terminal.words import counted
 from workers.contract.headline import headline
 
 if TYPE_CHECKING:
-    from producer.review.difference import Move
+    from producer.review.difference import Move, OfficialDifference
 
 MOST_BATCHES = 200
 MOST_MOVES = 50
@@ -41,11 +42,8 @@ def show_comparing(name: str) -> None:
     if not moved.changed and not moved.same:
         st.info("These two batches have no student in common.")
         return
-    st.text(moved.summary())
-    if moved.changed:
-        st.dataframe([_line(move) for move in moved.moves[:MOST_MOVES]], hide_index=True, key="moves")
-        if moved.changed > MOST_MOVES:
-            st.caption(f"The {MOST_MOVES} biggest of {moved.changed}.")
+    show_moves(moved, key="moves")
+    show_drift(name, chosen)
     if not may_own():
         return
     with st.container(horizontal=True):
@@ -55,6 +53,15 @@ def show_comparing(name: str) -> None:
             _confirm_apply(name, chosen, moved.changed)
         if st.button("Take that back", icon=":material/undo:", key="unapply"):
             _take_back(name, chosen)
+
+
+def show_moves(moved: OfficialDifference, *, key: str) -> None:
+    """How many grades would be others, and the biggest changes."""
+    st.text(moved.summary())
+    if moved.changed:
+        st.dataframe([_line(move) for move in moved.moves[:MOST_MOVES]], hide_index=True, key=key)
+        if moved.changed > MOST_MOVES:
+            st.caption(f"The {MOST_MOVES} biggest of {moved.changed}.")
 
 
 def _line(move: Move) -> dict[str, object]:

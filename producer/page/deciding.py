@@ -166,20 +166,33 @@ def _correct(batch: str, item_id: str, seen: Mapping[str, int], prefix: str, bef
         else:
             fields[path] = new if isinstance(new, str) else json.dumps(new)
     if not fields and not points:
-        st.session_state[_SAID] = (True, "Nothing was changed in the form.")
+        say_problem("Nothing was changed in the form.")
         return
     reason = str(st.session_state.get(f"{prefix}reason") or "")
+    save_correction(
+        batch, item_id, Correction(fields=fields, points=points), seen=seen, reason=reason, what="corrected"
+    )
+
+
+def save_correction(
+    batch: str, item_id: str, correction: Correction, *, seen: Mapping[str, int], reason: str, what: str
+) -> None:
+    """Record it, and remember the sentence to be said on the next drawing."""
     if not reason.strip():
-        st.session_state[_SAID] = (True, "A correction needs a reason. The student may ask for it.")
+        say_problem("It needs a reason. The student may ask for it.")
         return
     try:
-        correction = Correction(fields=fields, points=points)
         done = review_of(client(), batch).override(item_id, correction, by=person(), reason=reason, seen=seen)
     except GradequeueError as problem:
         _say_problem(problem)
         return
     left_out = done.left_out.get(item_id)
-    st.session_state[_SAID] = (True, left_out) if left_out else (False, f"{item_id}: corrected")
+    st.session_state[_SAID] = (True, left_out) if left_out else (False, f"{item_id}: {what}")
+
+
+def say_problem(sentence: str) -> None:
+    """Say on the next drawing why nothing was done."""
+    st.session_state[_SAID] = (True, sentence)
 
 
 def _criterion(path: str, context: Mapping[str, Any]) -> Mapping[str, Any]:

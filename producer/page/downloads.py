@@ -29,5 +29,5 @@ def show_downloads(batch: Batch) -> None:
 
 def _noted(batch: Batch, label: str, made: Callable[[Batch], bytes], by: str) -> bytes:
     content = made(batch)
-    review_of(client(), batch.name).note("download", by=by, detail=label)
+    review_of(client(), batch.name).note_download(label, by=by)
     return content

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from producer.review.glance import BatchGlance
     from producer.review.review import Decided, Review
 
-_DONE = "what a release did"
+_DONE, _PROBLEM = "what a release did", "why a release did nothing"
 MOST_REASONS = 10
 
 
@@ -89,7 +89,7 @@ def _approve_unflagged(name: str) -> None:
     try:
         keep_done(review.approve(unflagged_ids(review), by=person()), "approved")
     except GradequeueError as problem:
-        st.session_state[_DONE] = (str(problem), Counter())
+        keep_problem(str(problem))
 
 
 def unflagged_ids(review: Review) -> list[str]:
@@ -106,8 +106,15 @@ def keep_done(done: Decided, what: str) -> None:
     st.session_state[_DONE] = (f"{counted(done.changed, 'grade')} {what}", Counter(done.left_out.values()))
 
 
+def keep_problem(sentence: str) -> None:
+    """Remember why a call did nothing."""
+    st.session_state[_PROBLEM] = sentence
+
+
 def say_done() -> None:
     """Say it, once."""
+    if problem := st.session_state.pop(_PROBLEM, ""):
+        st.warning(plain(problem), icon=":material/warning:")
     sentence, reasons = st.session_state.pop(_DONE, ("", Counter()))
     if not sentence:
         return

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from producer.inputs.ending_models import ending_notices
 from producer.page.plain_text import plain
 from producer.page.services import client, settings
+from producer.page.waiting import GRADE_THE_REST, park_sentence
 from producer.page.who import may_own
+from producer.review.glance import ClosedBy
 from producer.terminal.estimates import cost_interval, judged_by
 from producer.terminal.gate_notices import cap_line, price_of_rest
 from producer.terminal.words import cost, counted
 from workers.contract.errors import GradequeueError
-from workers.contract.model_profile import load_profiles
 from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
@@ -38,10 +39,9 @@ def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | N
     """What these jobs are likely to cost, and where that comes from; and which of their models end soon."""
     if settings().offline:
         return
-    profiles, today = load_profiles(settings().model_profiles), datetime.now(UTC).date()
-    for model in sorted({spec.model for spec in specs}):
-        if notice := profiles.find(model, settings().provider_host).shutdown_notice(model, today=today):
-            st.warning(plain(notice), icon=":material/event_busy:")
+    models = {model for spec in specs for model in (spec.model, spec.parameters.fallback_model) if model is not None}
+    for notice in ending_notices(sorted(models), settings()).values():
+        st.warning(plain(notice), icon=":material/event_busy:")
     for each in client().estimate(specs, context=context):
         st.caption(
             plain(
@@ -88,14 +88,17 @@ def show_gate(batch: Batch, progress: BatchGlance) -> None:
         new_cap = None
         if progress.gate.max_usd is not None:
             new_cap = st.number_input("Spend at most (USD)", 0.0, None, progress.gate.max_usd, key="new cap")
-        if st.button("Grade the rest", type="primary", icon=":material/play_arrow:", key="grade the rest"):
-            _resume(batch, new_cap if new_cap != progress.gate.max_usd else None)
+        if st.button(GRADE_THE_REST, type="primary", icon=":material/play_arrow:", key="grade the rest"):
+            _resume(batch, progress, new_cap if new_cap != progress.gate.max_usd else None)
 
 
-def _resume(batch: Batch, max_cost_usd: float | None) -> None:
+def _resume(batch: Batch, progress: BatchGlance, max_cost_usd: float | None) -> None:
     try:
         batch.resume(max_cost_usd=max_cost_usd)
     except GradequeueError as problem:
+        if progress.gate.closed_by is ClosedBy.SPEND_CAP:
+            st.error(plain(f"The cap must be higher than what is spent or reserved, {cost(progress.gate.held_usd)}."))
+            return
         st.error("This does not work yet:")
         st.text(problem)
         return
@@ -104,8 +107,8 @@ def _resume(batch: Batch, max_cost_usd: float | None) -> None:
 
 def show_limits(glance: BatchGlance) -> None:
     """The account that pays: whether it is parked, and what its provider lets through a minute."""
-    for sentence in glance.parked:
-        st.error(plain(sentence), icon=":material/block:")
+    for park in glance.parks:
+        st.error(plain(park_sentence(park)), icon=":material/block:")
     for sentence in glance.holds:
         st.warning(plain(sentence))
     st.text(f"Provider: {glance.provider}")

@@ -6,10 +6,12 @@ escaped, so that quotations can be marked in it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from producer.page.by_hand_form import show_by_hand, takes_grade_by_hand
 from producer.page.deciding import show_correction, show_decisions, show_last_word
 from producer.page.plain_text import plain
 from producer.page.result_view import show_criteria, show_value
@@ -24,18 +26,20 @@ from producer.page.words import (
     flag_advice,
     flag_title,
     points,
+    state_title,
     without_passage,
 )
+from producer.review.by_hand import is_by_hand
 from producer.review.glance import most_points_of
 from producer.review.opening import board_of
 from producer.review.submission import marked_html, parts_of, quotes_in
 from producer.terminal.words import STANDIN_NOTICE, cost, counted, moment
-from workers.contract.decision import ReviewState, official_grade
+from workers.contract.decision import CONTEXT_SOURCE, DecisionKind, ReviewState, official_grade
 from workers.contract.errors import InvalidInput
 from workers.contract.headline import headline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from producer.review.glance import Neighbours, OneStudent
     from producer.review.submission import Quote
@@ -54,6 +58,7 @@ def show(batch: str, item_id: str) -> None:
         st.text(problem)
         return
     official = official_grade(found.decisions)
+    found = replace(found, context=_context_of(found, official))
     _way(batch, around)
     st.header(plain(item_id), anchor=False)
     show_last_word()
@@ -69,8 +74,19 @@ def show(batch: str, item_id: str) -> None:
         show_decisions(batch, found, official, around)
         _problems(found)
         _grade(found, result, quotes)
-        show_correction(batch, found, official, result)
+        if takes_grade_by_hand(found, result):
+            show_by_hand(batch, found, official, result)
+        else:
+            show_correction(batch, found, official, result)
         _history(found)
+
+
+def _context_of(found: OneStudent, official: Official) -> Mapping[str, object] | None:
+    """The rubric that the grade follows: another one than it was graded by where its points were computed again."""
+    source = official.decision.source if official.decision is not None else None
+    if source is None or not source.startswith(CONTEXT_SOURCE):
+        return found.context
+    return client().context(source.removeprefix(CONTEXT_SOURCE)) or found.context
 
 
 def _close() -> None:
@@ -104,7 +120,8 @@ def _standing(found: OneStudent, official: Official) -> None:
         decision = official.decision
         if decision is not None:
             why = f": {decision.reason}" if decision.reason else ""
-            st.badge(plain(f"{STATES[official.state]} by {decision.by}, {moment(decision.at)}{why}"), color="blue")
+            state = state_title(official.state, is_by_hand=is_by_hand(official.result))
+            st.badge(plain(f"{state} by {decision.by}, {moment(decision.at)}{why}"), color="blue")
             if decision.round < found.row.round:
                 st.badge("graded again since", color="orange")
         else:
@@ -156,6 +173,9 @@ def _grade(found: OneStudent, result: object, quotes: Sequence[Quote]) -> None:
         st.metric("Points", said, str(band) if band else None, delta_color="off", delta_arrow="off")
     if not show_criteria(result, context, quotes):
         show_value(result)
+    if is_by_hand(result):
+        st.caption("Given by hand: the model gave no grade.")
+        return
     st.caption(
         f"{plain(found.row.model_answered or found.row.model)}, round {found.row.round}, "
         f"{counted(found.row.attempts, 'request')}, {cost(found.row.cost_usd, found.row.provider)}"
@@ -172,8 +192,11 @@ def _history(found: OneStudent) -> None:
             number = headline(decision.result)
             to = f" to {number:g}" if number is not None else ""
             why = f": {decision.reason}" if decision.reason else ""
-            source = f" from {decision.source}" if decision.source else ""
-            events.append((decision.at, f"{decision.by} {ACTIONS[decision.kind]}{to}{source}{why}"))
+            is_other_batch = decision.source is not None and not decision.source.startswith(CONTEXT_SOURCE)
+            source = f" from {decision.source}" if is_other_batch else ""
+            is_given = decision.kind is DecisionKind.OVERRIDE and is_by_hand(decision.result)
+            did = "graded by hand" if is_given else ACTIONS[decision.kind]
+            events.append((decision.at, f"{decision.by} {did}{to}{source}{why}"))
         for at, sentence in sorted(events):
             st.text(f"{moment(at)}  {sentence}")
 

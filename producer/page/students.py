@@ -9,7 +9,7 @@ import streamlit as st
 from producer.page.batch_list import BATCH
 from producer.page.fields import one_of
 from producer.page.plain_text import plain
-from producer.page.words import STATES, failure_title, flag_title, points
+from producer.page.words import failure_title, flag_title, points, state_title
 from producer.review.glance import Choice, Show, SortBy, most_points_of
 from workers.contract.decision import ReviewState
 
@@ -123,6 +123,7 @@ def _line(batch: str, line: StudentLine, *, schema: str | None, most: float | No
         if line.is_stale:
             st.badge("graded again since", color="orange")
         if line.state is not ReviewState.UNDECIDED:
-            st.badge(plain(f"{STATES[line.state]} by {line.decided_by}"), color="blue")
+            state = state_title(line.state, is_by_hand=line.failure_kind is not None)
+            st.badge(plain(f"{state} by {line.decided_by}"), color="blue")
         if line.released:
             st.badge("changed since release" if line.changed else "released", color="green")

@@ -138,6 +138,11 @@ def flag_advice(kind: FlagKind) -> str:
     return FLAGS[kind][1] if kind in FLAGS else kind.advice
 
 
+def state_title(state: ReviewState, *, is_by_hand: bool) -> str:
+    """In a few words; a grade that replaces none of the model's is no correction."""
+    return "graded by hand" if is_by_hand and state is ReviewState.OVERRIDDEN else STATES[state]
+
+
 def result_kind(schema: str, registry: SchemaRegistry) -> str:
     """The kind of result by what it holds."""
     if schema in _RESULTS:

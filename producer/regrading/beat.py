@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from producer.client import JobClient
+from producer.inputs.nightly_file import load_nightly
 from producer.regrading.nightly import change_of, night_of, run_night
-from producer.regrading.nightly_file import load_nightly
 from workers.contract.errors import GradequeueError, ServiceUnavailable
 from workers.contract.schema_files.lookup import InstalledSchemas
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from producer.inputs.nightly_file import NightlyEntry
     from producer.local.interrupts import Interrupts
     from producer.regrading.nightly import NightReport
-    from producer.regrading.nightly_file import NightlyEntry
     from workers.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -86,7 +86,18 @@ class DriftReport:
     totals: tuple[tuple[float, float], ...]
     """(old, new) of every student with a total in both."""
     noise_pairs: int
-    notes: tuple[str, ...]
+    copies: int
+    """Grades of twins that are shown and not counted: they say nothing of their own."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before believing it, for the command line and the file."""
+        notes = []
+        if not self.noise_pairs:
+            notes.append(f"noise was not measured; to do so: gradequeue regrade {self.old} --repeats 2 --sample 30")
+        if self.copies:
+            notes.append(f"{self.copies} copies of a twin's grade are shown and not counted in verdicts")
+        return tuple(notes)
 
     def as_json(self) -> dict[str, object]:
         """Ready for JSON."""
@@ -118,12 +129,6 @@ def drift_report(
     noise = measure_noise([old, new], decimals_of=decimals_of)
     names = tuple(rows[0].batch if rows else "" for rows in (old[0], new[0]))
     pairs = _paired(old[0], new[0])
-    notes = []
-    if not noise.pairs:
-        notes.append(f"noise was not measured; to do so: gradequeue regrade {names[0]} --repeats 2 --sample 30")
-    copies = found.compared - alone.compared
-    if copies:
-        notes.append(f"{copies} copies of a twin's grade are shown and not counted in verdicts")
     return DriftReport(
         old=names[0],
         new=names[1],
@@ -137,7 +142,7 @@ def drift_report(
             if (before := headline(one.result)) is not None and (after := headline(other.result)) is not None
         ),
         noise_pairs=noise.pairs,
-        notes=tuple(notes),
+        copies=found.compared - alone.compared,
     )
 
 

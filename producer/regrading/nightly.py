@@ -15,9 +15,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from producer.inputs.kits.kit import NO_KIT, load_kit
+from producer.inputs.nightly_file import NightlyEntry
 from producer.inputs.templates import Template
 from producer.regrading.change import change_with
-from producer.regrading.nightly_file import NightlyEntry
 from producer.regrading.regrade import linked_name, regrade
 from producer.regrading.submission_of_prompt import SubmissionUnknown
 from workers.contract.errors import InvalidInput
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from producer.batch import BatchOverview
     from producer.client import JobClient
+    from producer.inputs.nightly_file import NightlyEntry
     from producer.regrading.change import Change
-    from producer.regrading.nightly_file import NightlyEntry
 
 logger = get_logger(__name__)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from workers.contract.errors import InvalidInput
+from workers.contract.headline import DEDUCTIONS, POINTS_BY_HAND, TOTALS
 from workers.contract.schemas.rubric_assessment import RubricAssessmentResult
 from workers.contract.schemes.document import exact_sum
 from workers.contract.validation_words import first_fault
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from workers.contract.schemes.rubric import Rubric
-
-BY_HAND = "points_by_hand"
-"""Beside the computed points of a result: the criteria whose points a person set, and to what."""
-
 
 _NOT_ASSESSED = "cannot_assess"
 _VERDICTS = ("level", "errors", _NOT_ASSESSED)
@@ -40,26 +37,45 @@ class Correction:
     """Path -> the new value: text as it is, whatever else as JSON."""
     points: Mapping[str, float] = field(default_factory=dict)
     """criterion_id -> points; only for results by a rubric."""
+    total: float | None = None
+    """The points of the whole; where nobody computes them, or of a grade by hand."""
 
     @property
     def is_empty(self) -> bool:
         """True when it would change nothing."""
-        return not self.fields and not self.points
+        return not self.fields and not self.points and self.total is None
+
+    def with_total(self, model: type[BaseModel]) -> Mapping[str, str]:
+        """The fields, the total among them under its own name; `InvalidInput` where this result has none in points."""
+        if self.total is None:
+            return self.fields
+        name = total_of(model)
+        if name is None:
+            raise InvalidInput("this kind of result has no total; change its fields with --set")
+        if name in DEDUCTIONS:
+            raise InvalidInput(f"these results say what is deducted: --set {name}={self.total:g}, if that is meant")
+        return {**self.fields, name: json.dumps(float(self.total))}
+
+
+def total_of(model: type[BaseModel]) -> str | None:
+    """The field that summarises results of this model, whether it is said or computed; None without one."""
+    return next((name for name in TOTALS if name in {*model.model_fields, *model.model_computed_fields}), None)
 
 
 def corrected(result: object, model: type[BaseModel], correction: Correction) -> object:
     """The result after the correction, validated and recomputed; raises `InvalidInput` that names what does not fit."""
     if not isinstance(result, dict):
         raise InvalidInput("this result has no fields that could be changed")
-    earlier = {key: value for key, value in result.get(BY_HAND, {}).items() if not _assesses(correction, key)}
+    earlier = {key: value for key, value in result.get(POINTS_BY_HAND, {}).items() if not _assesses(correction, key)}
     by_hand = {**earlier, **correction.points}
-    changed = json.loads(json.dumps({name: value for name, value in result.items() if name != BY_HAND}))
-    for path, text in correction.fields.items():
+    changed = json.loads(json.dumps({name: value for name, value in result.items() if name != POINTS_BY_HAND}))
+    fields = correction.with_total(model)
+    for path, text in fields.items():
         _set(changed, path, text)
-    recomputed = _recomputed(changed, model)
-    for path, text in correction.fields.items():
-        _refuse_computed(recomputed, changed, path, text)
-    return _with_points(recomputed, model, by_hand) if by_hand else recomputed
+    result_now = recomputed(changed, model)
+    for path, text in fields.items():
+        _refuse_computed(result_now, changed, path, text)
+    return _with_points(result_now, model, by_hand) if by_hand else result_now
 
 
 def _assesses(correction: Correction, criterion_id: str) -> bool:
@@ -69,7 +85,8 @@ def _assesses(correction: Correction, criterion_id: str) -> bool:
     return any(path in verdicts or path.startswith(f"{place}.errors.") for path in correction.fields)
 
 
-def _recomputed(changed: object, model: type[BaseModel]) -> dict[str, Any]:
+def recomputed(changed: object, model: type[BaseModel]) -> dict[str, Any]:
+    """What the model makes of these fields, everything computed among it; `InvalidInput` names what does not fit."""
     try:
         parsed = model.model_validate_json(json.dumps(changed))
     except ValidationError as error:
@@ -138,10 +155,10 @@ def _next_step(holder: object, rest: str, path: str) -> tuple[str | int, str]:
     raise InvalidInput(f"the result has no field {path!r}")
 
 
-def _refuse_computed(recomputed: dict[str, Any], changed: dict[str, Any], path: str, text: str) -> None:
+def _refuse_computed(result_now: dict[str, Any], changed: dict[str, Any], path: str, text: str) -> None:
     """A computed field takes no value: saying so beats changing nothing without a word."""
     try:
-        holder, key = _place(recomputed, path)
+        holder, key = _place(result_now, path)
     except InvalidInput:
         return
     wanted_holder, wanted_key = _place(changed, path)
@@ -171,5 +188,5 @@ def _with_points(result: dict[str, Any], model: type[BaseModel], by_hand: Mappin
     if "not_assessed" in result:
         result["assessed_points"] = exact_sum(points for points in given if points is not None)
         result["not_assessed"] = [name for name, each in criteria.items() if each["points"] is None]
-    result[BY_HAND] = dict(by_hand)
+    result[POINTS_BY_HAND] = dict(by_hand)
     return result

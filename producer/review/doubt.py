@@ -70,7 +70,7 @@ def by_doubt(items: Iterable[ReviewItem], signs: Signs | None = None) -> list[Do
 
 def _doubt(item: ReviewItem, signs: Signs) -> Doubt:
     reasons: list[tuple[float, str]] = []
-    if item.row.failure_kind is not None:
+    if item.row.failure_kind is not None and item.official.result is None:
         reasons.append((FAILED_WEIGHT, f"failed: {item.row.failure_kind}"))
     if item.is_stale:
         reasons.append((STALE_WEIGHT, "graded again since the decision"))

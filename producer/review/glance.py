@@ -8,19 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from producer.batch import why_jobs_wait
 from producer.review.doubt import EDGE_SHARE, EDGE_WEIGHT, FAILED_WEIGHT, FLAG_WEIGHT, STALE_WEIGHT
 from producer.terminal.gate_notices import closed_notice
-from producer.terminal.notices import RECENT_SECONDS, hold_notices, park_notice, pause_notices
+from producer.terminal.notices import RECENT_SECONDS, hold_notices
 from workers.contract.errors import InvalidInput
 from workers.store.charts import Charts, read_charts
-from workers.store.day_caps import read_days
+from workers.store.day_caps import DayGate, read_days
 from workers.store.decisions import AuditEntry, read_audit, rebuild_standings
+from workers.store.gates import ClosedBy
 from workers.store.glance import Glance, ReviewCounts, read_glance
 from workers.store.one_student import OneStudent, Round, read_student
 from workers.store.overviews import BatchChoice, BatchOrder, WhichBatches, find_batch
 from workers.store.parks import Park, parked_accounts
-from workers.store.pauses import BatchPauses, pauses_of
+from workers.store.pauses import BatchPauses, Pause, PauseScope, pauses_of
 from workers.store.progress import Counts
 from workers.store.results import read_context, read_results
 from workers.store.stored_jobs import StoredJob, read_jobs
@@ -54,8 +54,13 @@ __all__ = [
     "Board",
     "Charts",
     "Choice",
+    "ClosedBy",
+    "DayGate",
     "Neighbours",
     "OneStudent",
+    "Park",
+    "Pause",
+    "PauseScope",
     "Round",
     "Show",
     "SortBy",
@@ -73,13 +78,17 @@ class BatchGlance(Counts):
     jobs_per_second: float | None
     seconds_left: float | None
     live_workers: int
-    waiting_for: tuple[str, ...]
+    next_due_seconds: float | None
+    """Until the next job that waits for the provider's limit is sent."""
     gate: BatchGate
     closed: str | None
     park: Park | None
     holds: tuple[str, ...]
-    parked: tuple[str, ...]
-    """A sentence per parked account, this batch's or another's."""
+    parks: tuple[Park, ...]
+    """Every parked account, this batch's or another's."""
+    paused: BatchPauses
+    days: tuple[DayGate, ...]
+    """Spend caps of the day, by provider."""
     budgets: tuple[Mapping[str, Any], ...]
     """The limits of this batch's account, as workers saw them last."""
     origin: BatchOrigin
@@ -121,12 +130,14 @@ class Board:
             jobs_per_second=rate,
             seconds_left=0.0 if not left else left / rate if rate else None,
             live_workers=pace.live_workers,
-            waiting_for=why_jobs_wait(counts, pace, park, closed=closed, holds=(*pause_notices(paused), *holds)),
+            next_due_seconds=pace.next_due_seconds,
             gate=found.gate,
             closed=closed,
             park=park,
             holds=holds,
-            parked=tuple(park_notice(each) for each in parks),
+            parks=tuple(parks),
+            paused=paused,
+            days=tuple(days),
             budgets=tuple(budget for budget in budgets if budget.get("account") == counts.provider),
             origin=found.origin,
             rule=found.rule,

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from producer.review.corrections import BY_HAND, Correction, corrected
+from producer.review.by_hand import is_by_hand
+from producer.review.corrections import Correction, corrected
 from workers.contract.decision import CONTEXT_SOURCE, ReviewState
 from workers.contract.errors import InvalidInput
+from workers.contract.headline import POINTS_BY_HAND
 from workers.contract.schema_files.source import content_digest
 from workers.contract.schemes.scheme import CATALOGUE_SCHEMA, RUBRIC_SCHEMA, scheme_of_context
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from producer.review.review import Review, ReviewItem
     from workers.contract.registry import SchemaRegistry
     from workers.contract.schemes.scheme import GradingScheme
+
+AGAIN = "it has to be graded again"
+"""What a reason ends with where new answers are needed."""
+COMPUTED_AGAIN = "computed again by"
+"""How the reason begins where a person gives none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +71,7 @@ def rescored(
         seen[item.row.id] = item.official.last_id
         undecided += item.official.state is ReviewState.UNDECIDED
     if not has_any:
-        raise InvalidInput(f"no grade of {review.batch} is by {_kind_of(scheme)}: grade it with `gradequeue regrade`")
+        raise InvalidInput(f"no grade of {review.batch} is by {_kind_of(scheme)}; {AGAIN}")
     return Rescoring(
         results=results,
         seen=seen,
@@ -94,10 +101,12 @@ def _rescored_item(item: ReviewItem, scheme: GradingScheme, model: type[BaseMode
     base = item.row.result if item.official.result is None else item.official.result
     if not isinstance(base, dict):
         return "its answer was purged" if item.row.is_purged else f"it has no result ({item.row.failure_kind})"
+    if is_by_hand(base):
+        return "it was graded by hand; correct it by hand"
     try:
         result = corrected(_without_dropped(base, scheme), model, Correction())
     except InvalidInput as problem:
-        return f"its answer does not fit: {problem}; grade it with `gradequeue regrade`"
+        return f"its answer does not fit: {problem}; {AGAIN}"
     return result if isinstance(result, dict) else "its answer has no fields"
 
 
@@ -106,8 +115,8 @@ def _without_dropped(result: dict[str, Any], scheme: GradingScheme) -> dict[str,
     if scheme.schema == RUBRIC_SCHEMA:
         kept = {each["criterion_id"] for each in _entries(scheme.context, "criteria")}
         criteria = {name: said for name, said in result.get("criteria", {}).items() if name in kept}
-        by_hand = {name: points for name, points in result.get(BY_HAND, {}).items() if name in kept}
-        return {**result, "criteria": criteria, BY_HAND: by_hand}
+        by_hand = {name: points for name, points in result.get(POINTS_BY_HAND, {}).items() if name in kept}
+        return {**result, "criteria": criteria, POINTS_BY_HAND: by_hand}
     known = {each["error_id"] for each in _entries(scheme.context, "error_definitions")}
     return {**result, "occurrences": [each for each in result.get("occurrences", ()) if each["error_id"] in known]}
 
@@ -128,7 +137,7 @@ def _notes(old_context: Mapping[str, Any], scheme: GradingScheme) -> list[str]:
     notes = [f"no longer counted: {', '.join(dropped)}"] if dropped else []
     words = (
         "the words that the model was asked with have changed too; it answered the old ones, and only points follow "
-        "the new ones (`gradequeue regrade` asks again)"
+        "the new ones, until it is graded again"
     )
     return [*notes, words]
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from producer.review import steps
+from producer.review.by_hand import graded_by_hand, is_by_hand
 from producer.review.corrections import Correction, corrected
 from workers.contract.decision import CONTEXT_SOURCE, DecisionKind, Official, ReleaseRule, ReviewState
 from workers.contract.errors import InvalidInput
@@ -19,7 +20,7 @@ from workers.store.decisions import (
     ConflictingDecision,
     NewDecision,
     decide,
-    note_action,
+    note_download,
     read_audit,
     read_decisions,
     read_officials,
@@ -170,11 +171,14 @@ class Review:
     def override(
         self, item_id: str, correction: Correction, *, by: str, reason: str, seen: Mapping[str, int] | None = None
     ) -> Decided:
-        """Correct a grade, from the official one if there is one, else from the model's; a reason is required."""
+        """Correct a grade, from the official one if there is one, else from the model's; a reason is required.
+
+        Where neither is there, the grade is given by hand: `by_hand` says what that needs.
+        """
         if not reason.strip():
             raise InvalidInput("a correction needs a reason; the student may ask for it")
         if correction.is_empty:
-            raise InvalidInput("say what to correct: --set FIELD=VALUE or --points CRITERION=NUMBER")
+            raise InvalidInput("say what to correct: --set FIELD=VALUE, --points NUMBER or --points CRITERION=NUMBER")
         return self._decide([item_id], partial(self._correction, correction), by=by, reason=reason, seen=seen)
 
     def release(self, item_ids: Collection[str] | None = None, *, by: str) -> Decided:
@@ -212,9 +216,9 @@ class Review:
         """Store a rubric or catalogue that decisions are about to name; again does nothing."""
         save_context(self._store, context_hash=content_digest(context), content=context)
 
-    def note(self, action: str, *, by: str, detail: str = "") -> None:
-        """Add an action beside decisions to the audit log, such as a download."""
-        note_action(self._store, by=by, action=action, batch=self.batch, detail=detail)
+    def note_download(self, what: str, *, by: str) -> None:
+        """Add to the audit log that somebody took a file."""
+        note_download(self._store, [self.batch], by=by, detail=what)
 
     def _decide(
         self,
@@ -266,14 +270,14 @@ class Review:
         if row.is_purged:
             return "its answer was purged"
         base = row.result if official.result is None else official.result
-        if base is None:
-            return f"it has no result to correct ({row.failure_kind})"
         source = official.decision.source if official.decision else None
         is_rescored = source is not None and source.startswith(CONTEXT_SOURCE)
         context_hash = source.removeprefix(CONTEXT_SOURCE) if source and is_rescored else row.context_hash
         with self._store.snapshot() as connection:
             context = read_context(connection, context_hash) if context_hash else None
-        result = corrected(base, self._registry.resolve(row.schema, context).model, correction)
+        model = self._registry.resolve(row.schema, context).model
+        is_new = base is None or is_by_hand(base)
+        result = graded_by_hand(base, model, correction) if is_new else corrected(base, model, correction)
         if official.state is ReviewState.OVERRIDDEN and official.result == result:
             return None
         return DecisionKind.OVERRIDE, result, source if is_rescored else None

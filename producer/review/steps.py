@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, TypeAlias
 
 from workers.contract.decision import DecisionKind, Official, ReleaseRule, ReviewState
+from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,7 +65,7 @@ def recalling(_row: ResultRow, official: Official) -> Found:
 
 def release(rule: ReleaseRule, row: ResultRow, official: Official) -> Found:
     """Show the official grade to the student, if the rule allows it."""
-    if row.is_standin:
+    if row.is_standin or row.provider == STANDIN_PROVIDER:  # a grade by hand of a rehearsal is one as well
         return "it comes from the stand-in provider and is not real"
     if official.state is ReviewState.ON_HOLD:
         return "it is on hold"

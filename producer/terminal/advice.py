@@ -22,6 +22,9 @@ _OPTIONS: Mapping[FailureKind, tuple[str, ...]] = {
 }
 """Names in capitals are for the reader to replace."""
 
+_BY_HAND = frozenset({FailureKind.REFUSED, FailureKind.CONTENT_FILTERED})
+"""Of whose next request little is to be hoped."""
+
 
 def next_steps(batch: str, failures: Iterable[ResultRow]) -> list[str]:
     """A line per kind among these failures, in their order: a command, or why there is none."""
@@ -42,9 +45,12 @@ def enough_tokens(truncated: Iterable[ResultRow]) -> int:
 
 
 def _step(batch: str, kind: FailureKind, rows: list[ResultRow]) -> str:
+    by_hand = command("override", batch, "ID", options=["--points", "NUMBER", "--reason", "TEXT"])
     if kind is FailureKind.NOT_GRADED:
-        return "run the same command with the readable files and --update; nobody else is graded or paid for again"
+        again = "run the same command with the readable files and --update; nobody else is graded or paid for again"
+        return f"{again}\n    by hand: {by_hand}"
     options = _OPTIONS.get(kind, ())
     if kind is FailureKind.TRUNCATED:
         options = ("--max-tokens", str(enough_tokens(rows)))
-    return f"again: {command('retry', batch, options=['--kind', str(kind), *options])}"
+    again = f"again: {command('retry', batch, options=['--kind', str(kind), *options])}"
+    return f"{again}\n    by hand: {by_hand}" if kind in _BY_HAND else again

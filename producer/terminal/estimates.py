@@ -44,9 +44,12 @@ def judged_by(estimate: Estimate) -> str:
 
 
 def _jobs(estimate: Estimate) -> str:
-    if not estimate.twins:
-        return f"{estimate.jobs:,}"
-    return f"{estimate.jobs:,}, of which {estimate.twins:,} are the same work as others and cost nothing"
+    said = f"{estimate.jobs:,}"
+    if estimate.twins:
+        said += f", of which {estimate.twins:,} are the same work as others and cost nothing"
+    if estimate.left_out:
+        said += f"; {estimate.left_out:,} more with nothing to grade are not sent"
+    return said
 
 
 def _tokens(interval: Interval, *, is_likely: bool) -> str:

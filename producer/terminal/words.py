@@ -55,9 +55,9 @@ def enqueued(new: int, existing: int) -> str:
     return counts if new else f"{counts}: nothing is graded or paid for again"
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 submission`, `2 submissions`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: int, noun: str, several: str | None = None) -> str:
+    """`1 submission`, `2 submissions`; `several` where an s does not make the plural."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {several or f'{noun}s'}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command_line import Bench, StandinServer, started_standin
+from tests.support.stores import new_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ def start_standin() -> Iterator[Callable[..., StandinServer]]:
 @pytest.fixture
 def bench(tmp_path: Path, start_standin: Callable[..., StandinServer]) -> Iterator[Bench]:
     """A bench with a stand-in that answers after 20 to 60 ms and has no limit."""
-    bench = Bench(tmp_path, start_standin("--latency-ms", "20-60"))
+    standin = start_standin("--latency-ms", "20-60")
+    bench = Bench(tmp_path, standin, new_store(tmp_path / "data" / "gradequeue.db"))
     yield bench
     bench.close()

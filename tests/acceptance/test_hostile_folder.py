@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ops.bench.processes import free_port
 from tests.support.wait import DEADLINE_SECONDS, wait_until
 from workers.store import Store
 from workers.store.progress import read_progress
@@ -125,13 +125,6 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_the_names_are_those_that_matter():

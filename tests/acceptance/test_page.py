@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from ops.bench.processes import free_port
 from tests.support.accessibility import violations
 from tests.support.browser import PATIENCE_MILLISECONDS, PHONE, open_browser
 from tests.support.page_stack import archive, upload
@@ -53,9 +54,7 @@ class Served:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._process = self._start()
 

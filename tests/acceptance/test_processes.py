@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.test_run import RUN, made_up_programs
+from tests.acceptance.test_run import RUN, TWO, made_up_programs
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_workers_that_die_as_they_start_are_given_up_with_the_reason(bench: Benc
 def test_workers_end_when_run_is_killed_outright(bench: Bench):
     made_up_programs(bench.folder, 60)
     bench.standin.configure(latency_ms="300-400")
-    running = bench.start(*RUN, "--concurrency", "5")
+    running = bench.start(*RUN, *TWO, "--concurrency", "5")
     wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded, "a job is done")
     running.kill()
     running.communicate()
@@ -52,7 +52,7 @@ def test_a_second_ctrl_c_gives_back_what_is_in_flight(bench: Bench):
     bench.environment["GRADEQUEUE_RPM"] = "60000"  # known, so that nobody waits for a first answer
     said = bench.folder / "stderr.txt"
     with said.open("w") as stderr:
-        running = bench.start(*RUN, stderr=stderr)
+        running = bench.start(*RUN, *TWO, stderr=stderr)
     wait_until(lambda: bench.standin.stats()["in_flight"] == FIRST_JOBS, "the first are in flight")
     running.send_signal(signal.SIGINT)
     wait_until(lambda: f"draining: {FIRST_JOBS} in flight" in " ".join(said.read_text().split()), "the run drains")
@@ -68,7 +68,7 @@ def test_a_second_ctrl_c_gives_back_what_is_in_flight(bench: Bench):
 def test_the_broker_that_dies_in_a_run_is_started_again_and_nothing_is_lost(bench: Bench):
     made_up_programs(bench.folder, 80)
     bench.standin.configure(latency_ms="300-600")
-    running = bench.start(*RUN, "--concurrency", "5")
+    running = bench.start(*RUN, "--concurrency", "10")
     wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded >= 10, "ten jobs are done")
     os.kill(int((bench.data_dir / "broker.pid").read_text()), signal.SIGKILL)
     _stdout, stderr = running.communicate(timeout=120)

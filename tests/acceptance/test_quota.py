@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.test_run import RUN, ledger, made_up_programs, result_lines
+from tests.acceptance.test_run import RUN, TWO, ledger, made_up_programs, result_lines
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def test_a_limit_is_used_up_and_hardly_ever_met(bench: Bench, start_standin: Cal
     made_up_programs(bench.folder, 300)
     bench.standin = start_standin("--latency-ms", "100-900", "--rpm", "900", "--slice-seconds", "2")
 
-    bench.run(*RUN, "--max-retries", "0")
+    bench.run(*RUN, *TWO, "--max-retries", "0")
 
     assert [line["state"] for line in result_lines(bench.folder)] == ["succeeded"] * 300
     endings = ledger(bench)
@@ -51,7 +51,7 @@ def test_where_refused_calls_count_thirty_jobs_do_not_collapse(
     made_up_programs(bench.folder, 30)
     bench.standin = start_standin("--latency-ms", "5", "--rpm", "60", "--slice-seconds", "2", "--charge-refused")
 
-    bench.run(*RUN, "--max-retries", "0")
+    bench.run(*RUN, *TWO, "--max-retries", "0")
 
     assert len(result_lines(bench.folder)) == 30
     assert ledger(bench)["throttled"] <= 3
@@ -61,7 +61,7 @@ def test_a_limit_that_falls_while_it_is_used_loses_nothing(bench: Bench, start_s
     made_up_programs(bench.folder, 200)
     bench.standin = start_standin("--latency-ms", "200", "--rpm", "900", "--slice-seconds", "2")
 
-    running = bench.start(*RUN, "--max-retries", "0")
+    running = bench.start(*RUN, *TWO, "--max-retries", "0")
     wait_until(lambda: bench.standin.stats()["admitted"] >= 80, "a part is done")
     bench.standin.configure(rpm=450)
     _stdout, stderr = running.communicate(timeout=120)

@@ -40,8 +40,10 @@ def made_up_programs(folder: Path, count: int, marker: str = "") -> None:
 
 RUN = (
     "run", "submissions.jsonl", "--template", "prompt.md", "--schema", "error_report", "--offline",
-    "--name", "batch", "--out", "grades.jsonl",
+    "--name", "batch", "--out", "grades.jsonl", "--processes", "1",
 )  # fmt: skip
+"""One worker process: each costs more than what most tests look at. Those whose matter is more of them add `TWO`."""
+TWO = ("--processes", "2")
 
 
 def result_lines(folder: Path) -> list[dict[str, Any]]:
@@ -59,7 +61,7 @@ def test_two_hundred_real_programs_give_two_hundred_outcomes_in_input_order(shar
     prompts = real_programs(shared_data, bench.folder, 200)
     assert len(set(prompts)) == 127
 
-    bench.run(*RUN, "--no-twins")
+    bench.run(*RUN, *TWO, "--no-twins")
 
     lines = result_lines(bench.folder)
     ids = [json.loads(line)["id"] for line in (bench.folder / "submissions.jsonl").read_text().splitlines()]
@@ -89,9 +91,8 @@ def test_the_same_command_again_calls_nobody_and_writes_the_same_file(shared_dat
 def test_after_ctrl_c_the_same_command_does_the_rest_and_nothing_twice(bench: Bench):
     made_up_programs(bench.folder, 200)
     bench.standin.configure(latency_ms="400-600")
-    options = (*RUN, "--concurrency", "10")
 
-    running = bench.start(*options)
+    running = bench.start(*RUN, *TWO, "--concurrency", "10")
     wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded >= 20, "20 jobs are done")
     running.send_signal(signal.SIGINT)
     _stdout, stderr = running.communicate(timeout=60)
@@ -102,7 +103,7 @@ def test_after_ctrl_c_the_same_command_does_the_rest_and_nothing_twice(bench: Be
     assert middle is not None
     assert 20 <= middle.succeeded < 200
     assert middle.running == 0
-    bench.run(*options)
+    bench.run(*RUN)
     assert len(result_lines(bench.folder)) == 200
     assert set(bench.standin.calls_per_prompt().values()) == {1}
     endings = ledger(bench)
@@ -112,16 +113,16 @@ def test_after_ctrl_c_the_same_command_does_the_rest_and_nothing_twice(bench: Be
 
 def test_a_killed_worker_loses_no_job_and_its_calls_stand_as_unknown_in_the_ledger(bench: Bench):
     made_up_programs(bench.folder, 200)
-    bench.standin.configure(latency_ms="800-1200")
+    bench.standin.configure(latency_ms="200-400")
 
-    running = bench.start(*RUN, "--concurrency", "15")
-    wait_until(
-        lambda: (progress := bench.progress("batch")) and progress.succeeded >= 30 and progress.running >= 20,
-        "workers are busy",
-    )
+    running = bench.start(*RUN, *TWO, "--concurrency", "15")
+    wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded >= 30, "workers work")
+    bench.standin.configure(answers=False)
+    wait_until(lambda: bench.standin.stats()["in_flight"] >= 20, "both are busy")
     workers = bench.worker_pids()
     assert len(workers) == 2, "two worker processes show in ps"
     os.kill(workers[0], signal.SIGKILL)
+    bench.standin.configure(answers=True)
     _stdout, stderr = running.communicate(timeout=120)
 
     assert running.returncode == 0, stderr + bench.logs()[-3000:]

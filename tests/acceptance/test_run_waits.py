@@ -49,7 +49,7 @@ def test_a_broker_that_refuses_is_named_by_run_and_status_and_outlived(
     bench.standin.configure(latency_ms="1000-1500")  # the fault must find work left, however late a look is
     said = bench.folder / "stderr.txt"
     with said.open("w") as stderr:
-        running = bench.start(*RUN, "--concurrency", "5", stderr=stderr)
+        running = bench.start(*RUN, "--concurrency", "10", stderr=stderr)
     wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded >= 5, "five jobs are done")
     with fault(broker):
         wait_until(lambda: words in " ".join(said.read_text().split()), "the display says what it waits for")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import socket
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ops.bench.processes import free_port
 from tests.acceptance.test_run import made_up_programs
 from tests.support.wait import wait_until
 
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from tests.support.command_line import Bench
 
 pytestmark = pytest.mark.acceptance
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def answers(port: int) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.test_run import RUN, made_up_programs
+from tests.acceptance.test_run import RUN, TWO, made_up_programs
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ JOBS = 150
 def test_a_pause_under_load_stops_every_worker_and_the_same_run_goes_on_without_a_repeated_call(bench: Bench):
     made_up_programs(bench.folder, JOBS)
     bench.standin.configure(latency_ms="900-1300")  # the pause must find work left, however late it is typed
-    running = bench.start(*RUN, "--processes", "2", "--concurrency", "5")
+    running = bench.start(*RUN, *TWO, "--concurrency", "5")
     wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded >= 10, "ten jobs are done")
     bench.run("pause", "batch")
     said = running.communicate(timeout=120)[1]

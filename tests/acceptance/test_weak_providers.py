@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.acceptance.test_run import RUN, ledger, made_up_programs, result_lines
+from ops.bench.processes import free_port
+from tests.acceptance.test_run import RUN, TWO, ledger, made_up_programs, result_lines
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ SERVICE_MS = 150
 JOBS = 300
 KNOWN_TO_ALL_SECONDS = 2.0
 """After one process noticed an outage, the others read of it before each call."""
-
-
-def port_of(standin: StandinServer) -> str:
-    return str(urlsplit(standin.base_url).port)
 
 
 def completion_tokens(bench: Bench) -> int:
@@ -52,17 +48,17 @@ def test_a_provider_that_is_gone_for_seconds_fails_no_job_and_spends_no_attempt(
     bench: Bench, start_standin: Callable[..., StandinServer]
 ):
     made_up_programs(bench.folder, JOBS)
-    bench.standin = first = start_standin("--latency-ms", "300-700", "--rpm", "6000", "--slice-seconds", "1")
-    options = ("--latency-ms", "50-150", "--rpm", "6000", "--slice-seconds", "1", "--port", port_of(first))
+    options = ("--rpm", "6000", "--slice-seconds", "1", "--port", str(free_port()))
+    bench.standin = first = start_standin("--latency-ms", "300-700", *options)
 
-    running = bench.start(*RUN, "--max-retries", "1")
+    running = bench.start(*RUN, *TWO, "--max-retries", "1")
     wait_until(lambda: first.stats()["answered"] >= JOBS / 3, "a third is done")
     first.process.kill()
     killed_at = time.monotonic()
     wait_until(lambda: ledger(bench)["unavailable"] >= 3, "the provider was probed in vain")
     status = wait_until(lambda: held_notice(bench), "status says it", 20.0)
     wait_until(lambda: time.monotonic() - killed_at >= 6, "it was away for 6 s")
-    bench.standin = start_standin(*options)
+    bench.standin = start_standin("--latency-ms", "50-150", *options)
     seconds_away = time.monotonic() - killed_at
     _stdout, stderr = running.communicate(timeout=120)
 
@@ -82,7 +78,7 @@ def test_a_server_of_few_slots_gets_as_many_calls_as_it_can_end_in_time(
     bench.standin = start_standin("--latency-ms", str(SERVICE_MS), "--slots", str(SLOTS))
     bench.environment["GRADEQUEUE_CALL_TIMEOUT"] = "5"  # all at once would take 11 s
 
-    bench.run(*RUN)
+    bench.run(*RUN, *TWO)
 
     assert [line["state"] for line in result_lines(bench.folder)] == ["succeeded"] * JOBS
     stats = bench.standin.stats()

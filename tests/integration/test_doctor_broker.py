@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from ops.bench.chaos.services import Broker, _broker_program, free_port
+from ops.bench.chaos.services import Broker, _broker_program
+from ops.bench.processes import free_port
 from producer.local.doctor import service_findings
 from producer.local.embedded import Services
 from workers.broker.address import BrokerAddress, reason_of

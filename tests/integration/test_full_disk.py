@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.scene import Scene, open_scene
+from tests.support.stores import new_store
 from tests.support.wait import wait_until
-from workers.store import Store
 from workers.store.spool import UNSAVED_EXIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from workers.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -73,8 +75,7 @@ def spool_disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def small_store(store_disk: SmallDisk) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{store_disk.folder / 'store.db'}")
-    store.migrate()
+    store = new_store(store_disk.folder / "store.db")
     yield store
     store.close()
 
@@ -85,16 +86,15 @@ def spooled(data_dir: Path) -> int:
 
 def fill_under_way(scene: Scene, *disks: SmallDisk) -> None:
     """A dozen calls are in flight when the disks fill up; their answers come after."""
-    scene.enqueue(CALLS, "b")
-    scene.wait_for("b", lambda _progress: scene.provider.stats()["in_flight"] == CALLS, "calls are in flight")
+    scene.begin_calls(CALLS, "b")
     for disk in disks:
         disk.fill()
-    wait_until(lambda: scene.provider.stats()["answered"] == CALLS, "every answer is paid for")
+    scene.answer(CALLS)
 
 
 def end(scene: Scene, data_dir: Path, how: str) -> None:
     if how == "kill":
-        wait_until(lambda: spooled(data_dir) == CALLS, "every answer is on disk", 60)
+        wait_until(lambda: spooled(data_dir) == CALLS, "every answer is on disk")
         for pid in scene.workers.pids:
             scene.workers.kill(pid)
     else:
@@ -129,7 +129,7 @@ def test_no_paid_answer_is_lost_to_a_full_disk(
 ):
     data_dir, full = full_disks
     changes = {"GRADEQUEUE_DATA_DIR": str(data_dir), "GRADEQUEUE_STORE_PATIENCE": "1", "GRADEQUEUE_DEAD_AFTER": "30"}
-    with open_scene(small_store, tmp_path, latency_ms="1500", **changes) as scene:
+    with open_scene(small_store, tmp_path, latency_ms="5", **changes) as scene:
         fill_under_way(scene, *full)
         end(scene, data_dir, how)
         for disk in full:
@@ -142,16 +142,16 @@ def test_no_paid_answer_is_lost_to_a_full_disk(
 def test_answers_are_stored_when_there_is_room_again_without_a_restart(
     small_store: Store, store_disk: SmallDisk, tmp_path: Path
 ):
-    with open_scene(small_store, tmp_path, latency_ms="1500", GRADEQUEUE_DEAD_AFTER="30") as scene:
+    with open_scene(small_store, tmp_path, latency_ms="5", GRADEQUEUE_DEAD_AFTER="30") as scene:
         fill_under_way(scene, store_disk)
-        wait_until(lambda: spooled(tmp_path) == CALLS, "every answer is on disk", 60)
+        wait_until(lambda: spooled(tmp_path) == CALLS, "every answer is on disk")
         store_disk.free()
         expect_all_stored_once(scene)
         wait_until(lambda: spooled(tmp_path) == 0, "the spool was emptied")
 
 
 def test_a_full_spool_alone_changes_nothing(store: Store, spool_disk: SmallDisk, tmp_path: Path):
-    with open_scene(store, tmp_path, latency_ms="1500", GRADEQUEUE_DATA_DIR=str(spool_disk.folder)) as scene:
+    with open_scene(store, tmp_path, latency_ms="5", GRADEQUEUE_DATA_DIR=str(spool_disk.folder)) as scene:
         fill_under_way(scene, spool_disk)
         progress = scene.wait_for("b", lambda progress: progress.is_finished, "they were stored")
         assert progress.succeeded == CALLS
@@ -161,7 +161,7 @@ def test_a_worker_that_can_save_nowhere_ends_with_a_sentence_and_its_own_status(
     small_store: Store, store_disk: SmallDisk, tmp_path: Path
 ):
     changes = {"GRADEQUEUE_DATA_DIR": str(store_disk.folder), "GRADEQUEUE_STORE_PATIENCE": "1"}
-    with open_scene(small_store, tmp_path, latency_ms="1500", **changes) as scene:
+    with open_scene(small_store, tmp_path, latency_ms="5", **changes) as scene:
         [file] = store_disk.folder.glob("spool/*/*.jsonl")
         with file.open("r+b") as reserved:
             reserved.truncate(0)  # somebody took the room that was reserved

@@ -80,7 +80,7 @@ def test_doctor_warns_of_the_end_that_the_provider_tells():
         assert settings.provider_host == "127.0.0.1", "the bundled file says nothing of this server's models"
         *_others, found = service_findings(settings, Services("redis://127.0.0.1:9/0", "sqlite://", None))
 
-    assert found.is_well
+    assert found.source == "GRADEQUEUE_MODEL"
     assert "gpt-4.1-mini shuts down on 2027-01-14" in found.value or "was shut down on 2027-01-14" in found.value
 
 

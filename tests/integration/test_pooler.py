@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from ops.bench.chaos.services import free_port
+from ops.bench.processes import free_port
 from tests.store.steps import answered, endings, enqueue, opening, publish, states, success
 from tests.support.postgres import SERVER, fresh_schema
 from tests.support.wait import wait_until

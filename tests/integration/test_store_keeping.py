@@ -31,6 +31,7 @@ from tests.store.steps import (
 )
 from tests.store.test_retention import MARKER, YEAR, graded
 from tests.support.postgres import fresh_schema
+from tests.support.stores import new_store
 from workers.store import Store
 from workers.store.feed import unpublish_all
 from workers.store.liveness import free_dead, read_pulses
@@ -46,8 +47,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """Where the command line looks for it."""
-    store = Store.open(f"sqlite:///{tmp_path / 'gradequeue.db'}")
-    store.migrate()
+    store = new_store(tmp_path / "gradequeue.db")
     yield store
     store.close()
 

@@ -64,11 +64,10 @@ def test_a_cancelled_batch_ends_within_a_heartbeat_and_its_calls_are_closed(stor
 
 
 def test_paid_answers_wait_out_a_crash_of_the_store(own_cluster: Cluster, cluster_store: Store, tmp_path: Path):
-    with open_scene(cluster_store, tmp_path, latency_ms="1500") as scene:
-        scene.enqueue(12, "b")
-        scene.wait_for("b", lambda _progress: is_busy(scene), "calls are in flight")
+    with open_scene(cluster_store, tmp_path, latency_ms="5") as scene:
+        scene.begin_calls(12, "b")
         own_cluster.crash()
-        wait_until(lambda: scene.provider.stats()["answered"] == 12, "every answer is paid for")
+        scene.answer(12)
         own_cluster.start()
         progress = scene.wait_for("b", lambda progress: progress.is_finished, "every answer is stored")
 
@@ -79,11 +78,10 @@ def test_paid_answers_wait_out_a_crash_of_the_store(own_cluster: Cluster, cluste
 def test_a_worker_that_stops_while_the_store_is_away_spools_its_paid_answers_for_the_next_one(
     own_cluster: Cluster, cluster_store: Store, tmp_path: Path
 ):
-    with open_scene(cluster_store, tmp_path, latency_ms="1500", GRADEQUEUE_STORE_PATIENCE="2") as scene:
-        scene.enqueue(12, "b", prompt=MARKER)
-        scene.wait_for("b", lambda _progress: is_busy(scene), "calls are in flight")
+    with open_scene(cluster_store, tmp_path, latency_ms="5", GRADEQUEUE_STORE_PATIENCE="2") as scene:
+        scene.begin_calls(12, "b", prompt=MARKER)
         own_cluster.crash()
-        wait_until(lambda: scene.provider.stats()["answered"] == 12, "every answer is paid for")
+        scene.answer(12)
         assert scene.workers.stop(seconds=60), "it stops in order, without the store"
 
         [file] = list((tmp_path / "spool").rglob("*.jsonl"))
@@ -106,11 +104,10 @@ def test_a_worker_that_stops_while_the_store_is_away_spools_its_paid_answers_for
 def test_two_workers_that_start_at_once_take_the_spool_up_once(
     own_cluster: Cluster, cluster_store: Store, tmp_path: Path
 ):
-    with open_scene(cluster_store, tmp_path, latency_ms="1500", GRADEQUEUE_STORE_PATIENCE="1") as scene:
-        scene.enqueue(12, "b")
-        scene.wait_for("b", lambda _progress: is_busy(scene), "calls are in flight")
+    with open_scene(cluster_store, tmp_path, latency_ms="5", GRADEQUEUE_STORE_PATIENCE="1") as scene:
+        scene.begin_calls(12, "b")
         own_cluster.crash()
-        wait_until(lambda: scene.provider.stats()["answered"] == 12, "every answer is paid for")
+        scene.answer(12)
         scene.workers.stop(seconds=60)
         own_cluster.start()
         scene.workers.count = 2

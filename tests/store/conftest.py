@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
 from tests.support.postgres import fresh_schema
+from tests.support.stores import new_store
 from workers.store import Store
 from workers.store.tables import metadata
 
@@ -17,39 +18,54 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy: migrating costs more than most tests here."""
-    file = tmp_path_factory.mktemp("template") / "store.db"
-    store = Store.open(f"sqlite:///{file}")
-    store.migrate()
-    store.close()
-    return file
-
-
-@pytest.fixture(scope="module")
-def postgresql_store() -> Iterator[Store]:
+@contextmanager
+def migrated_schema() -> Iterator[str]:
+    """The URL of a schema of its own, as the newest migration leaves it."""
     with fresh_schema() as url:
         store = Store.open(url)
         store.migrate()
-        yield store
         store.close()
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """One schema for the whole tier: migrating costs more than most tests here."""
+    with migrated_schema() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def postgresql_store(postgresql_url: str) -> Iterator[Store]:
+    store = Store.open(postgresql_url)
+    yield store
+    store.close()
 
 
 @pytest.fixture
-def sqlite_store(tmp_path: Path, migrated_file: Path) -> Iterator[Store]:
-    file = tmp_path / "store.db"
-    shutil.copy(migrated_file, file)
-    store = Store.open(f"sqlite:///{file}")
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    store = new_store(tmp_path / "store.db")
     yield store
     store.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest) -> Store:
-    """An empty store of either kind."""
+    """An empty store of either kind. Its tables stay as they are: see `expendable_store`."""
     chosen: Store = request.getfixturevalue(f"{request.param}_store")
     if request.param == "postgresql":
         # again where it meets the last transaction of a thread that the test before has left behind
         chosen.run(lambda connection: connection.execute(text("TRUNCATE " + ", ".join(metadata.tables))))
     return chosen
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def expendable_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """The same for a test that drops tables, triggers or the whole schema: nobody uses it afterwards."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_store")
+        return
+    with migrated_schema() as url:
+        store = Store.open(url)
+        yield store
+        store.close()

@@ -164,7 +164,8 @@ def open_and_write(url: str, number: int) -> None:
     store.close()
 
 
-def test_many_processes_that_meet_a_new_store_all_get_in(store: Store, tmp_path: Path):
+def test_many_processes_that_meet_a_new_store_all_get_in(expendable_store: Store, tmp_path: Path):
+    store = expendable_store
     url = f"sqlite:///{tmp_path / 'new.db'}" if store.is_sqlite else _empty_twin(store)
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=open_and_write, args=(url, number)) for number in range(5)]

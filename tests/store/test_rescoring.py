@@ -135,7 +135,9 @@ def test_later_corrections_follow_the_new_points_and_points_by_hand_stay(review:
 def test_what_the_model_was_never_asked_is_not_computed(review: Review):
     found = rescored(review, scheme(third=True), registry=REGISTRY)
     assert found.results == {}
-    assert found.left_out["ada"].startswith("its answer does not fit: criteria.tests: is missing; grade it with")
+    assert found.left_out["ada"].startswith(
+        "its answer does not fit: criteria.tests: is missing; it has to be graded again"
+    )
     assert "asked with have changed" in found.notes[-1]
 
 
@@ -152,3 +154,9 @@ def test_who_decided_in_between_is_not_overruled(review: Review):
         review.replace(found.results, source="rubric:x", by="Kim", reason="r", seen=found.seen)
     review.hold(["ada"], by="Lee")
     assert rescored(review, scheme(good=6), registry=REGISTRY).left_out["ada"] == "it is on hold"
+
+
+def test_a_grade_by_hand_is_left_to_its_person(review: Review):
+    review.override("cleo", Correction(total=9), by="Kim", reason="on paper")
+    left_out = rescored(review, scheme(good=6), registry=REGISTRY).left_out
+    assert left_out == {"cleo": "it was graded by hand; correct it by hand"}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import RootModel
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from producer.gradebook.feedback import feedback_markdown
+from producer.gradebook.grade import Standing
 from producer.review.corrections import Correction
+from producer.review.doubt import by_doubt
+from producer.review.grades import grades_of
 from producer.review.review import Review
 from producer.review.steps import is_sampled
 from tests.store.steps import claim, enqueue, failure, new_job, publish, settle
@@ -20,8 +25,10 @@ from workers.contract.registry import builtin_registry
 from workers.store.decisions import ConflictingDecision
 from workers.store.enqueue import open_batch
 from workers.store.ledger import JobEnding
+from workers.store.overviews import find_batch
 from workers.store.retention import purge
-from workers.store.tables import decisions
+from workers.store.students import Choice, Doubts, read_students
+from workers.store.tables import batches, decisions
 
 if TYPE_CHECKING:
     from workers.store import Store
@@ -227,3 +234,51 @@ def test_what_was_graded_to_measure_noise_never_becomes_official(store: Store):
     with pytest.raises(InvalidInput, match="graded to measure noise"):
         review(store).apply("b-repeat-1", by="Kim")
     assert count(store) == 0
+
+
+def test_a_grade_by_hand_counts_like_any_other_decision(store: Store):
+    graded(store, {"ada": REPORT, "bob": None})
+    given = Correction(fields={"total_deduction": "15", "feedback": "on paper"})
+    with pytest.raises(InvalidInput, match="needs a reason"):
+        review(store).override("bob", given, by="Kim", reason=" ")
+
+    first = review(store).override("bob", given, by="Kim", reason="pictures only")
+    again = review(store).override("bob", given, by="Lee", reason="the same")
+
+    assert (first.changed, again.changed, again.unchanged) == (1, 0, 1)
+    state, official = standing(review(store))["bob"]
+    assert (state, official) == (
+        ReviewState.OVERRIDDEN, {"graded_by_hand": "total", "total_deduction": 15.0, "feedback": "on paper"},
+    )  # fmt: skip
+    (grade,) = [
+        each for each in grades_of(review(store), standing=Standing.APPROVED, out_of=Decimal(100)) if each.id == "bob"
+    ]
+    assert (grade.points, grade.why_none) == (Decimal(85), "")
+    assert "15" not in feedback_markdown(grade, title="b"), "a student reads points, not how they were kept"
+    assert "on paper" in feedback_markdown(grade, title="b")
+    assert review(store).release(["bob"], by="Kim").changed == 1
+    assert [(each.action, each.by, each.detail) for each in review(store).audit()] == [
+        ("override", "Kim", "pictures only"), ("release", "Kim", ""),
+    ]  # fmt: skip
+    review(store).undo(["bob"], by="Lee")
+    assert standing(review(store))["bob"] == (ReviewState.UNDECIDED, None)
+
+
+def test_a_grade_by_hand_is_read_first_no_longer_and_stays_what_it_is_under_new_points(store: Store):
+    graded(store, {"ada": REPORT, "bob": None})
+    review(store).override("bob", Correction(fields={"total_deduction": "15"}), by="Kim", reason="on paper")
+
+    assert [doubt.reasons for doubt in by_doubt(review(store).items())] == [(), ()]
+    with store.snapshot() as connection:
+        batch_id = find_batch(connection, "b").id
+        doubts = Doubts(failed=6, stale=6, edge=0, flag={})
+        lines = read_students(connection, batch_id, Choice(), doubts, skip=0, at_most=9).lines
+    assert [(line.id, line.points) for line in lines] == [("ada", 10.0), ("bob", 15.0)]
+
+
+def test_a_grade_by_hand_of_a_rehearsal_is_never_released(store: Store):
+    graded(store, {"bob": None})
+    with store.transaction() as connection:
+        connection.execute(update(batches).values(provider="standin"))
+    review(store).override("bob", Correction(fields={"total_deduction": "15"}), by="Kim", reason="on paper")
+    assert review(store).release(by="Kim").left_out == {"bob": "it comes from the stand-in provider and is not real"}

@@ -25,7 +25,7 @@ from workers.contract.outcome import FailureKind
 from workers.store import enqueue as enqueue_module
 from workers.store import steering as module
 from workers.store.releases import Release, free_claims
-from workers.store.steering import cancel_batch, retry_failed
+from workers.store.steering import cancel_batch, reopen_rejected, retry_failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +100,34 @@ def test_retry_takes_the_named_kinds_alone(store: Store):
     assert job_row(store, truncated.id).round == 2
     assert job_row(store, refused.id).state == "failed"
     assert retry_failed(store, "b") == 1
+
+
+def test_jobs_that_were_rejected_for_the_accounts_fault_wait_again_and_no_others(store: Store):
+    rejected, refused, done, running = claimed(store, 4)
+    settle(store, ending=failure(rejected, FailureKind.REJECTED_REQUEST))
+    settle(store, ending=failure(refused, FailureKind.REFUSED))
+    settle(store, ending=success(done))
+    [another] = claimed(store)
+    settle(store, ending=failure(another, FailureKind.REJECTED_REQUEST))
+    of_alarm = {job.id for job in (rejected, refused, done, running)}
+
+    assert [store.run(lambda connection: reopen_rejected(connection, of_alarm)) for _ in range(2)] == [1, 0]
+
+    assert (job_row(store, rejected.id).state, job_row(store, rejected.id).round) == ("ready", 2)
+    assert states(store) == {"ready": 1, "failed": 2, "succeeded": 1, "running": 1}, (
+        "another rejection is no part of the alarm"
+    )
+    assert [job.round for job in claim(store, publish(store)).values()] == [2]
+
+
+def test_jobs_of_a_cancelled_batch_stay_as_they_ended(store: Store):
+    rejected, _waiting = claimed(store, 2)
+    settle(store, ending=failure(rejected, FailureKind.REJECTED_REQUEST))
+    cancel_batch(store, "b")
+    cancel_batch(store, "b")
+
+    assert store.run(lambda connection: reopen_rejected(connection, {rejected.id})) == 0
+    assert store.run(lambda connection: reopen_rejected(connection, frozenset())) == 0
 
 
 def test_retry_gives_a_new_deadline(store: Store):

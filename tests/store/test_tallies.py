@@ -190,7 +190,8 @@ def test_parts_of_ended_connections_are_added_up(postgresql_store: Store):
     assert differences(store) == before == {}
 
 
-def test_an_older_store_begins_with_what_it_holds(store: Store):
+def test_an_older_store_begins_with_what_it_holds(expendable_store: Store):
+    store = expendable_store
     a_life(store)
     with store.transaction() as connection:
         undo_migration(connection)

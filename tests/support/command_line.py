@@ -16,12 +16,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tests.support.places import REPOSITORY
 from tests.support.wait import DEADLINE_SECONDS
-from workers.store import Store
-from workers.store.progress import Progress, read_progress
+from workers.store.progress import read_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from workers.store import Store
+    from workers.store.progress import Progress
 
 
 @dataclass
@@ -36,13 +38,17 @@ class StandinServer:
         return self.base_url.removesuffix("/v1") + "/standin"
 
     def stats(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.control_url}/stats?prompts=1") as answer:  # noqa: S310 - loopback
-            stats: dict[str, Any] = json.load(answer)
-        return stats
+        """Every counter; cheap enough to ask for until a condition holds."""
+        return self._stats("stats")
 
     def calls_per_prompt(self) -> Counter[str]:
         """SHA-256 of a prompt -> calls that were answered, refused or left, all counted."""
-        return Counter({key: record["calls"] for key, record in self.stats()["prompts"].items()})
+        return Counter({key: record["calls"] for key, record in self._stats("stats?prompts=1")["prompts"].items()})
+
+    def _stats(self, question: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.control_url}/{question}") as answer:  # noqa: S310 - loopback
+            stats: dict[str, Any] = json.load(answer)
+        return stats
 
     def configure(self, **changes: object) -> None:
         request = urllib.request.Request(  # noqa: S310 - loopback
@@ -74,10 +80,14 @@ def started_standin(*options: str) -> Iterator[StandinServer]:
 
 @dataclass
 class Bench:
-    """A folder with inputs, embedded services of its own, and the command line."""
+    """A folder with inputs, embedded services of its own, and the command line.
+
+    Its store is there already, as a second command of a user finds it: tests of a new folder bring one of their own.
+    """
 
     folder: Path
     standin: StandinServer
+    store: Store
     environment: dict[str, str] = field(default_factory=dict)
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -107,6 +117,7 @@ class Bench:
             process.communicate()
         for pid in self.worker_pids():
             os.kill(pid, signal.SIGKILL)
+        self.store.close()
 
     def run(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -134,16 +145,8 @@ class Bench:
 
     def progress(self, batch: str) -> Progress | None:
         """Where a batch stands, read straight from the store; None before there is one."""
-        file = self.data_dir / "gradequeue.db"
-        if not file.exists():
-            return None
-        store = Store.open(f"sqlite:///{file}")
-        try:
-            store.migrate()
-            with store.snapshot() as connection:
-                return read_progress(connection, batch)
-        finally:
-            store.close()
+        with self.store.snapshot() as connection:
+            return read_progress(connection, batch)
 
     def logs(self) -> str:
         return "\n".join(path.read_text() for path in sorted((self.data_dir / "logs").glob("*.log")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from producer.regrading.nightly_file import NightlyEntry
+from producer.inputs.nightly_file import NightlyEntry
 
 BERLIN = "Europe/Berlin"
 

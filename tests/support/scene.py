@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from workers.store.progress import Progress
 
 REPOSITORY = Path(__file__).parents[2]
-LONGEST_WAIT_SECONDS = 90.0
 
 
 @dataclass
@@ -45,6 +44,17 @@ class Scene:
         ]
         self.client.enqueue(specs, name=name, starts_carefully=False)
 
+    def begin_calls(self, count: int, name: str, *, prompt: str = "") -> None:
+        """Enqueue so many jobs, and wait until all their calls are in flight; they stay there until `answer`."""
+        self.provider.configure(answers=False)
+        self.enqueue(count, name, prompt=prompt)
+        self.wait_for(name, lambda _progress: self.provider.stats()["in_flight"] == count, "calls are in flight")
+
+    def answer(self, count: int) -> None:
+        """Let the calls in flight end, and wait until so many are answered: they are paid for."""
+        self.provider.configure(answers=True)
+        wait_until(lambda: self.provider.stats()["answered"] == count, "every answer is paid for")
+
     def progress(self, name: str) -> Progress:
         with self.store.snapshot() as connection:
             progress = read_progress(connection, name)
@@ -55,7 +65,6 @@ class Scene:
         wait_until(
             lambda: condition(self.progress(name)),
             lambda: f"{what}\n{self.workers.logs().decode()[-3000:]}",
-            LONGEST_WAIT_SECONDS,
         )
         return self.progress(name)
 

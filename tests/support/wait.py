@@ -13,22 +13,25 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 120.0
 """Nothing that tests wait for takes half as long."""
-POLL_SECONDS = 0.02
+FIRST_POLL_SECONDS = 0.01
+LONGEST_POLL_SECONDS = 0.1
+"""Between two looks; each of them is work for a machine that is busy with what is waited for."""
 
 
 def wait_until(
     condition: Callable[[], object], what: str | Callable[[], str], seconds: float = DEADLINE_SECONDS
 ) -> Any:
     """Poll until the condition holds and return its value; `what` may be a function that adds what is known then."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, FIRST_POLL_SECONDS
     while time.monotonic() < deadline:
         if value := condition():
             return value
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(1.3 * pause, LONGEST_POLL_SECONDS)
     pytest.fail(f"waited {seconds:.0f} s in vain until {what() if callable(what) else what}")
 
 
-async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
     """The same beside coroutines on this loop: for what signals nobody, such as a server's counts or a store's rows."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - see above

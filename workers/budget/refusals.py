@@ -38,6 +38,10 @@ class RefusalCounts(Protocol):
         """Count this job; returns how many jobs in a row were refused."""
         ...
 
+    async def refused_jobs(self) -> frozenset[str]:
+        """Those that `refused` has counted since the last success."""
+        ...
+
     async def suspected(self, job_id: str) -> int:
         """Count this job; returns how many jobs got such an answer since the last success."""
         ...
@@ -67,6 +71,15 @@ class SharedRefusals:
     async def refused(self, job_id: str) -> int:
         """Count this job; returns how many jobs in a row were refused."""
         return await self._count("refused", job_id)
+
+    async def refused_jobs(self) -> frozenset[str]:
+        """Those that `refused` has counted since the last success; none while Redis is away."""
+        try:
+            members: set[Any] = await self._client.smembers(self._key("refused"))
+        except AWAY as error:
+            _not_counted(error)
+            return frozenset()
+        return frozenset(str(member, "ascii") for member in members)
 
     async def suspected(self, job_id: str) -> int:
         """Count this job; returns how many jobs got such an answer since the last success."""
@@ -139,6 +152,10 @@ class UncountedRefusals:
     async def refused(self, _job_id: str) -> int:
         """Always 0."""
         return 0
+
+    async def refused_jobs(self) -> frozenset[str]:
+        """Always none."""
+        return frozenset()
 
     async def suspected(self, _job_id: str) -> int:
         """Always 0."""

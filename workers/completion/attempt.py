@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 _PROCESS = uuid.uuid4().hex
 _REQUESTS = itertools.count(1)
+STANDARD_TIER = "default"
+"""*Source*: openai 3.54, types/chat/completion_create_params.py: `service_tier`; left out, it is the project's own."""
 DEFAULT_TIMEOUT_SECONDS = 120.0
 """Long answers of reasoning models take a minute; a call of twice that rarely ends."""
 
@@ -73,6 +75,8 @@ class CompletionRequest:
     effort: str | None = None
     verbosity: str | None = None
     """These two are sent where the model takes them."""
+    asks_standard_tier: bool = False
+    """Where the model takes one: ask for the tier that its prices are of, whatever the account's own default is."""
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     repair: Repair | None = None
     profile: ModelProfile | None = None
@@ -101,7 +105,7 @@ class Reply:
     finish_reason: str | None = None
     usage: Usage | None = None
     parameters_sent: Mapping[str, object]
-    """Model, temperature, token limit, effort, verbosity; never the prompt or the schema."""
+    """Model, temperature, token limit, effort, verbosity, tier; never the prompt or the schema."""
     rate_limits: RateLimits | None = None
     is_streamed: bool = False
     """The answer came as events."""
@@ -199,6 +203,8 @@ def _parameters(profile: ModelProfile, request: CompletionRequest) -> dict[str, 
         parameters["reasoning_effort"] = effort
     if verbosity := sent_verbosity(profile, request.verbosity):
         parameters["verbosity"] = verbosity
+    if request.asks_standard_tier and profile.takes_service_tier:
+        parameters["service_tier"] = STANDARD_TIER
     return parameters
 
 

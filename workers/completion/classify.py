@@ -48,12 +48,17 @@ _TIMED_OUT_BEHIND = frozenset({408, 504})
 
 *Source*: LiteLLM's proxy sends 408 when its timeout to the upstream passes; RFC 9110 section 15.6.5 for 504.
 """
+_UNREACHED = frozenset({502, 503, 520, 521, 522, 523, 530})
+"""*Source*: RFC 9110 sections 15.6.3 and 15.6.4; Cloudflare's documentation, "Cloudflare 5xx errors"."""
+_UNREACHED_IN_WORDS = re.compile(
+    r"connection (error|refused|reset)|no healthy upstream|upstream connect", re.IGNORECASE
+)
+"""Under 500. *Source*: LiteLLM's proxy passes the SDK's "Connection error." on as an `InternalServerError`."""
 _TRANSIENT = frozenset({408, 409, 425})
 """*Source*: openai 3.54, `_base_client.py`, `_should_retry`, for 408 and 409; RFC 8470 section 5.2 for 425."""
 _CONTEXT_IN_WORDS = re.compile(
-    r"maximum context length|context window|available context size|context length exceeded"
-    r"|input token count \+ max_tokens",
-    re.IGNORECASE,
+    "(?i)maximum context length|context window|available context size|context length exceeded"
+    r"|input token count \+ max_tokens"
 )
 _TOO_LARGE_IN_WORDS = re.compile(r"request too large|too large for", re.IGNORECASE)
 _FILTERED_IN_WORDS = re.compile(
@@ -94,6 +99,8 @@ class Transient:
     timed_out: bool = False
     is_unreachable: bool = False
     """No connection was made: whatever the reason, it is not the job."""
+    is_unreached: bool = False
+    """A gateway says that it did not reach the provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +246,7 @@ def _error_response(call: FailedCall, now: float) -> Failure | Throttled | Trans
         None if wait_seconds is None else min(wait_seconds, MAX_OUTAGE_WAIT_SECONDS),
         status,
         timed_out=status in _TIMED_OUT_BEHIND,
+        is_unreached=status in _UNREACHED or bool(_UNREACHED_IN_WORDS.search(call.message)),
     )
 
 

@@ -71,7 +71,7 @@ class Retry:
 def retry_of(ending: Ending, spent: Spent, rules: RetryRules) -> Retry | None:
     """Decide on another attempt of the same request; None when this ending is the last."""
     repair = repair_of(ending) if rules.may_repair and not spent.repairs else None
-    # a repair that was lost with its claim is forgotten: the attempts bound how often its grade is bought again
+    # should the answer to repair ever be lost, the attempts bound how often it is bought again
     if repair is not None and spent.attempts <= rules.max_retries + 1:
         return Retry(after_seconds=0.0, repair=repair)
     if spent.attempts <= rules.max_retries and _may_pass(ending, rules):

@@ -6,6 +6,12 @@ import math
 
 TOTALS = ("total_points", "total_deduction", "score", "points", "grade")
 """Fields that summarise a result; the first that exists is used."""
+DEDUCTIONS = frozenset({"total_deduction"})
+"""Of these, the ones that say what is taken away: from how much, they do not say."""
+POINTS_BY_HAND = "points_by_hand"
+"""Beside computed points: the criteria whose points a person set, and to what."""
+GRADED_BY_HAND = "graded_by_hand"
+"""In a grade that a person gave from nothing: what was given, `total`, `criteria` or `fields`."""
 
 
 def headline(result: object) -> float | None:

@@ -54,6 +54,8 @@ class ModelProfile:
     """Of the message that holds the instructor's part; `developer` is OpenAI's own."""
     takes_cache_key: bool = False
     """Takes `prompt_cache_key`, which routes requests with equal beginnings to one cache."""
+    takes_service_tier: bool = False
+    """Takes `service_tier`; without it, the account's own default serves, which may cost more than these prices."""
     takes_cache_breakpoint: bool = False
     """Takes an explicit end of the part of a prompt that is to be cached."""
     takes_pictures: bool = False
@@ -155,6 +157,7 @@ class ModelProfile:
             replacement=None,
             instructions_role="system",
             takes_cache_key=False,
+            takes_service_tier=False,
             takes_cache_breakpoint=False,
             **unknown,  # type: ignore[arg-type] # every price may be None
         )

@@ -22,6 +22,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workers.budget.outage import Fault
 from workers.budget.records import NotGranted
 from workers.contract.outcome import AttemptEnding
 from workers.grading.careful_opening import CarefulOpening
@@ -176,18 +177,18 @@ class LedgerRow:
         try:
             attempt = await provider.complete(request)
             latency_seconds = asyncio.get_running_loop().time() - sent_at
-            is_outage = await provider.health.is_outage(
+            fault = await provider.health.fault_of(
                 attempt, job_id=run.job.id, model=run.model, sent_at=sent_at, is_alone=is_alone
             )
-            is_outage = is_outage and not run.may_fall_back
-            sample = rate_sample_of(grant, attempt, latency_seconds=latency_seconds, is_outage=is_outage)
+            is_away = fault is Fault.AWAY and not run.may_fall_back
+            sample = rate_sample_of(grant, attempt, latency_seconds=latency_seconds, is_away=is_away)
             sample = opening.learned(attempt, sample)
         finally:
             self._budget.settle(sample)
         if opening.is_stream_refused(attempt):
             return Ended(opening.rejected(attempt), ProviderHealth(is_stream_refused=True))
         health = await provider.health.after(
-            attempt, job_id=run.job.id, model=run.model, is_outage=is_outage, is_alone=is_alone
+            attempt, job_id=run.job.id, model=run.model, is_outage=is_away or fault is Fault.OVER, is_alone=is_alone
         )
         return Ended(attempt, health)
 

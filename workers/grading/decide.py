@@ -55,11 +55,13 @@ class ProviderHealth:
     """What other requests of the account show about this ending."""
 
     is_outage: bool = False
-    """The provider answers nobody: the failure spends no attempt."""
+    """The provider answers nobody, or was away for a moment: the failure spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
     is_stream_refused: bool = False
     """It may have been rejected for being streamed: ask again without."""
+    refused_before: frozenset[str] = frozenset()
+    """The jobs of an alarm: some have failed for what was the account's fault."""
     is_unnamed_limit: bool = False
     """Nothing says that what was refused is a limit that passes."""
     suspected_jobs: int = 0
@@ -105,10 +107,14 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Wait for the budget again, at no cost to the job.
+    """Wait for the budget again, at no cost to the job: the provider is or was away, or rejected a stream.
 
-    It holds a model whose provider is away, and lets one job at a time probe it.
+    The budget may hold the model; then one job at a time probes it.
+
+    `after_seconds` is the wait that the server named.
     """
+
+    after_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,8 @@ class Park:
 
     account_state: AccountState
     message: str
+    reopens: frozenset[str] = frozenset()
+    """Jobs that failed for it before it was known wait again."""
 
 
 Decision = Finish | Retry | FallBack | Snooze | Hold | Park
@@ -128,7 +136,7 @@ def decide(ending: Ending, counters: Counters, parameters: JobParameters, health
         case Success():
             return Finish(ending)
         case Failure() | Throttled() if health.is_alarm:
-            return Park(AccountState.REFUSING, _alarm_message(ending.message, health))
+            return Park(AccountState.REFUSING, _alarm_message(ending.message, health), health.refused_before)
         case Failure():
             return retry_of(ending, counters.spent, _rules(parameters)) or Finish(ending)
         case Blocked():
@@ -136,11 +144,7 @@ def decide(ending: Ending, counters: Counters, parameters: JobParameters, health
         case Throttled():
             return _after_limit(ending, counters, health)
         case Transient():
-            return (
-                Hold()
-                if health.is_outage or health.is_stream_refused
-                else _after_transient(ending, counters, parameters)
-            )
+            return _after_transient(ending, counters, parameters, health)
 
 
 def is_own(blocked: Blocked, health: ProviderHealth) -> bool:
@@ -184,7 +188,11 @@ def _after_block(blocked: Blocked, counters: Counters, parameters: JobParameters
     return Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=blocked.message))
 
 
-def _after_transient(ending: Transient, counters: Counters, parameters: JobParameters) -> Decision:
+def _after_transient(
+    ending: Transient, counters: Counters, parameters: JobParameters, health: ProviderHealth
+) -> Decision:
+    if health.is_outage or health.is_stream_refused:
+        return Hold(min(ending.wait_seconds or 0.0, LONGEST_WAIT_IN_PLACE_SECONDS))
     retry = retry_of(ending, counters.spent, _rules(parameters))
     if retry is not None:
         is_short = retry.after_seconds <= LONGEST_WAIT_IN_PLACE_SECONDS

@@ -26,7 +26,7 @@ from workers.grading.failures import deadline_exceeded, past_deadline, unknown_s
 from workers.grading.inspection import asked_again, inspected, without_passages
 from workers.grading.records import Again, Dropped, Finished, Run, RunEnding, Snoozed
 from workers.grading.running_alone import Entrance, StillBusyError
-from workers.grading.translate import job_ending_of
+from workers.grading.translate import job_ending_of, unrepaired_of
 from workers.grading.warmth import Warmth
 from workers.log import get_logger, log_frames
 from workers.store.claims import ClaimedJob, NotDue
@@ -54,7 +54,7 @@ LONGEST_EARLY_SECONDS = 10.0
 PARK_AGAIN_SECONDS = 5.0
 """For a job whose account could not be parked because the store was away."""
 LONGEST_REPAIR_SECONDS = 5.0
-"""For the repair of a paid answer while the worker stops; after it, the job goes back and is graded anew."""
+"""For the repair of a paid answer while the worker stops; after it, the job goes back, and its answer is kept."""
 PAUSED_AGAIN_SECONDS = 1.0
 """Between two looks of a job that has to wait in place while what it asks next is paused."""
 ALONE_AGAIN_SECONDS = 30.0
@@ -162,7 +162,7 @@ class Grader:
             return await self._finish(run, schema_model)
         if failure := past_deadline(run):
             return await self._finish(run, failure)
-        if (kept := run.job.kept) is not None:
+        if (kept := run.job.kept) is not None and isinstance(kept.outcome, Success):
             run.ask_without(kept, await without_passages(run.job) or run.job.prompt)
         while True:
             async with self._warmth.entered(run.cached_part(self._collaborators.provider), run.seconds_to_deadline):
@@ -240,9 +240,8 @@ class Grader:
     async def _follow(self, run: Run, ended: Ended, closing: AttemptClosing) -> RunEnding | Again:
         """Do what follows an attempt, and store it together with the attempt."""
         run.count(closing.ending)
-        again = Again(0.0)
         seen = await inspected(ended.attempt.ending, run.job, is_compared=run.kept is not None)
-        kept = None
+        kept, again = None, Again(0.0)
         match decide(seen.ending, run.counters, seen.changed(run.parameters), ended.health):
             case Finish(Success() as graded) if run.kept is None and (prompt := await asked_again(run.job, seen)):
                 kept = job_ending_of(run.job, graded, ended.attempt.reply, seen)
@@ -260,10 +259,12 @@ class Grader:
                 if not run.is_repairing or after_seconds > self._longest_countdown_seconds:
                     return await self._snooze(run, after_seconds, closing=closing)
                 again = Again(after_seconds)
-            case Hold():
+            case Hold() as hold:
                 logger.info("job.held", model=run.model)
+                again = Again(hold.after_seconds)
             case Retry() as retry:
                 logger.info("job.retry", model=run.model, after_seconds=round(retry.after_seconds, 2))
+                kept = unrepaired_of(run.job, retry.repair, ended.attempt.reply, model=run.model)
                 again = run.follow(retry)
             case FallBack() as fallback:
                 logger.info("job.fall_back", model=fallback.model)

@@ -7,9 +7,10 @@ delays a paid answer: a success is reported to the others in the background.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from workers.budget.outage import Outage
+from workers.budget.outage import Fault, Outage, Sign
 from workers.budget.refusals import LONGEST_UNCOUNTED_WAIT_SECONDS, UncountedRefusals
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.contract.outcome import Failure, FailureKind, Success
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from workers.budget.refusals import RefusalCounts
-    from workers.completion.attempt import Attempt
+    from workers.completion.attempt import Attempt, Reply
 
 LOOK_AGAIN_SECONDS = 0.1
 """Whether others were answered after a call failed."""
@@ -45,26 +46,25 @@ class HealthMonitor:
         self._succeeded_at = float("-inf")
         self._reporting: set[asyncio.Task[None]] = set()
 
-    async def is_outage(self, attempt: Attempt, *, job_id: str, model: str, sent_at: float, is_alone: bool) -> bool:
-        """Whether this ending belongs to an outage of the provider; called for every attempt.
+    async def fault_of(self, attempt: Attempt, *, job_id: str, model: str, sent_at: float, is_alone: bool) -> Fault:
+        """Whose fault this ending is; called for every attempt.
 
-        At once, but for a failure that may be the first of many. One that `is_alone` in its process never is.
+        At once, but for a failure that may be the first of many. One that `is_alone` in its process asks nobody.
         """
         outage = self._outages.setdefault(model, Outage())
         ending, now = attempt.ending, asyncio.get_running_loop().time()
         if not isinstance(ending, Transient):
             outage.answered(now, sent_at=sent_at)
-            return False
+            return Fault.OWN
         if ending.timed_out:
-            return False  # a slow server is another matter: less is sent to it
-        is_broken = ending.status_code is None and not attempt.reply.received
-        found = outage.failed(
-            job_id, sent_at=sent_at, now=now, is_unreachable=ending.is_unreachable, is_broken=is_broken
-        )
-        while found is None and not is_alone:
+            return Fault.OWN  # a slow server is another matter: less is sent to it
+        found = outage.failed(job_id, sent_at=sent_at, now=now, sign=_sign_of(ending, attempt.reply))
+        if found is None and is_alone:
+            return outage.alone(job_id)
+        while found is None:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             found = outage.later(job_id, failed_at=now, now=asyncio.get_running_loop().time())
-        return bool(found)
+        return found
 
     async def after(
         self, attempt: Attempt, *, job_id: str, model: str, is_outage: bool, is_alone: bool = True
@@ -82,7 +82,7 @@ class HealthMonitor:
             return ProviderHealth(suspected_jobs=await refusals.suspected(job_id))
         if isinstance(ending, Throttled):
             counts = self._counts_as_refusal(ending, model)
-            return ProviderHealth(
+            return await self._with_jobs_of_alarm(
                 refused_jobs=await refusals.refused(job_id) if counts else 0,
                 singled_out=await refusals.singled_out(model, job_id, alone_counts=_is_short(ending)),
                 is_unnamed_limit=ending.could_be_account,
@@ -91,8 +91,12 @@ class HealthMonitor:
             refused_jobs = await refusals.refused(job_id)
             if refused_jobs >= JOBS_OF_AN_ALARM and not is_alone and await self._succeeds_soon():
                 return ProviderHealth()
-            return ProviderHealth(refused_jobs=refused_jobs)
+            return await self._with_jobs_of_alarm(refused_jobs=refused_jobs)
         return ProviderHealth(is_outage=is_outage)
+
+    async def _with_jobs_of_alarm(self, **seen: Any) -> ProviderHealth:
+        health = ProviderHealth(**seen)
+        return replace(health, refused_before=await self._refusals.refused_jobs()) if health.is_alarm else health
 
     async def _succeeds_soon(self) -> bool:
         """Another job of this process succeeds before the patience ends."""
@@ -124,9 +128,17 @@ class HealthMonitor:
             await self._on_end_of_refusals()
 
 
-def _is_short(throttled: Throttled) -> bool:
+def _sign_of(failure: Transient, reply: Reply) -> Sign | None:
+    if failure.is_unreachable:
+        return Sign.UNREACHABLE
+    if failure.is_unreached and _is_short(failure):
+        return Sign.UNREACHED
+    return Sign.BROKEN if failure.status_code is None and not reply.received else None
+
+
+def _is_short(ending: Throttled | Transient) -> bool:
     """A longer wait that is named says when the server will serve again."""
-    return (throttled.wait_seconds or 0.0) <= LONGEST_UNCOUNTED_WAIT_SECONDS
+    return (ending.wait_seconds or 0.0) <= LONGEST_UNCOUNTED_WAIT_SECONDS
 
 
 def _may_be_the_accounts(attempt: Attempt) -> bool:

@@ -13,7 +13,7 @@ from workers.completion.retry_policy import Spent
 from workers.contract.model_parameters import output_limit
 from workers.contract.pictures import pictures_tokens, visible_text
 from workers.grading.decide import Counters
-from workers.grading.translate import ATTEMPTS
+from workers.grading.translate import ATTEMPTS, kept_repair
 from workers.store.ledger import Purpose
 from workers.store.releases import Release
 
@@ -140,12 +140,17 @@ class Run:
     def of(cls, job: ClaimedJob) -> Run:
         """Take a job up where its earlier claims of this round left it."""
         grades = job.spent.get(Purpose.GRADE, 0) + job.spent.get(Purpose.REPEAT, 0)
-        fallbacks = job.spent.get(Purpose.FALLBACK, 0)
+        fallbacks, repairs = job.spent.get(Purpose.FALLBACK, 0), job.spent.get(Purpose.REPAIR, 0)
+        retried_repairs = max(0, repairs - 1)  # the first one takes none of the attempts
         fallback_model = job.parameters.fallback_model
-        repairs = job.spent.get(Purpose.REPAIR, 0)
-        if fallback_model is not None and (fallbacks > 0 or grades > job.parameters.max_retries):
-            return cls(job, fallback_model, fallbacks, repairs, on_fallback=True)
-        return cls(job, job.model, grades, repairs, on_fallback=False)
+        repair = None if fallbacks else kept_repair(job.kept, job.model)
+        attempts = grades + (retried_repairs if repair else 0)
+        is_untried = repair is not None and not repairs
+        if fallback_model is None or not (fallbacks or (attempts > job.parameters.max_retries and not is_untried)):
+            return cls(job, job.model, attempts, repairs, on_fallback=False, repair=repair)
+        repair = kept_repair(job.kept, fallback_model)
+        attempts = fallbacks + (retried_repairs if repair else 0)
+        return cls(job, fallback_model, attempts, repairs, on_fallback=True, repair=repair)
 
     def ask_without(self, kept: JobEnding, prompt: str) -> None:
         """From here on ask for the counterfactual, with a count of attempts of its own."""
@@ -182,7 +187,7 @@ class Run:
 
     @property
     def is_repairing(self) -> bool:
-        """What it does next saves an answer that is paid for and that this run alone knows."""
+        """What it does next completes an answer that is paid for."""
         return self.repair is not None
 
     @property
@@ -241,6 +246,7 @@ class Run:
             max_tokens=self.max_tokens(provider),
             effort=job.parameters.effort,
             verbosity=job.parameters.verbosity,
+            asks_standard_tier=True,
             timeout_seconds=provider.call_timeout_seconds,
             repair=self.repair,
             profile=provider.profile_of(self.model),

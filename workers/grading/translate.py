@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from workers.budget.records import UNREAD, BucketReading, RateSample
 from workers.completion.classify import Blocked, Throttled, Transient
+from workers.completion.repair import Repair
 from workers.contract.identity import with_names
-from workers.contract.outcome import AttemptEnding, Failure, Success
+from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
 from workers.grading.decide import is_own
 from workers.log import get_logger
 from workers.store.ledger import NO_USAGE, AttemptClosing, JobEnding
@@ -31,12 +32,14 @@ ATTEMPTS = frozenset({AttemptEnding.ANSWERED, AttemptEnding.FAILED, AttemptEndin
 MOST_BELIEVED_TIMES = 4.0
 """A cost beyond this multiple of the most that the request can cost comes from counts that the peer made up: hidden
 prompts and servers that overlook max_tokens stay below it. Then the most is what counts against spend caps."""
+_ASKED = "asked"
+"""Key of the model that was asked, in what is kept of an invalid answer."""
 STANDIN_MARK = "standin"
 """What the stand-in provider puts into `system_fingerprint`; such grades are never real, whatever the base URL."""
 
 
-def rate_sample_of(grant: Grant, attempt: Attempt, *, latency_seconds: float, is_outage: bool) -> RateSample:
-    """What the budget learns from an attempt."""
+def rate_sample_of(grant: Grant, attempt: Attempt, *, latency_seconds: float, is_away: bool) -> RateSample:
+    """What the budget learns from an attempt. `is_away`: of the provider, so that the model is held."""
     ending, reply = attempt.ending, attempt.reply
     requests, tokens = readings_of(reply.rate_limits)
     return RateSample(
@@ -46,8 +49,8 @@ def rate_sample_of(grant: Grant, attempt: Attempt, *, latency_seconds: float, is
         refused_wait_seconds=ending.wait_seconds if isinstance(ending, Throttled) else None,
         latency_seconds=latency_seconds if _is_answer(attempt) else None,
         timed_out=isinstance(ending, Transient) and ending.timed_out,
-        away=is_outage,
-        away_wait_seconds=ending.wait_seconds if isinstance(ending, Transient) and is_outage else None,
+        away=is_away,
+        away_wait_seconds=ending.wait_seconds if isinstance(ending, Transient) and is_away else None,
         cause=ending.message if isinstance(ending, Throttled | Transient) else "",
         requests=requests,
         tokens=tokens,
@@ -131,19 +134,36 @@ def job_ending_of(job: ClaimedJob, outcome: Outcome, reply: Reply | None, seen: 
     )
 
 
+def unrepaired_of(job: ClaimedJob, repair: Repair | None, reply: Reply, *, model: str) -> JobEnding | None:
+    """What is kept of an invalid answer of `model` until its repair has ended; no round ends with it."""
+    if repair is None:
+        return None
+    invalid = Failure(
+        kind=FailureKind.INVALID_OUTPUT,
+        message="to be repaired",
+        raw_output=repair.raw_output,
+        validation_errors=repair.validation_errors,
+    )
+    return replace(job_ending_of(job, invalid, reply), provenance={_ASKED: model})
+
+
+def kept_repair(kept: JobEnding | None, model: str) -> Repair | None:
+    """The repair of an answer of `model` that an earlier claim of the round did not end; None where there is none."""
+    if kept is None or not isinstance(kept.outcome, Failure) or (kept.provenance or {}).get(_ASKED) != model:
+        return None
+    return Repair(kept.outcome.raw_output or "", kept.outcome.validation_errors)
+
+
 def _provenance(job: ClaimedJob, reply: Reply | None, seen: Inspection | None) -> dict[str, object]:
-    """What was asked, also where no answer decided the round; then the peer's part is None."""
-    return {
-        "request_id": reply.request_id if reply else None,
-        "system_fingerprint": reply.system_fingerprint if reply else None,
-        "service_tier": reply.service_tier if reply else None,
-        "effort": job.parameters.effort,
-        "parameters_sent": dict(reply.parameters_sent) if reply else None,
-        "instructions_hash": job.instructions_hash,
-        "rubric_hash": job.context_hash,
-        **({"pseudonyms": len(job.pseudonyms)} if job.pseudonyms else {}),
-        **(seen.findings if seen else {}),
+    if reply is None:
+        return {**job.asked, **(seen.findings if seen else {})}
+    answered = {
+        "request_id": reply.request_id,
+        "system_fingerprint": reply.system_fingerprint,
+        "service_tier": reply.service_tier,
+        "parameters_sent": dict(reply.parameters_sent),
     }
+    return {**job.asked, **answered, **(seen.findings if seen else {})}
 
 
 def _is_answer(attempt: Attempt) -> bool:

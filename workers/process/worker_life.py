@@ -48,6 +48,7 @@ from workers.store.parks import park_account, resume_account
 from workers.store.releases import release_all
 from workers.store.spool import UNSAVED_EXIT, Spool, take_up
 from workers.store.sql import new_id
+from workers.store.steering import reopen_rejected
 from workers.store.worker_reports import latest_budgets
 from workers.store.writer import Writer
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from celery import Celery
+    from sqlalchemy import Connection
 
     from workers.completion.transport.clients import Client
     from workers.grading.decide import Park
@@ -309,8 +311,12 @@ def _provider(settings: Settings, client: Client, health: HealthMonitor) -> Prov
 
 
 def _park(store: Store, account: str, park: Park) -> None:
-    with store.transaction() as connection:
+    def park_and_reopen(connection: Connection) -> int:
         park_account(connection, account=account, state=park.account_state, message=park.message)
+        return reopen_rejected(connection, park.reopens)
+
+    if reopened := store.run(park_and_reopen):
+        logger.info("account.jobs_reopened", account=account, jobs=reopened)
 
 
 def _resume(store: Store, account: str, state: AccountState | None = None) -> None:

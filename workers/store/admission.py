@@ -23,7 +23,7 @@ from workers.store.day_caps import DAY_SECONDS, day_of, make_day
 from workers.store.gates import FIRST_JOBS, ClosedBy
 from workers.store.ledger import IS_CORRECTED, counted_usd, open_attempts
 from workers.store.pauses import paused_openings
-from workers.store.sql import IS_READY, in_lists, insert_into
+from workers.store.sql import IS_READY, in_lists, upsert
 from workers.store.tables import attempts, batch_gates, batches, day_gates, jobs, now_seconds, outcomes
 
 if TYPE_CHECKING:
@@ -192,10 +192,10 @@ class Gates:
         if batch_id in self.rows:
             self.connection.execute(update(batch_gates).where(batch_gates.c.batch_id == batch_id).values(**values))
         else:
-            gate = insert_into(self.connection, batch_gates).values(
-                batch_id=batch_id, proven_at=now_seconds(), held_usd=0.0, **values
+            new = {"proven_at": now_seconds(), "held_usd": 0.0}
+            self.connection.execute(
+                upsert(self.connection, batch_gates, key={"batch_id": batch_id}, values=values, new=new)
             )
-            self.connection.execute(gate.on_conflict_do_update(index_elements=["batch_id"], set_=values))
         return Admission.CLOSED
 
     def _close_day(self, message: str) -> Admission:

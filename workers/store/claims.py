@@ -18,6 +18,7 @@ from workers.contract.outcome import AttemptEnding, Failure, FailureKind, JobSta
 from workers.log import get_logger
 from workers.store.instructions import instructions_in
 from workers.store.kept import kept_answer
+from workers.store.provenance import asked_only
 from workers.store.releases import end_jobs
 from workers.store.sql import (
     IS_BATCH_OPEN,
@@ -73,12 +74,22 @@ class ClaimedJob:
     pseudonyms: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Words of the prompt that stand for names, with those names."""
     kept: JobEnding | None = field(default=None, repr=False)
-    """A paid, valid answer that an earlier claim of this round kept (see `store.kept`)."""
+    """A paid answer that an earlier claim of this round kept (see `store.kept`); an invalid one is a failure."""
     instructions_hash: str | None = None
     context_hash: str | None = None
     """Of the rubric or catalogue."""
     probes_account: bool = False
     """Its account is parked, and this job tries whether it still has to be."""
+
+    @property
+    def asked(self) -> dict[str, object]:
+        """Provenance of a round that no answer decides."""
+        return asked_only(
+            effort=self.parameters.effort,
+            instructions_hash=self.instructions_hash,
+            context_hash=self.context_hash,
+            pseudonyms=self.pseudonyms,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, literal, select, update
 
 from workers.store.parks import shift_deadlines
-from workers.store.sql import insert_into
+from workers.store.sql import upsert
 from workers.store.tables import attempts, batches, day_gates, now_seconds
 
 if TYPE_CHECKING:
@@ -51,15 +51,16 @@ def make_day(connection: Connection, provider: str, now: float, max_usd: float) 
         return
     begins_at = now - now % DAY_SECONDS
     connection.execute(
-        insert_into(connection, day_gates)
-        .values(
-            provider=provider,
-            day=today,
-            ends_at=begins_at + DAY_SECONDS,
-            max_usd=max_usd,
-            held_usd=held_since(connection, provider, begins_at),
+        upsert(
+            connection,
+            day_gates,
+            key={"provider": provider, "day": today},
+            new={
+                "ends_at": begins_at + DAY_SECONDS,
+                "max_usd": max_usd,
+                "held_usd": held_since(connection, provider, begins_at),
+            },
         )
-        .on_conflict_do_nothing(index_elements=["provider", "day"])
     )
 
 

@@ -37,6 +37,10 @@ class NewDecision:
     source: str | None = None
 
 
+DOWNLOAD = "download"
+"""The action of an audit entry: somebody took a file of the batch."""
+
+
 class ConflictingDecision(InvalidInput):
     """Somebody else decided about this item since the caller looked."""
 
@@ -141,9 +145,18 @@ class AuditEntry:
     detail: str
 
 
-def note_action(store: Store, *, by: str, action: str, batch: str, detail: str = "") -> None:
-    """Add what somebody did with a batch to the audit log; no student work belongs into `detail`."""
-    store.run(lambda connection: _note(connection, by=by, action=action, batch=batch, detail=detail))
+def note_download(store: Store, batch_names: Sequence[str], *, by: str, detail: str) -> None:
+    """Add that somebody took a file of each of these batches; `InvalidInput` for one that does not exist.
+
+    No student work belongs into `detail`.
+    """
+
+    def write(connection: Connection) -> None:
+        for name in batch_names:
+            find_batch(connection, name)
+            _note(connection, by=by, action=DOWNLOAD, batch=name, detail=detail)
+
+    store.run(write)
 
 
 def read_audit(connection: Connection, batch_name: str | None = None, *, newest: int | None = None) -> list[AuditEntry]:

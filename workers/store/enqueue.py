@@ -28,7 +28,7 @@ from workers.store.left_out import note_what_is_missing
 from workers.store.overviews import BatchHeader, find_batch
 from workers.store.process_mark import has_died, process_mark
 from workers.store.renewal import renew_jobs
-from workers.store.sql import LIST_LENGTH, in_lists, insert_into, lock_batch
+from workers.store.sql import LIST_LENGTH, in_lists, lock_batch, upsert
 from workers.store.tables import batches, contexts, flags, jobs, now_seconds, outcomes
 from workers.store.twins import end_followers, lock_leaders
 
@@ -99,17 +99,18 @@ def open_batch(
     check_name("batch name", name)
     with store.transaction() as connection:
         new_id_of_batch = connection.execute(
-            insert_into(connection, batches)
-            .values(
-                name=name,
-                provider=provider,
-                queue=queue,
-                created_at=now_seconds(),
-                opened=0,
-                origin=(origin or BatchOrigin()).as_json(),
-            )
-            .on_conflict_do_nothing(index_elements=["name"])
-            .returning(batches.c.id)
+            upsert(
+                connection,
+                batches,
+                key={"name": name},
+                new={
+                    "provider": provider,
+                    "queue": queue,
+                    "created_at": now_seconds(),
+                    "opened": 0,
+                    "origin": (origin or BatchOrigin()).as_json(),
+                },
+            ).returning(batches.c.id)
         ).scalar()
         header = find_batch(connection, name)
         if header.provider != provider:
@@ -126,11 +127,7 @@ def open_batch(
 def save_context(store: Store, *, context_hash: str, content: Mapping[str, object]) -> None:
     """Keep a rubric, a catalogue or instructions once, by its hash."""
     with store.transaction() as connection:
-        connection.execute(
-            insert_into(connection, contexts)
-            .values(hash=context_hash, content=dict(content))
-            .on_conflict_do_nothing(index_elements=["hash"])
-        )
+        connection.execute(upsert(connection, contexts, key={"hash": context_hash}, new={"content": dict(content)}))
 
 
 def add_jobs(

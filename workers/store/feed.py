@@ -31,8 +31,8 @@ from workers.store.sql import (
     PROBE_JOBS,
     in_id_order,
     in_lists,
-    insert_into,
     lock_jobs,
+    upsert,
 )
 from workers.store.tables import batch_gates, batches, broker_epochs, jobs, now_seconds
 from workers.store.turns import Candidate, Room, Turns
@@ -343,8 +343,4 @@ def known_epoch(connection: Connection, name: str) -> str | None:
 
 def record_epoch(connection: Connection, name: str, epoch: str) -> None:
     """Record the epoch that the broker now carries."""
-    connection.execute(
-        insert_into(connection, broker_epochs)
-        .values(name=name, epoch=epoch)
-        .on_conflict_do_update(index_elements=["name"], set_={"epoch": epoch})
-    )
+    connection.execute(upsert(connection, broker_epochs, key={"name": name}, values={"epoch": epoch}))

@@ -269,13 +269,6 @@ def _pilot(connection: Connection, batch_id: int) -> Pilot:
     return Pilot(jobs=row.jobs, finished=row.finished)
 
 
-def models_of(connection: Connection, batch_id: int) -> list[str]:
-    """Every model that jobs of a batch ask, those they fall back to included."""
-    fallback = jobs.c.parameters["fallback_model"].as_string()
-    rows = connection.execute(select(jobs.c.model, fallback).where(jobs.c.batch_id == batch_id).distinct())
-    return sorted({model for row in rows for model in row if model is not None})
-
-
 def _locked_gate(connection: Connection, batch_id: int) -> Any:
     """The row, made where an older release made the batch: proven, and open."""
     query = select(batch_gates).where(batch_gates.c.batch_id == batch_id).with_for_update()

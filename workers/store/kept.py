@@ -1,7 +1,9 @@
-"""Answers that are paid for and decide their round later, when another request of it has ended.
+"""Answers that are paid for while their round needs another request.
 
-Kept with the job in the transaction that closes their request, so that a worker that dies in between loses none: the
-next claim of the round finds the answer and goes on behind it. Whatever ends the round removes it.
+A valid one decides the round when its counterfactual has been asked for; an invalid one is to be repaired.
+Kept with the job in the transaction that closes their request, so that none is bought again where the next request has
+to wait (for a spend cap, a limit, another worker): the next claim of the round finds the answer and goes on behind it.
+Whatever ends the round removes it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from workers.contract.outcome import UNFINISHED_STATES
+from workers.contract.outcome import UNFINISHED_STATES, Success
 from workers.store.ending_json import ending_as_json, ending_from_json
 from workers.store.fitting import fit_job
 from workers.store.ledger import finish_jobs
@@ -35,14 +37,15 @@ def keep_answers(connection: Connection, kept: Sequence[JobEnding], *, locked: M
 
 
 def end_with_kept_answers(connection: Connection, locked: Mapping[str, LockedJob]) -> set[str]:
-    """End those of these unfinished jobs that have one with it, rather than without; returns their ids."""
+    """End those of these unfinished jobs that have a valid one with it, rather than without; returns their ids."""
     rows = connection.execute(
         select(jobs.c.id, jobs.c.round, jobs.c.kept_answer).where(
             jobs.c.id.in_(locked), jobs.c.kept_answer.is_not(None)
         )
     ).all()
     kept = [kept_answer(row.kept_answer, row.round) for row in rows]
-    return finish_jobs(connection, [answer for answer in kept if answer is not None], locked=locked)
+    graded = [answer for answer in kept if answer is not None and isinstance(answer.outcome, Success)]
+    return finish_jobs(connection, graded, locked=locked)
 
 
 def kept_answer(content: Mapping[str, Any] | None, job_round: int) -> JobEnding | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, or_, select
 
-from workers.store.sql import insert_into
+from workers.store.sql import upsert
 from workers.store.tables import leases, now_seconds
 
 if TYPE_CHECKING:
@@ -21,18 +21,17 @@ def take_lease(connection: Connection, name: str, *, holder: str, seconds: float
     """Take or renew a lease; true when this holder has it for so long from now, at most `LONGEST_SECONDS`."""
     seconds = min(seconds, LONGEST_SECONDS)
     taken = connection.execute(
-        insert_into(connection, leases)
-        .values(name=name, holder=holder, expires_at=now_seconds() + seconds)
-        .on_conflict_do_update(
-            index_elements=["name"],
-            set_={"holder": holder, "expires_at": now_seconds() + seconds},
+        upsert(
+            connection,
+            leases,
+            key={"name": name},
+            values={"holder": holder, "expires_at": now_seconds() + seconds},
             where=or_(
                 leases.c.holder == holder,
                 leases.c.expires_at < now_seconds(),
                 leases.c.expires_at > now_seconds() + LONGEST_SECONDS,
             ),
-        )
-        .returning(leases.c.holder)
+        ).returning(leases.c.holder)
     )
     return taken.scalar() == holder
 

@@ -9,6 +9,7 @@ from sqlalchemy import insert, update
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import FailureKind
 from workers.store.flags import write_input_flags
+from workers.store.provenance import read_asked_only
 from workers.store.sql import in_lists
 from workers.store.tables import jobs, now_seconds, outcomes
 
@@ -26,9 +27,13 @@ def note_what_is_missing(connection: Connection, batch_id: int, new_jobs: Mappin
     for some in in_lists(reasons):
         connection.execute(update(jobs).where(jobs.c.id.in_(some)).values(finished_at=now_seconds()))
     if reasons:
+        asked = read_asked_only(connection, reasons)
         connection.execute(
             insert(outcomes).values(finished_at=now_seconds()),
-            [_outcome(job_id, round_, spec.left_out, batch_id) for job_id, (round_, spec) in reasons.items()],
+            [
+                {**_outcome(job_id, round_, spec.left_out, batch_id), "provenance": asked[job_id]}
+                for job_id, (round_, spec) in reasons.items()
+            ],
         )
     write_input_flags(connection, batch_id, {job_id: _flags_of(spec) for job_id, (_round, spec) in new_jobs.items()})
 

@@ -109,6 +109,7 @@ def _requests(connection: Connection, job_id: str) -> Iterator[Moment]:
                 "parameters_sent": row.parameters_sent,
                 "prompt_tokens": row.prompt_tokens,
                 "cached_tokens": row.cached_tokens,
+                "cache_write_tokens": row.cache_write_tokens,
                 "completion_tokens": row.completion_tokens,
                 "reasoning_tokens": row.reasoning_tokens,
                 "cost_usd": row.cost_usd,

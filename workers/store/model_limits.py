@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from workers.contract.errors import InvalidInput
 from workers.contract.job import check_name
 from workers.store.control_tables import model_limits
-from workers.store.sql import insert_into
+from workers.store.sql import upsert
 from workers.store.tables import now_seconds
 
 if TYPE_CHECKING:
@@ -59,11 +59,7 @@ def set_limits(
         connection.execute(delete(model_limits).where(is_row))
     else:
         values = {**kept, "set_at": now_seconds()}
-        connection.execute(
-            insert_into(connection, model_limits)
-            .values(account=account, model=model, **values)
-            .on_conflict_do_update(index_elements=["account", "model"], set_=values)
-        )
+        connection.execute(upsert(connection, model_limits, key={"account": account, "model": model}, values=values))
     return ModelLimits(model=model, account=account, **kept)
 
 

@@ -19,7 +19,7 @@ from workers.store.sql import (
     IS_READY,
     IS_UNFINISHED,
     PASSES_GATE,
-    insert_into,
+    upsert,
 )
 from workers.store.tables import batches, jobs, now_seconds, parks
 
@@ -45,9 +45,13 @@ class Park:
 def park_account(connection: Connection, *, account: str, state: AccountState, message: str) -> None:
     """Park an account; parking it twice changes nothing but that its probe is over."""
     connection.execute(
-        insert_into(connection, parks)
-        .values(account=account, state=str(state), message=message, parked_at=now_seconds())
-        .on_conflict_do_update(index_elements=["account"], set_={"probe_job_id": None})
+        upsert(
+            connection,
+            parks,
+            key={"account": account},
+            values={"probe_job_id": None},
+            new={"state": str(state), "message": message, "parked_at": now_seconds()},
+        )
     )
 
 

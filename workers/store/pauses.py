@@ -18,7 +18,7 @@ from workers.contract.job import QueueName
 from workers.store.control_tables import pauses
 from workers.store.ledger import Purpose
 from workers.store.parks import shift_deadlines
-from workers.store.sql import IS_BATCH_OPEN, IS_MODEL_OPEN, IS_READY, PROBE_JOBS, in_lists, insert_into
+from workers.store.sql import IS_BATCH_OPEN, IS_MODEL_OPEN, IS_READY, PROBE_JOBS, in_lists, upsert
 from workers.store.tables import attempts, batches, jobs, now_seconds, parks
 
 if TYPE_CHECKING:
@@ -115,10 +115,12 @@ def _exists(connection: Connection, scope: PauseScope, name: str) -> bool:
 def pause(connection: Connection, target: Target) -> bool:
     """Let nothing of it start; false when it was paused already, whose time is kept."""
     added = connection.execute(
-        insert_into(connection, pauses)
-        .values(scope=str(target.scope), name=target.name, paused_at=now_seconds())
-        .on_conflict_do_nothing()
-        .returning(pauses.c.name)
+        upsert(
+            connection,
+            pauses,
+            key={"scope": str(target.scope), "name": target.name},
+            new={"paused_at": now_seconds()},
+        ).returning(pauses.c.name)
     ).scalar()
     connection.execute(
         update(parks).values(probe_job_id=None)

@@ -15,6 +15,7 @@ from sqlalchemy import BindParameter, Integer, bindparam, func, select, update
 from workers.contract.outcome import Failure, FailureKind, JobState
 from workers.store.kept import end_with_kept_answers
 from workers.store.ledger import JobEnding, close_as_unknown, finish_jobs, unknown_attempts
+from workers.store.provenance import read_asked_only
 from workers.store.sql import IS_RUNNING, LockedJob, in_lists, lock_jobs
 from workers.store.tables import jobs, now_seconds
 
@@ -142,6 +143,7 @@ def end_jobs(connection: Connection, held: Sequence[LockedJob], outcome: Failure
         return set()
     locked = {job.id: job for job in held}
     answered = end_with_kept_answers(connection, locked)
+    asked = read_asked_only(connection, [job.id for job in held if job.id not in answered])
     endings = [
         JobEnding(
             job_id=job.id,
@@ -151,6 +153,7 @@ def end_jobs(connection: Connection, held: Sequence[LockedJob], outcome: Failure
             outcome=outcome,
             model_answered=None,
             is_standin=False,
+            provenance=asked[job.id],
         )
         for job in held
         if job.id not in answered

@@ -29,7 +29,7 @@ class Settlement:
     ending: JobEnding | None = None
     release: Release | None = None
     kept: JobEnding | None = None
-    """An answer that is paid for and decides the round later."""
+    """An answer that is paid for while its round needs another request."""
 
     @property
     def job_ids(self) -> set[str]:

@@ -15,7 +15,7 @@ from workers.store.control_tables import pauses
 from workers.store.tables import batch_gates, batches, day_gates, jobs, now_seconds, parks, pilot_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from sqlalchemy import Connection, Select, Table
     from sqlalchemy.dialects import postgresql, sqlite
@@ -168,6 +168,26 @@ def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgre
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415
 
     return postgresql.insert(table)
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    *,
+    key: Mapping[str, Any],
+    values: Mapping[str, Any] | None = None,
+    new: Mapping[str, Any] | None = None,
+    where: ColumnElement[bool] | None = None,
+) -> sqlite.Insert | postgresql.Insert:
+    """A row by its key: inserted with `values` and `new`, or, where it exists, given `values` alone (none: it is kept).
+
+    The conflict's target is the key's columns, never "any constraint". `where`: an existing row is changed only if
+    that holds of it. The caller executes it, with RETURNING if it asks whether anything was written.
+    """
+    insertion = insert_into(connection, table).values(**key, **(values or {}), **(new or {}))
+    if values:
+        return insertion.on_conflict_do_update(index_elements=list(key), set_=values, where=where)
+    return insertion.on_conflict_do_nothing(index_elements=list(key))
 
 
 def is_sqlite(connection: Connection) -> bool:

@@ -11,17 +11,19 @@ from workers.contract.outcome import FailureKind, JobState
 from workers.store.gates import forget_same_failure
 from workers.store.kept import end_with_kept_answers
 from workers.store.overviews import find_batch
+from workers.store.provenance import read_asked_only
 from workers.store.sql import IS_OPENED, IS_UNFINISHED, LIST_LENGTH, lock_batch, lock_jobs
 from workers.store.tables import batches, jobs, now_seconds, outcomes
 from workers.store.twins import count_following, end_followers, reopen_followers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from workers.store.engine import Store
     from workers.store.overviews import BatchHeader
+    from workers.store.sql import LockedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,44 @@ def _reopen_some(
     )
     failed = [job.id for job in lock_jobs(connection, chosen).values() if job.state == JobState.FAILED]
     _change_round(connection, failed, change)
+    followers = _open_next_round(connection, failed)
+    connection.execute(update(batches).where(batches.c.id == batch.id).values(cancelled_at=None))
+    return len(failed) + followers
+
+
+def reopen_rejected(connection: Connection, job_ids: Collection[str]) -> int:
+    """Open another round for those of these jobs whose last one ended `rejected_request`: it was not their fault.
+
+    Not for those of a cancelled batch. Returns how many jobs were reopened, followers not counted.
+    """
+    if not job_ids:
+        return 0
+    rejected = connection.execute(
+        select(jobs.c.id, jobs.c.batch_id)
+        .join(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(
+            jobs.c.id.in_(job_ids),
+            jobs.c.state == JobState.FAILED,
+            jobs.c.prompt != "",
+            batches.c.cancelled_at.is_(None),
+            outcomes.c.failure_kind == str(FailureKind.REJECTED_REQUEST),
+        )
+    ).all()
+    for batch_id in sorted({row.batch_id for row in rejected}):
+        lock_batch(connection, batch_id)
+        forget_same_failure(connection, batch_id)
+    locked = lock_jobs(connection, [row.id for row in rejected])
+    failed = [job.id for job in locked.values() if job.state == JobState.FAILED]
+    _open_next_round(connection, failed)
+    return len(failed)
+
+
+def _open_next_round(connection: Connection, job_ids: Sequence[str]) -> int:
+    """Of locked jobs that have failed; returns how many followers begin another round with them."""
     connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(failed))
+        .where(jobs.c.id.in_(job_ids))
         .values(
             state=JobState.READY,
             round=jobs.c.round + 1,
@@ -97,8 +134,7 @@ def _reopen_some(
             deadline_at=_new_deadline(),
         )
     )
-    connection.execute(update(batches).where(batches.c.id == batch.id).values(cancelled_at=None))
-    return len(failed) + reopen_followers(connection, failed)
+    return reopen_followers(connection, job_ids)
 
 
 def _change_round(connection: Connection, job_ids: Sequence[str], change: _Change) -> None:
@@ -148,9 +184,10 @@ def _cancel_some(connection: Connection, batch: BatchHeader) -> tuple[int, int] 
     waiting = [job for job in ready.values() if job.id not in answered]
     running = [job.id for job in locked.values() if job.state == JobState.RUNNING]
     if waiting:
+        asked = read_asked_only(connection, [job.id for job in waiting])
         connection.execute(
             insert(outcomes).values(finished_at=now_seconds()),
-            [_cancelled_outcome(job.id, job.round, job.claim, batch.id) for job in waiting],
+            [_cancelled_outcome(job, asked[job.id]) for job in waiting],
         )
     for ids, values in (
         ([job.id for job in waiting], {"state": JobState.FAILED, "finished_at": now_seconds(), **_NOTHING_WAITS}),
@@ -165,13 +202,14 @@ def _cancel_some(connection: Connection, batch: BatchHeader) -> tuple[int, int] 
 _NOTHING_WAITS = {"not_before": None, "kept_answer": None}
 
 
-def _cancelled_outcome(job_id: str, job_round: int, claim: int, batch_id: int) -> dict[str, object]:
+def _cancelled_outcome(job: LockedJob, asked: dict[str, object]) -> dict[str, object]:
     return {
-        "job_id": job_id,
-        "round": job_round,
-        "batch_id": batch_id,
-        "claim": claim,
+        "job_id": job.id,
+        "round": job.round,
+        "batch_id": job.batch_id,
+        "claim": job.claim,
         "failure_kind": str(FailureKind.CANCELLED),
         "failure_message": "cancelled before it started",
         "is_standin": False,
+        "provenance": asked,
     }

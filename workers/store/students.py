@@ -200,7 +200,7 @@ def _doubt(doubts: Doubts) -> ColumnElement[float]:
     near = [func.abs(outcomes.c.points - edge) <= doubts.edge_width for edge in doubts.edges]
     return (
         _weight_of_flags(doubts)
-        + case((outcomes.c.failure_kind.is_not(None), doubts.failed), else_=0.0)
+        + case((outcomes.c.failure_kind.is_not(None) & ~_has_grade(), doubts.failed), else_=0.0)
         + case((_is_stale(), doubts.stale), else_=0.0)
         + (case((or_(*near), doubts.edge), else_=0.0) if near else _NO_DOUBT)
     )
@@ -208,6 +208,11 @@ def _doubt(doubts: Doubts) -> ColumnElement[float]:
 
 def _is_decided() -> ColumnElement[bool]:
     return standings.c.state.is_not(None) & (standings.c.state != str(ReviewState.UNDECIDED))
+
+
+def _has_grade() -> ColumnElement[bool]:
+    """A person decided on a grade, of the model's or by hand."""
+    return func.coalesce(standings.c.state, "").in_([str(ReviewState.APPROVED), str(ReviewState.OVERRIDDEN)])
 
 
 def _is_stale() -> ColumnElement[bool]:

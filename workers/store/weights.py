@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from workers.contract.errors import InvalidInput
 from workers.store.control_tables import batch_weights
-from workers.store.sql import insert_into
+from workers.store.sql import upsert
 from workers.store.tables import batches
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ def check_weight(weight: float) -> None:
 def set_weight(connection: Connection, batch_id: int, weight: float) -> None:
     """Share the queue so from the next round of the feeder on."""
     check_weight(weight)
-    connection.execute(
-        insert_into(connection, batch_weights)
-        .values(batch_id=batch_id, weight=weight)
-        .on_conflict_do_update(index_elements=["batch_id"], set_={"weight": weight})
-    )
+    connection.execute(upsert(connection, batch_weights, key={"batch_id": batch_id}, values={"weight": weight}))
 
 
 def read_weight(connection: Connection, batch: str) -> float:

@@ -170,6 +170,7 @@ class Writer:
             outcome=Failure(kind=FailureKind.INTERNAL, message=reason),
             model_answered=None,
             is_standin=False,
+            provenance=job.asked,
         )
         await self.settle(Settlement(ending=ending))
 

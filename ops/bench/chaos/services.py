@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import redis
 
-from ops.bench.processes import REPOSITORY, wait_until
+from ops.bench.processes import REPOSITORY, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,14 +27,6 @@ START_SECONDS = 30.0
 END_SECONDS = 20.0
 POSTGRES_PROGRAMS = "/usr/lib/postgresql/*/bin"
 POSTGRES_USER = "postgres"
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @dataclass
@@ -262,7 +253,7 @@ class Workers:
         self._number += 1
         log = self.log_dir / f"worker-{self._number}.log"
         command = [
-            sys.executable, "-m", "celery", "-A", "workers.process.app:app", "worker",
+            sys.executable, "-P", "-m", "workers.process.celery_worker", "worker",
             "--queues", self.queue, "--hostname", f"w{self._number}@%h", "--concurrency", str(self.concurrency),
             "--without-gossip", "--without-mingle", "--loglevel", "INFO",
         ]  # fmt: skip

@@ -11,6 +11,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+from ops.bench.processes import free_port
+
 OPENINGS = 5
 _PATIENCE_MILLISECONDS = 60_000
 
@@ -28,9 +30,7 @@ def first_paint(database_url: str, batch: str) -> Painted | None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         return None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="gq-bench-") as folder:
         environment = {**os.environ, "DATABASE_URL": database_url, "GRADEQUEUE_DATA_DIR": folder}
         command = [sys.executable, "-m", "producer.cli.main", "dashboard", "--port", str(port)]

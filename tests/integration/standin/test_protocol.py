@@ -235,6 +235,18 @@ async def test_latency_delays_the_answer_by_what_was_set(standin: Standin, clien
     assert int(raw.headers["openai-processing-ms"]) >= 30
 
 
+async def test_calls_wait_until_they_may_be_answered_and_then_all_are(standin: Standin, client: AsyncOpenAI):
+    await post(standin, "/standin/config", {"answers": False})
+    calls = [asyncio.ensure_future(complete(client, f"{PROMPT} {number}")) for number in range(5)]
+    await until(lambda: standin.stats()["admitted"] == 5)
+    await asyncio.sleep(0.05)
+    assert standin.stats()["answered"] == 0
+
+    await post(standin, "/standin/config", {"answers": True})
+    assert len(await asyncio.gather(*calls)) == 5
+    assert standin.stats()["in_flight"] == 0
+
+
 async def test_the_control_api_shows_counts_without_prompts(standin: Standin, client: AsyncOpenAI):
     await complete(client)
     stats = await get_json(standin, "/standin/stats")

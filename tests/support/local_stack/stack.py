@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from ops.bench.processes import free_port
 from tests.support.local_stack.compose import ComposeError, Service, read_services
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class LocalStack:
         services = read_services(self.compose_file, variables=self.variables, profiles=self.profiles)
         self._services = {service.name: service for service in services if service.name != DATABASE}
         self._ports = {
-            (service.name, port): _free_port() for service in self._services.values() for port in service.ports
+            (service.name, port): free_port() for service in self._services.values() for port in service.ports
         }
         for service in self._services.values():
             for other in service.depends_on.keys() - {DATABASE}:
@@ -184,10 +184,3 @@ class LocalStack:
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # as the image makes it
         return folder
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -28,6 +28,16 @@ async def test_jobs_are_counted_once_whichever_worker_meets_the_refusal(workers:
     assert [await one.refused("a"), await other.refused("a"), await other.refused("b")] == [1, 1, 2]
 
 
+async def test_whoever_meets_the_last_refusal_of_an_alarm_knows_the_jobs_of_all(workers: list[SharedRefusals]):
+    one, other = workers
+    await one.refused("a")
+    await other.refused("b")
+
+    assert await one.refused_jobs() == {"a", "b"}
+    await other.answered()
+    assert await one.refused_jobs() == frozenset()
+
+
 async def test_a_success_in_one_worker_ends_the_row_for_all(workers: list[SharedRefusals]):
     one, other = workers
     await one.refused("a")
@@ -75,6 +85,7 @@ async def test_without_redis_every_refusal_is_the_jobs_own(key: BudgetKey):
     away = SharedRefusals(connect("redis://127.0.0.1:1"), key_prefix="gradequeue:", account=key.account)
 
     assert (await away.refused("a"), await away.suspected("a")) == (0, 0)
+    assert await away.refused_jobs() == frozenset()
     assert await away.singled_out("m", "a", alone_counts=True) == 0
     assert not await away.answered()
     await away.close()

@@ -114,6 +114,28 @@ def test_what_may_pass_is_transient(given: FailedCall, timed_out: object):
     assert ending.status_code == given.status_code
 
 
+@pytest.mark.parametrize(
+    ("given", "is_unreached"),
+    [
+        (failed_call(502), True),
+        (failed_call(503), True),
+        (failed_call(521), True),
+        (failed_call(500, None, message="litellm.InternalServerError: OpenAIException - Connection error."), True),
+        (failed_call(503, None, message="upstream connect error or disconnect/reset before headers"), True),
+        (failed_call(500, "server_error"), False),
+        (failed_call(504), False),
+        (FailedCall(reason=Reason.CONNECTION), False),
+    ],
+)
+def test_a_gateway_that_does_not_reach_the_provider_is_told_from_a_provider_that_fails(
+    given: FailedCall, is_unreached: object
+):
+    ending = classify_failed_call(given, now=NOW)
+
+    assert isinstance(ending, Transient)
+    assert ending.is_unreached is is_unreached
+
+
 def test_a_server_error_keeps_the_servers_wait():
     ending = classify_failed_call(failed_call(503, headers={"retry-after": "5"}), now=NOW)
 

@@ -116,6 +116,9 @@ def test_another_server_sets_its_own_prices():
     assert profile_of("gpt-5", "school.openai.azure.com").shutdown_on is None
     assert not profile_of("gpt-6.1-terra", "127.0.0.1").takes_cache_breakpoint
     assert profile_of("gpt-6.1-terra").takes_cache_breakpoint
+    assert not profile_of("gpt-6.1-terra", "127.0.0.1").takes_service_tier
+    assert profile_of("gpt-6.1-terra").takes_service_tier
+    assert profile_of("gpt-4o").takes_service_tier
 
 
 def test_the_end_of_a_model_is_counted_in_days_and_names_a_replacement():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.playing import Playing, grant
-from tests.unit.grading.test_grader import grader, ledger, published  # noqa: F401 - one is a fixture
+from tests.unit.grading.test_grader import ledger, published
 from workers.completion.classify import Transient
 from workers.contract.outcome import Failure, FailureKind
 from workers.grading.grader import Finished, Grader
+from workers.store.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from workers.store import Store
 
 REJECTED = Failure(kind=FailureKind.REJECTED_REQUEST, message="The provider rejected the request (status 400)")
@@ -23,6 +27,15 @@ NOT_IMPLEMENTED = Transient("The provider failed (status 501)", None, 501)
 @pytest.fixture
 def playing() -> Playing:
     return Playing(answers=[grant("gpt-4o", 100, is_careful=True)])
+
+
+@pytest.fixture
+async def grader(store: Store, playing: Playing) -> AsyncIterator[Grader]:
+    writer = Writer(store, worker_id="w1", loop=asyncio.get_running_loop())
+    writer.start()
+
+    yield playing.grader(writer)
+    await asyncio.to_thread(writer.stop, patience_seconds=5.0)
 
 
 async def test_its_headers_reach_the_budget_before_it_ends_and_only_once(

@@ -95,6 +95,7 @@ SINGLED_OUT = "Refused 10 times while others of its model were answered: Rate li
     ("ending", "counters", "health", "decision"),
     [
         pytest.param(DOWN, after(9), ProviderHealth(is_outage=True), Hold(), id="an outage is waited for"),
+        pytest.param(DOWN_FOR_7, after(9), ProviderHealth(is_outage=True), Hold(7.0), id="for as long as was named"),
         pytest.param(DOWN_FOR_7, after(1), ProviderHealth(), Retry(after_seconds=7), id="a fault alone is the job's"),
         pytest.param(
             Transient("The provider failed", 86_400.0, 503),

@@ -84,6 +84,7 @@ async def test_a_call_is_reserved_before_it_is_made_and_settled_after(grader: Gr
 
     assert playing.told == ["reserve", "confirm", "complete", "settle"]
     assert playing.tokens == 80 + 1000, "input estimate and max_tokens"
+    assert playing.requests[0].asks_standard_tier, "the tier that the ledger's prices and the caps are of"
     assert playing.samples[0].requests.remaining == 59
     assert ledger(store) == {"answered": 1}
 

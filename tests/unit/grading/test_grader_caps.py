@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, update
 
+from tests.store.steps import publish
 from tests.unit.grading.test_grader import (  # noqa: F401 - grader and playing are fixtures
     Playing,
     all_published,
@@ -16,8 +17,9 @@ from tests.unit.grading.test_grader import (  # noqa: F401 - grader and playing 
     playing,
     row,
 )
+from workers.completion.repair import Repair, repair_messages
 from workers.contract.model_profile import ModelProfile
-from workers.contract.outcome import Usage
+from workers.contract.outcome import Failure, FailureKind, Usage
 from workers.grading import cap_waiters as module
 from workers.grading.cap_waiters import Room
 from workers.grading.records import Finished, Snoozed
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from workers.store import Store
 
 PRICED = ModelProfile(price_input_usd_per_mtok=1.0, price_output_usd_per_mtok=10.0)
+INVALID = Failure(
+    kind=FailureKind.INVALID_OUTPUT, message="no", raw_output="{}", validation_errors=({"loc": ("a",), "msg": "gone"},)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +148,27 @@ async def test_room_is_given_in_order_and_to_one_at_a_time():
     await asyncio.gather(*tasks, return_exceptions=True)
     assert order == ["b", "c"]
     assert not room.is_crowded(1)
+
+
+async def test_a_repair_that_meets_a_closed_cap_waits_for_it_and_its_answer_is_not_bought_again(
+    grader: Grader,  # noqa: F811
+    playing: Playing,  # noqa: F811
+    store: Store,
+):
+    [job_id] = all_published(store, "a", max_tokens=1000, max_retries=0, allow_repair=True)
+    cap(store, 0.018)  # room for one call
+    playing.endings, playing.usage = [INVALID], Usage(prompt_tokens=100, completion_tokens=1000)
+    assert await grader.run(job_id) == Snoozed(0.0, message_follows=False)
+    assert (row(store, job_id), ledger(store)) == (("ready", False), {"answered": 1})
+    with store.snapshot() as connection:
+        assert read_gate(connection, "b").closed_by is ClosedBy.SPEND_CAP
+
+    cap(store, 1.0)
+    publish(store)
+    assert await grader.run(job_id) == Finished(None)
+    first, second = playing.requests
+    assert first.repair is None
+    assert repair_messages(second.repair) == repair_messages(Repair("{}", INVALID.validation_errors))
+    with store.snapshot() as connection:
+        asked = connection.execute(select(attempts.c.purpose, attempts.c.ending).order_by(attempts.c.opened_at)).all()
+    assert [tuple(each) for each in asked] == [("grade", "answered"), ("repair", "answered")]

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from tests.store.steps import publish
 from tests.unit.grading.test_grader import Playing, all_published, ledger, published, row, until
+from workers.budget.outage import Fault
 from workers.budget.records import NotGranted
 from workers.completion.attempt import Attempt, CompletionRequest, Reply
 from workers.completion.classify import Blocked, Throttled, Transient
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from workers.store import Store
 
 UNREACHABLE = Transient("The connection to the provider failed", None, None, is_unreachable=True)
+BAD_GATEWAY = Transient("The provider failed", None, 502, is_unreached=True)
 FORBIDDEN = Blocked(AccountState.AUTH_FAILED, "The provider refused the call", 403, is_suspected=True)
 REJECTED = Failure(
     kind=FailureKind.REJECTED_REQUEST, message="The provider rejected the request", could_be_account=True
@@ -52,6 +54,9 @@ class Counts:
         self.counted.append("refused")
         return self.refusals
 
+    async def refused_jobs(self) -> frozenset[str]:
+        return frozenset({"refused before"})
+
     async def suspected(self, _job_id: str) -> int:
         return self.suspicions
 
@@ -69,12 +74,13 @@ class Refusing(Playing):
     """A provider whose refusals carry a status."""
 
     status: int | None = 400
+    received: bool = True
 
     async def complete(self, request: CompletionRequest) -> Attempt:
         attempt = await super().complete(request)
         if not isinstance(attempt.ending, Failure | Throttled | Blocked | Transient):
             return attempt
-        return Attempt(attempt.ending, Reply(parameters_sent={}, received=True, status_code=self.status))
+        return Attempt(attempt.ending, Reply(parameters_sent={}, received=self.received, status_code=self.status))
 
 
 @dataclass
@@ -154,6 +160,64 @@ async def test_calls_that_die_with_their_provider_spend_no_attempt_though_the_fi
     assert ledger(store) == {"unavailable": 3, "answered": 3}
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [
+        BAD_GATEWAY,
+        Transient("The connection broke", None, None),
+    ],
+    ids=["a gateway that reaches nobody", "a connection that breaks"],
+)
+async def test_the_last_job_spends_no_attempt_on_a_provider_that_is_gone_for_seconds(
+    scene: Scene, store: Store, gone: Transient
+):
+    job_id = published(store, max_retries=0)
+    scene.playing.status = gone.status_code
+    scene.playing.received = gone.status_code is not None
+    scene.playing.endings.extend([gone] * 3)
+
+    assert await scene.grader.run(job_id) == Finished(None)
+
+    assert ledger(store) == {"unavailable": 3, "answered": 1}
+    assert [sample.away for sample in scene.playing.samples] == [True] * 3 + [False]
+
+
+async def test_a_gateway_that_named_a_long_wait_is_asked_again_then_and_the_attempt_counts(scene: Scene, store: Store):
+    job_id = published(store, max_retries=3)
+    scene.playing.endings.append(Transient("The provider failed", 600.0, 503, is_unreached=True))
+
+    assert isinstance(await scene.grader.run(job_id), Snoozed)
+    assert ledger(store) == {"failed": 1}
+
+
+async def test_a_provider_that_was_gone_for_a_moment_is_asked_again_and_not_held(
+    scene: Scene, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    faults = [Fault.OVER, Fault.OWN]
+
+    async def fault_of(*_attempt: object, **_options: object) -> Fault:
+        return faults.pop(0)
+
+    monkeypatch.setattr(HealthMonitor, "fault_of", fault_of)
+    scene.playing.endings.append(BAD_GATEWAY)
+
+    assert await scene.grader.run(published(store, max_retries=0)) == Finished(None)
+
+    assert ledger(store) == {"unavailable": 1, "answered": 1}
+    assert not any(sample.away for sample in scene.playing.samples)
+
+
+async def test_a_gateway_without_its_provider_is_excused_as_soon_as_a_later_call_is_answered(scene: Scene):
+    monitor, now = HealthMonitor(scene.counts), asyncio.get_running_loop().time()
+    failed = Attempt(BAD_GATEWAY, Reply(parameters_sent={}, received=True, status_code=502))
+    judging = asyncio.create_task(monitor.fault_of(failed, job_id="a", model="m", sent_at=now, is_alone=False))
+    await asyncio.sleep(0)
+    answered = Attempt(Success(Feedback.model_construct()), Reply(parameters_sent={}, received=True))
+    await monitor.fault_of(answered, job_id="b", model="m", sent_at=now + 60.0, is_alone=False)
+
+    assert await judging is Fault.OVER
+
+
 async def test_a_call_that_timed_out_counts_and_may_have_been_billed(scene: Scene, store: Store):
     job_id = published(store, max_retries=0)
     scene.playing.endings.append(Transient("The request timed out", None, None, timed_out=True))
@@ -217,6 +281,7 @@ async def test_refusals_in_a_row_park_the_account_with_their_cause_and_fail_no_f
     [park] = scene.parked
     assert park.account_state is AccountState.REFUSING
     assert "20 jobs in a row" in park.message
+    assert park.reopens == {"refused before"}
     assert ending.message in park.message
     assert ledger(store) == {"throttled": 1}
     assert publish(store) == [job_id]

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import update
 
 from producer.client import Item, JobClient
+from producer.inputs.nightly_file import load_nightly
 from producer.local.interrupts import Interrupts
 from producer.regrading.beat import AliveFile, Beat
 from producer.regrading.nightly import run_night, selected
-from producer.regrading.nightly_file import load_nightly
 from tests.support.nights import BERLIN, Clock, entry, utc
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.origin import BatchOrigin

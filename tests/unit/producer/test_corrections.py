@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from producer.review.corrections import BY_HAND, Correction, corrected
+from producer.review.corrections import Correction, corrected
 from workers.contract.errors import InvalidInput
+from workers.contract.headline import POINTS_BY_HAND
 from workers.contract.schemas import rubric_assessment
 from workers.contract.schemas.error_report import ErrorReport
+from workers.contract.schemas.feedback import Feedback
 
 LEVELS = [
     {"label": "good", "score_min": 8, "score_max": 10, "description": ""},
@@ -48,7 +50,7 @@ def test_points_by_hand_outlive_a_later_correction_of_another_field():
 
     assert second["criteria"]["style"]["points"] == 6.5
     assert (second["total_points"], second["band"]) == (14.5, "pass")
-    assert second[BY_HAND] == {"style": 6.5}
+    assert second[POINTS_BY_HAND] == {"style": 6.5}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_the_last_word_about_a_criterion_counts_whether_level_or_points():
     with_level: Any = corrected(by_hand, DOUBTING, Correction(fields={"criteria.q1.a.level": "weak"}))
     taken_back = corrected(with_level, DOUBTING, Correction(fields={"criteria.style.cannot_assess": "cut off"}))
 
-    assert (sums(by_hand)[0], sums(with_level)[0], with_level[BY_HAND]) == (14.5, 11.0, {"style": 9})
+    assert (sums(by_hand)[0], sums(with_level)[0], with_level[POINTS_BY_HAND]) == (14.5, 11.0, {"style": 9})
     assert sums(taken_back) == (None, 2.0, ["style"], None)
 
 
@@ -139,3 +141,10 @@ def test_sums_cannot_be_set(field: str, value: str):
 def test_points_by_hand_belong_to_rubrics():
     with pytest.raises(InvalidInput, match="by a rubric alone"):
         corrected({"major_errors": [], "minor_errors": [], "feedback": ""}, ErrorReport, Correction(points={"x": 1}))
+
+
+def test_a_total_that_nobody_computes_is_corrected_as_one_number():
+    before = {"summary": "fine", "score": 90, "suggestions": []}
+    assert corrected(before, Feedback, Correction(total=80)) == {**before, "score": 80}
+    with pytest.raises(InvalidInput, match="computed from other fields"):
+        corrected(graded(), MODEL, Correction(total=12))

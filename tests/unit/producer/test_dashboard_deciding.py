@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from producer import Item
 from producer.page.who import Role
 from producer.review.opening import review_of
+from tests.store.test_rescoring import scheme
 from tests.unit.producer.test_dashboard_pages import (
     end,
     enqueue,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from producer import JobClient
     from workers.store import Store
 
+RUBRIC = scheme()
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
@@ -86,3 +89,48 @@ def test_a_viewer_finds_no_button_that_changes_anything(client: JobClient):
         assert not app.exception
         keys = {str(button.key) for button in app.button}
         assert not keys & {"approve", "hold", "undo", "review", "cancel", "retry", "release", "approve unflagged"}
+
+
+def test_who_has_no_result_is_graded_by_hand_in_place(client: JobClient):
+    enqueue(client, "anna")
+    end(client, "anna", kind="not_graded")
+    app = opened(page_of_student)
+
+    def save(points: float | None, reason: str) -> None:
+        (total,) = [field for field in app.number_input if field.label == "Points in total"]
+        total.set_value(points)
+        (text,) = [field for field in app.text_area if field.label == "What the student reads"]
+        text.set_value("read on paper")
+        (why,) = [field for field in app.text_input if field.label.startswith("Reason")]
+        why.set_value(reason)
+        next(button for button in app.button if button.label == "Save the grade").click().run()
+        assert not app.exception
+
+    save(None, "on paper")
+    assert [warning.value for warning in app.warning] == ["No grade was given in the form\\."]
+    save(101, "on paper")
+    assert "score" in app.warning[0].value
+    assert decided_by(client, "anna") == []
+    save(80, "on paper")
+
+    assert "80" in [metric.value for metric in app.metric]
+    (item,) = review_of(client, "b").items()
+    assert item.official.result == {"graded_by_hand": "total", "summary": "read on paper", "score": 80}
+    assert any("graded by hand by" in badge for badge in [plain_of(each.value) for each in app.markdown])
+
+
+def test_by_a_rubric_every_criterion_is_graded_by_hand(client: JobClient):
+    client.enqueue([Item("anna", "x")], name="b", schema="rubric_assessment", model="m", context=RUBRIC.context)
+    end(client, "anna", kind="refused")
+    app = opened(page_of_student)
+
+    next(field for field in app.selectbox if field.label == "Runs, level").set_value("Good")
+    next(field for field in app.number_input if field.label == "Style, points of 4").set_value(2.5)
+    next(field for field in app.text_input if field.label.startswith("Reason")).set_value("read on paper")
+    next(button for button in app.button if button.label == "Save the grade").click().run()
+
+    assert not app.exception
+    (item,) = review_of(client, "b").items()
+    assert isinstance(item.official.result, dict)
+    assert (item.official.result["total_points"], item.official.result["band"]) == (12.5, "Pass")
+    assert "12.5 of 14" in [metric.value for metric in app.metric]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
+from ops.bench.processes import free_port
 from producer.cli import dashboard as command
 from producer.page.door import FREE_GUESSES, LONGEST_WAIT_SECONDS, GuessThrottle, UploadDoor, admitted
 from producer.page.limits import MAX_HELD_MIB, MAX_UPLOAD_MIB
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,9 +127,7 @@ def test_an_upload_is_refused_by_its_length_before_it_is_read(monkeypatch: pytes
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[int]:
     """The page as it is served, with a password; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
@@ -144,23 +142,19 @@ def page(tmp_path: Path) -> Iterator[int]:
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        _wait_for(port)
+        wait_until(lambda: _answers(port), "the page answers")
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail("the page did not start")
+def _answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _session_of(connection: Any) -> str:

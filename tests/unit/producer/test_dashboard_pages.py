@@ -57,10 +57,15 @@ def enqueue(client: JobClient, *ids: str, name: str = "b") -> None:
     client.enqueue([Item(item, f"Grade {item}") for item in ids], name=name, schema="feedback", model="m")
 
 
-def end(client: JobClient, item_id: str, result: object = FINE, *, kind: str | None = None) -> None:
-    """A worker's part: the job ends, long ago."""
+def end(
+    client: JobClient, item_id: str, result: object = FINE, *, kind: str | None = None, batch: str | None = None
+) -> None:
+    """A worker's part: the job ends, long ago. `batch` where several have the item."""
+    of_batch = [] if batch is None else [batches.c.name == batch]
     with client.store.transaction() as connection:
-        row = connection.execute(select(jobs).where(jobs.c.item_id == item_id)).one()
+        row = connection.execute(
+            select(jobs).join(batches, batches.c.id == jobs.c.batch_id).where(jobs.c.item_id == item_id, *of_batch)
+        ).one()
         connection.execute(
             insert(outcomes).values(
                 job_id=row.id, round=row.round, batch_id=row.batch_id, claim=row.claim, finished_at=0.0,

@@ -39,7 +39,7 @@ def test_a_pilot_starts_alone_and_the_button_grades_the_rest(client: JobClient):
         chosen = due_jobs(connection, Feed("interactive", client.provider), at_most=1)
         connection.execute(jobs.update().where(jobs.c.id.in_(chosen)).values(state="succeeded"))
     app = app.run()
-    assert any("pilot of 1 jobs is over" in info.value for info in app.info)
+    assert any("pilot of 1 submission is over; 2 more wait" in info.value for info in app.info)
     app.button(key="grade the rest").click().run()
     assert not app.exception
     assert client.batch("week1").gate().pilot is None

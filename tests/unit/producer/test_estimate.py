@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 from sqlalchemy import insert
 
 from producer import JobClient
 from producer.inputs.estimate import Estimate, estimate_jobs
 from producer.inputs.interval import interval_of_rest
 from producer.inputs.token_counts import BY_KINDS, best_counter
+from producer.terminal.estimates import estimates_table
 from workers.contract.job import JobParameters, JobSpec
 from workers.contract.model_profile import load_profiles
 from workers.contract.registry import builtin_registry
@@ -168,3 +171,17 @@ def test_few_answers_give_a_wide_interval_and_many_a_narrow_one():
 def test_an_estimate_is_ready_for_json(tmp_path: Path):
     (tmp_path / "e.json").write_text(json.dumps(estimated(specs_of(2)).as_json()))
     assert json.loads((tmp_path / "e.json").read_text())["prompt_tokens"]["likely"] > 0
+
+
+def test_who_left_nothing_to_grade_is_no_job_and_costs_nothing(store: Store):
+    nothing = [replace(spec, id=f"n{spec.id}", prompt="", left_out="pictures only") for spec in specs_of(5)]
+    graded(store, specs_of(40), provider=settings_at().provider)
+
+    with_them, without = estimated([*specs_of(30), *nothing], store), estimated(specs_of(30), store)
+    assert (with_them.jobs, with_them.twins, with_them.left_out) == (30, 0, 5)
+    assert replace(with_them, left_out=0) == without
+    nobody = estimated(nothing, store)
+    assert (nobody.jobs, nobody.left_out, nobody.most_cost_usd) == (0, 5, 0.0)
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(estimates_table([with_them]))
+    assert "30; 5 more with nothing to grade are not sent" in console.export_text()

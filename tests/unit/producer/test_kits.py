@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from producer.cli.commands import cli
 from producer.inputs.kits.kit import NO_KIT, list_kits, load_kit
 from producer.inputs.kits.starter import STARTER, write_starter
+from producer.inputs.nightly_file import NightlyEntry
 from producer.regrading.nightly import change_of
-from producer.regrading.nightly_file import NightlyEntry
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from sqlalchemy import insert, select, update
 
 from producer.cli.commands import cli
 from producer.client import Item, JobClient
+from tests.support.stores import new_store
 from workers.contract.registry import builtin_registry
-from workers.store import Store
 from workers.store.tables import batches, jobs, outcomes
 
 if TYPE_CHECKING:
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobClient]:
     """The commands' own store; their broker is away, which must not matter."""
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    monkeypatch.setenv("DATABASE_URL", url)
+    file = tmp_path / "store.db"
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{file}")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("GRADEQUEUE_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "300")
-    store = Store.open(url)
-    store.migrate()
+    store = new_store(file)
     yield JobClient(store=store, publisher=None, registry=builtin_registry(), provider="standin")
     store.close()
 

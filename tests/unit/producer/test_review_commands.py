@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import update
 
 from producer.cli.commands import cli
 from producer.local.data_folder import DataFolder
 from tests.store.test_review import REPORT, graded
+from tests.support.stores import new_store
 from workers.store import Store
+from workers.store.tables import jobs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +24,7 @@ if TYPE_CHECKING:
 def folder(tmp_path: Path) -> Path:
     """A data folder with two gradings of the same work."""
     home = DataFolder.of(tmp_path / "data")
-    home.path.mkdir(mode=0o700)
-    store = Store.open(home.store_url)
-    store.migrate()
+    store = new_store(home.path / "gradequeue.db")
     graded(store, {"ada": REPORT, "bob": None, "eve": REPORT})
     graded(store, {"ada": {**REPORT, "major_errors": [], "total_deduction": 0}}, name="again")
     store.close()
@@ -66,9 +67,7 @@ def test_a_regrade_becomes_official_after_a_question_that_shows_what_moves(folde
 
 def test_a_list_to_read_from_hand_grades_and_what_it_says_about_the_rest(tmp_path: Path):
     home = DataFolder.of(tmp_path / "data")
-    home.path.mkdir(mode=0o700)
-    store = Store.open(home.store_url)
-    store.migrate()
+    store = new_store(home.path / "gradequeue.db")
     graded(store, {f"s{n}": {"score": 10.0, "max_points": 20} for n in range(60)} | {"failed": None})
     store.close()
     drawn = json.loads(run(home.path, "review", "b", "--hand-sample", "30", "--json"))
@@ -117,3 +116,63 @@ def test_a_drift_report_as_text_json_and_one_file(folder: Path, tmp_path: Path):
     assert told["compared"] == 1
     assert told["movers"][0]["id"] == "ada"
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def taken(folder: Path) -> list[tuple[str, str, str]]:
+    lines = [json.loads(line) for line in run(folder, "audit", "--json").splitlines()]
+    return [(line["batch"], line["by"], line["detail"]) for line in lines if line["action"] == "download"]
+
+
+def test_every_file_that_a_command_writes_is_in_the_audit_log(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("GRADEQUEUE_REVIEWER", raising=False)
+    out = ["--out", str(tmp_path / "file")]
+    run(folder, "results", "b", *out, "--by", "Kim")
+    run(folder, "results", "b", "--format", "csv", "--by", "Kim")
+    run(folder, "export", "--ledger", *out, "--by", "Kim")
+    monkeypatch.setenv("GRADEQUEUE_REVIEWER", "Lee")
+    zipped = ["--feedback-zip", str(tmp_path / "feedback.zip"), "--feedback-format", "md"]
+    grades = ["--only", "all", "--out-of", "100"]
+    run(folder, "gradebook", "b", "--for", "csv", *out, *grades)
+    run(folder, "gradebook", "b", "--for", "gradescope", *grades, *zipped)
+    monkeypatch.delenv("GRADEQUEUE_REVIEWER")
+    monkeypatch.setenv("LOGNAME", "login")
+    run(folder, "drift", "b", "again", *out)
+
+    assert taken(folder) == [
+        ("b", "Kim", "results, jsonl"),
+        ("b", "Kim", "results, csv"),
+        ("b", "Kim", "requests of every round, jsonl"),
+        ("again", "Kim", "requests of every round, jsonl"),
+        ("b", "Lee", "gradebook, csv"),
+        ("b", "Lee", "feedback for gradescope, md"),
+        ("b", "login", "drift from b to again, csv"),
+        ("again", "login", "drift from b to again, csv"),
+    ]
+
+
+def test_a_file_that_was_not_written_is_not_in_the_audit_log(folder: Path, tmp_path: Path):
+    run(folder, "results", "nobody", expect=2)
+    run(folder, "export", "b", "nobody", expect=2)
+    run(folder, "gradebook", "b", "--for", "csv", "--out", str(tmp_path / "file"), expect=2)  # nothing is approved
+    run(folder, "gradebook", "b", "--for", "moodle", "--only", "all", "--out-of", "100", expect=2)  # no file to fill
+    assert taken(folder) == []
+
+
+def test_who_failed_is_graded_by_hand_as_the_failures_say(folder: Path):
+    store = Store.open(DataFolder.of(folder).store_url)
+    with store.transaction() as connection:
+        connection.execute(update(jobs).values(schema_name="error_report"))
+    store.close()
+    assert "by hand: gradequeue override b ID --points NUMBER --reason TEXT" in run(folder, "failures", "b", expect=1)
+    by_hand = ("override", "b", "bob", "--reason", "on paper", "--by", "Kim")
+
+    refused = run(folder, *by_hand, "--points", "85", expect=2)
+    assert "say what is deducted: --set total_deduction=85" in refused
+    assert "there is one total" in run(folder, *by_hand, "--points", "1", "--points", "2", expect=2)
+    assert "1 corrected" in run(folder, *by_hand, "--set", "total_deduction=15")
+
+    listed = {line["id"]: line for line in map(json.loads, run(folder, "review", "b", "--json").splitlines())}
+    assert listed["bob"]["review"]["official"] == {"graded_by_hand": "total", "total_deduction": 15.0}
+    assert listed["bob"]["doubt"]["reasons"] == []

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from producer.cli.commands import cli
 from producer.local.data_folder import DataFolder
 from tests.store.steps import enqueue
+from tests.support.stores import new_store
 from workers.contract.outcome import AccountState
 from workers.store import Store
 from workers.store.parks import park_account, parked_accounts
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 def folder(tmp_path: Path) -> Path:
     """A data folder with a batch `b` of two jobs that ask the model `m` of the account `p`."""
     home = DataFolder.of(tmp_path / "data")
-    home.path.mkdir(mode=0o700)
-    store = Store.open(home.store_url)
-    store.migrate()
+    store = new_store(home.path / "gradequeue.db")
     enqueue(store, 2)
     store.close()
     return home.path

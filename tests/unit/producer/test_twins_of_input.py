@@ -13,6 +13,7 @@ from producer.inputs import InputOptions, check_items
 from producer.inputs.templates import Template, keep_template
 from producer.regrading.change import Change
 from producer.regrading.regrade import regrade
+from tests.support.stores import new_store
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.identity import IdentityRule
 from workers.contract.job import JobParameters
@@ -20,7 +21,6 @@ from workers.contract.origin import PARTS, BatchOrigin
 from workers.contract.registry import builtin_registry
 from workers.contract.schemes.fence import Fence
 from workers.contract.twins import TwinRule, twin_key
-from workers.store import Store
 from workers.store.results import read_results
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ OTHER = ("def f(y):\n    return y\n", "def f(x):\n\n    return x + 0\n")
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[JobClient]:
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
-    store.migrate()
+    store = new_store(tmp_path / "store.db")
     yield JobClient(store=store, publisher=None, registry=builtin_registry(), provider="standin")
     store.close()
 

@@ -23,9 +23,9 @@ _CURES: Mapping[str, str] = {
         "this model or server does not take this JSON schema: choose a model with structured outputs (--model), "
         "or a simpler schema (gradequeue schemas NAME shows it)"
     ),
-    "reasoning_effort": f"set takes_reasoning_effort to false {_PROFILE}",
+    "reasoning_effort": f"set efforts to those that this model takes, or to [], {_PROFILE}",
     "verbosity": f"set takes_verbosity to false {_PROFILE}",
-    "service_tier": f"set service_tiers to the tiers that this model has {_PROFILE}",
+    "service_tier": f"set takes_service_tier to false {_PROFILE}",
     "model": "choose another model (--model)",
 }
 _NAMED_IN_WORDS = re.compile(
