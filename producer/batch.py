@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from producer.inputs.moments import check_moment
 from producer.terminal.gate_notices import Costs, closed_notice
-from producer.terminal.notices import RECENT_SECONDS, hold_notices, park_notice, pause_notices
+from producer.terminal.notices import RECENT_SECONDS, day_cap_notices, hold_notices, park_notice, pause_notices
 from workers.contract.errors import InvalidInput
 from workers.contract.flag import FlagKind
 from workers.contract.job import JobParameters, check_name
@@ -25,10 +26,11 @@ from workers.store.results import ResultRow, read_results
 from workers.store.steering import cancel_batch, retry_failed
 from workers.store.stored_jobs import StoredJob, read_jobs
 from workers.store.weights import set_weight
-from workers.store.worker_reports import latest_budgets
+from workers.store.worker_reports import day_caps_kept, latest_budgets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -194,21 +196,29 @@ class Batch:
         *,
         model: str | None = None,
         parameters: Mapping[str, object] | None = None,
+        by: datetime | None = None,
     ) -> int:
         """Begin another round for the failed jobs, of these kinds or of all of them; returns how many.
 
         No kinds are no jobs. The old outcomes stay. `model` and `parameters` (fields of `JobParameters` by name) are
-        the new round's. Raises `InvalidInput` for a kind or a parameter that does not exist.
+        the new round's, and none of it starts after `by`, an aware moment.
+        Raises `InvalidInput` for a kind or a parameter that does not exist.
         """
         if isinstance(kinds, str):
             kinds = [kinds]
         wanted = None if kinds is None else [_kind(kind) for kind in kinds]
         if wanted == []:
             return 0
-        JobParameters(**(parameters or {}))  # type: ignore[arg-type] # refuses what no job takes
+        changed = dict(parameters or {})
+        if by is not None:
+            check_moment(by)
+            changed["deadline_at"] = by.timestamp()
+        JobParameters(**changed)  # type: ignore[arg-type] # refuses what no job takes
+        if changed.keys() & {"deadline_seconds", "deadline_at"}:  # the one takes the other's place
+            changed = {"deadline_seconds": None, "deadline_at": None, **changed}
         if model is not None:
             check_name("model", model)
-        count = retry_failed(self._store, self.name, kinds=wanted or (), model=model, parameters=parameters)
+        count = retry_failed(self._store, self.name, kinds=wanted or (), model=model, parameters=changed)
         if count and self._publish is not None:
             self._publish()
         return count
@@ -236,6 +246,13 @@ class Batch:
         with self._store.snapshot() as connection:
             find_batch(connection, self.name)
         return self._store.run(lambda connection: pause(connection, self._target))
+
+    def day_cap_notices(self, *, joining_usd: float | None) -> list[str]:
+        """Says so when living workers of its provider keep another day cap than one that is about to start."""
+        with self._store.snapshot() as connection:
+            provider = find_batch(connection, self.name).provider
+            kept = day_caps_kept(connection).get(provider, {})
+        return day_cap_notices({provider: {**kept, joining_usd: kept.get(joining_usd, 0) + 1}})
 
     def set_weight(self, weight: float) -> None:
         """Give it so much of its queue, against 1 of other batches; holds from the feeder's next round on."""

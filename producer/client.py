@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 from producer.batch import Batch
 from producer.inputs.api_item import Item, spec_of
+from producer.inputs.fence_of_batch import fence_of, refuse_another_fence
 from producer.inputs.kept_metadata import check_metadata
+from producer.inputs.lateness import UNKNOWN_LIMITS, UsualLimits, with_moment, with_outlooks
+from producer.inputs.moments import check_moment
 from producer.inputs.prices import PriceCheck
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec, QueueName
@@ -24,7 +27,6 @@ from workers.contract.registry import SchemaEntry, SchemaRegistry, builtin_regis
 from workers.contract.schema_files.lookup import LocalSchemas
 from workers.contract.schema_files.source import content_digest
 from workers.contract.schema_files.trust import SchemaTrust
-from workers.contract.schemes.fence import Fence
 from workers.contract.twins import TwinRule
 from workers.log import get_logger
 from workers.settings import Settings, load_settings
@@ -41,16 +43,17 @@ from workers.store.overviews import (
     find_batch,
     find_overview,
     list_overviews,
-    read_origin,
 )
 from workers.store.results import read_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from producer.inputs.estimate import Estimate
     from workers.contract.model_profile import ModelProfile
     from workers.contract.schema_files.lookup import SchemaFinder
+    from workers.contract.schemes.fence import Fence
     from workers.publisher import Publisher
     from workers.store.overviews import BatchOverview
 
@@ -72,11 +75,12 @@ class JobClient:
         trust: SchemaTrust | None = None,
         profile_of: Callable[[str], ModelProfile] = profile_of,
         day_cap_usd: float | None = None,
+        limits: UsualLimits = UNKNOWN_LIMITS,
     ) -> None:
         """`trust` records the schema files that this program names, so that this host's workers may run them.
 
         `profile_of` knows which efforts a model takes, and the prices, without which no job goes into a batch with a
-        spend cap, nor into any batch where workers keep one per day.
+        spend cap, nor into any batch where workers keep one per day. `limits` are asked for what would be late.
         """
         self.store = store
         self.registry = registry
@@ -86,6 +90,7 @@ class JobClient:
         self._prices = PriceCheck(profile_of, provider)
         self._choices = ChoiceCheck(profile_of)
         self._day_cap_usd = day_cap_usd
+        self._limits = limits
 
     @classmethod
     def connect(cls, settings: Settings | None = None, *, schemas: SchemaFinder | None = None) -> JobClient:
@@ -112,6 +117,7 @@ class JobClient:
             trust=trust,
             profile_of=lambda model: profiles.find(model, host),
             day_cap_usd=settings.day_cap_usd,
+            limits=UsualLimits(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute),
         )
 
     def enqueue(
@@ -130,6 +136,7 @@ class JobClient:
         pilot: int | None = None,
         max_cost_usd: float | None = None,
         weight: float | None = None,
+        by: datetime | None = None,
         renews: bool = False,
         starts_carefully: bool = True,
     ) -> EnqueueReport:
@@ -144,6 +151,8 @@ class JobClient:
         With `starts_carefully`, three jobs of a new batch run until one succeeds, and three that fail alike close it.
         `max_cost_usd` caps what the batch may cost; then its jobs wait. None leaves an existing cap as it is.
         `weight`: its share of the queue against 1 of other batches; None leaves it as it is.
+        `by`: an aware moment after which none of the jobs starts, those that exist and have not ended too; the report's
+        `outlooks` say what will be late. None leaves it as it is.
         Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON, a model without a price
         under a cap) before the batch is opened; nothing at all is written when it concerns the first thousand jobs and
         the batch is new.
@@ -154,22 +163,24 @@ class JobClient:
             raise InvalidInput("a batch name is one line without control characters; choose another with --name")
         if queue not in list(QueueName):
             raise InvalidInput(f"there is no queue {str(queue)!r}; choose from {', '.join(QueueName)}")
+        if by is not None:
+            check_moment(by)
         context_hash = self._keep(context)
         gate = GateRequest(pilot_jobs=pilot, max_usd=max_cost_usd, weight=weight, starts_carefully=starts_carefully)
         made = (spec_of(spec, schema=schema, model=model, parameters=params) for spec in specs)
-        priced = self._priced(made, name, gate)
+        priced = self._priced(made if by is None else with_moment(made, by), name, gate)
         checked = map(self._with_instructions(), self._checked(priced, context, context_hash))
         kept = origin if isinstance(origin, BatchOrigin) else BatchOrigin.from_json(origin or {})
         kept = kept if twins else replace(kept, twins=str(TwinRule.OFF))
         jobs = checked if kept.twins == TwinRule.OFF else map(NewJob.with_twin_key, checked)
         first = list(islice(jobs, CHUNK))
         batch = open_batch(self.store, name=name, provider=self.provider, queue=str(queue), origin=kept, gate=gate)
-        self._refuse_another_fence(batch.name, kept)
+        refuse_another_fence(self.store, batch.name, kept)
         report = add_jobs(self.store, batch, chain(first, jobs), on_chunk=on_chunk, renews=renews)
         if pilot is not None:
             self.store.run(lambda connection: choose_pilot(connection, batch.id, pilot))
         self._publish(Feed(batch.queue, batch.provider))
-        return report
+        return report if by is None else with_outlooks(report, self.store, by, limits=self._limits)
 
     def estimate(self, specs: Iterable[JobSpec], *, context: Mapping[str, object] | None = None) -> list[Estimate]:
         """What these jobs would cost as one batch, by schema and model; `context` as for `enqueue`."""
@@ -192,15 +203,7 @@ class JobClient:
         The same command makes the same prompts again only with the batch's own fence. `InvalidInput` for a batch that
         was made without one.
         """
-        with self.store.snapshot() as connection:
-            origin = read_origin(connection, name)
-        if origin is None:
-            return Fence.draw()
-        if origin.fence is None:
-            raise InvalidInput(
-                f"batch {name!r} was made by an earlier release, or of whole prompts; choose another --name"
-            )
-        return Fence(origin.fence)
+        return fence_of(self.store, name)
 
     def batch(self, name: str) -> Batch:
         """A look at one batch; it need not exist yet."""
@@ -301,22 +304,6 @@ class JobClient:
                 fingerprints[spec.schema] = (entry.fingerprint, kept or (context_hash if needed is not None else None))
             fingerprint, used_context = fingerprints[spec.schema]
             yield NewJob(spec=spec, schema_fingerprint=fingerprint, context_hash=used_context)
-
-    def _refuse_another_fence(self, name: str, origin: BatchOrigin) -> None:
-        """Two commands that made the batch in the same moment drew two fences; the later one finds the other's."""
-        if origin.fence is None:
-            return
-        with self.store.snapshot() as connection:
-            kept = read_origin(connection, name)
-        if kept is not None and kept.prompt_layout != origin.prompt_layout:
-            raise InvalidInput(
-                f"batch {name!r} was begun by an earlier release, whose prompts were laid out otherwise; its jobs "
-                "go on with `gradequeue worker`; to grade more, choose another --name"
-            )
-        if self.fence(name).mark != origin.fence:
-            raise InvalidInput(
-                f"another command made batch {name!r} at the same time; run the same command again to join it"
-            )
 
     def _publish_batch(self, name: str) -> None:
         with self.store.snapshot() as connection:

@@ -51,8 +51,9 @@ def bill(batch: str | None, *, since: datetime | None, as_json: bool, as_csv: bo
         out.print(_table(found))
         if found.open and found.high_usd is not None:
             out.print(
-                f"Likely ${found.likely_usd:,.4f}: the {counted(found.open, 'request')} without a known end at the "
-                "mean cost of those that were answered."
+                f"Likely ${found.likely_usd:,.4f}: of the {counted(found.open, 'request')} without a known end, those "
+                "whose connection the provider closed before it answered cost nothing, the others what answered ones "
+                "of their job or kind did."
             )
     else:
         out.print("Nothing was billed.")

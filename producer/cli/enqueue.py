@@ -27,6 +27,7 @@ def enqueue(input_path: Path, **options: Any) -> None:
         connected_client,
         joined_known_work,
         joined_services,
+        moment_option,
         print_notes,
         print_provider,
         settings_of,
@@ -34,6 +35,7 @@ def enqueue(input_path: Path, **options: Any) -> None:
     from producer.terminal.console import out
     from producer.terminal.words import command, enqueued
 
+    by = moment_option(options["by"])
     settings = settings_of(options, input_path=input_path)
     request = checked_request(input_path, settings, options)
     print_provider(settings)
@@ -49,6 +51,7 @@ def enqueue(input_path: Path, **options: Any) -> None:
             origin=given.origin,
             max_cost_usd=options["max_cost"],
             weight=options["weight"],
+            by=by,
             renews=options["update"],
         )
         out.print(
@@ -56,4 +59,5 @@ def enqueue(input_path: Path, **options: Any) -> None:
             f"watch with: {command('status', request.name, options=['--watch'])}",
             soft_wrap=True,
         )
+        print_notes(each.sentence for each in report.outlooks)
         say_when_nobody_works(client.batch(request.name), options["data_dir"])

@@ -37,8 +37,16 @@ choice_options = (
 )
 
 
+by_option = click.option(
+    "--by",
+    metavar="TIME",
+    help="Start no job after this moment, e.g. 2026-12-01T08:00, here or '... Europe/Berlin'; says what would be late.",
+)
+
+
 def spend_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a batch may cost, and its share of the queue, for commands that enqueue."""
+    """What a batch may cost, its share of the queue and by when it is wanted, for commands that enqueue."""
+    command = by_option(command)
     command = click.option(
         "--weight",
         type=click.FloatRange(0.01, 100),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from producer.cli.job_options import kit_option, offline_option, queue_option
+from producer.cli.job_options import by_option, kit_option, offline_option, queue_option
 from producer.cli.options import batch_argument, command_with, data_dir_option
 from producer.cli.points_question import points_option
 from workers.contract.job import QueueName
@@ -39,6 +39,7 @@ from workers.contract.model_profile import EFFORTS, VERBOSITIES
 )
 @click.option("--sample", type=click.IntRange(1), default=30, show_default=True, help="Items that --repeats grades.")
 @click.option("--name", help="Name of the new batch [default: derived from BATCH and what changes].")
+@by_option
 @queue_option
 @offline_option
 @data_dir_option
@@ -57,6 +58,7 @@ def regrade(
     from producer.cli.session import (
         connected_client,
         joined_services,
+        moment_option,
         print_ending_models,
         print_notes,
         settings_of,
@@ -90,12 +92,13 @@ def regrade(
         max_tokens=options["max_tokens"],
         on_note=lambda note: print_notes([note]),
     )
+    by = moment_option(options["by"])
     settings = settings_of(options, input_path=input_path)
     with joined_services(settings) as services, connected_client(settings, services) as client:
         before = client.batch(batch).progress().provider
         if before != client.provider:
             err.print(f"note: the batch was graded by {before}; this asks {client.provider}")
-        report = regrade_batch(client, batch, change, name=name, queue=QueueName(queue))
+        report = regrade_batch(client, batch, change, name=name, queue=QueueName(queue), by=by)
         new = name or regrade_name(batch, change)
         print_ending_models(client.batch(new), settings)
         out.print(
@@ -103,12 +106,20 @@ def regrade(
             f"watch with: {command('status', new, options=['--watch'])}; compare with: {command('drift', batch, new)}",
             soft_wrap=True,
         )
+        print_notes(each.sentence for each in report.outlooks)
         say_when_nobody_works(client.batch(new), options["data_dir"])
 
 
 def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import connected_client, joined_services, print_ending_models, settings_of
+    from producer.cli.session import (
+        connected_client,
+        joined_services,
+        moment_option,
+        print_ending_models,
+        print_notes,
+        settings_of,
+    )
     from producer.regrading.repeats import repeat, repeat_name
     from producer.terminal.console import out
     from producer.terminal.words import command, enqueued
@@ -116,12 +127,15 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
 
     if any(options[name] for name in ("model", "template", "rubric", "catalogue", "effort", "verbosity", "max_tokens")):
         raise InvalidInput("--repeats grades again without a change; leave the other options out")
+    by = moment_option(options["by"])
     settings = settings_of(options, input_path=None)
     with joined_services(settings) as services, connected_client(settings, services) as client:
-        reports = repeat(client, batch, repeats=options["repeats"], sample=options["sample"], queue=QueueName(queue))
+        repeats, sample = options["repeats"], options["sample"]
+        reports = repeat(client, batch, repeats=repeats, sample=sample, queue=QueueName(queue), by=by)
         last = repeat_name(batch, options["repeats"])
         print_ending_models(client.batch(last), settings)
         counts = enqueued(sum(each.new for each in reports), sum(each.existing for each in reports))
         watch = command("status", last, options=["--watch"])
         out.print(f"{options['repeats']} repeats of {batch}: {counts}; watch with: {watch}", soft_wrap=True)
+        print_notes(each.sentence for report in reports for each in report.outlooks)
         say_when_nobody_works(client.batch(last), options["data_dir"])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--model", help="Model to ask in the new round.")
 @click.option("--allow-repair", is_flag=True, help="Show an invalid answer to the model and ask once more.")
 @click.option("--deadline", help="Give a job of the new round up after this long, e.g. 90s, 15m, 2h, 1d.")
+@click.option("--by", metavar="TIME", help="Start no job of the new round after this moment, e.g. 2026-12-01T08:00.")
 @data_dir_option
 def retry(
     batch: str,
@@ -37,6 +38,7 @@ def retry(
     model: str | None,
     allow_repair: bool,
     deadline: str | None,
+    by: str | None,
     data_dir: Path | None,
 ) -> None:
     """Start another round for the failed jobs of BATCH; earlier outcomes are kept.
@@ -45,7 +47,7 @@ def retry(
     """
     from producer.batch import Batch
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import opened_store, print_ending_models, settings_of
+    from producer.cli.session import moment_option, opened_store, print_ending_models, settings_of
     from producer.inputs import duration_seconds
     from producer.terminal.console import out
 
@@ -56,7 +58,7 @@ def retry(
         if deadline is not None:
             parameters["deadline_seconds"] = duration_seconds(deadline)
         found = Batch(store, batch)
-        count = found.retry_failed(kinds or None, model=model, parameters=parameters)
+        count = found.retry_failed(kinds or None, model=model, parameters=parameters, by=moment_option(by))
         if not count:
             out.print("no failed job matches; nothing was changed")
             return

@@ -45,6 +45,7 @@ def run(input_path: Path, processes: int, out_path: Path | None, *, go: bool, **
         connected_client,
         joined_known_work,
         joined_services,
+        moment_option,
         print_notes,
         print_provider,
         provided,
@@ -54,6 +55,7 @@ def run(input_path: Path, processes: int, out_path: Path | None, *, go: bool, **
     from producer.local.run import RunRequest, run_batch
     from producer.terminal.console import err
 
+    by = moment_option(options["by"])
     settings = settings_of(options, input_path=input_path)
     request = checked_request(input_path, settings, options)
     print_provider(settings)
@@ -77,7 +79,9 @@ def run(input_path: Path, processes: int, out_path: Path | None, *, go: bool, **
             lets_rest_go=go,
             max_cost_usd=options["max_cost"],
             weight=options["weight"],
+            by=by,
             renews=options["update"],
+            on_note=lambda note: print_notes([note]),
         )
         report = run_batch(batch, client=client, settings=settings, services=services, console=err)
         _print_report(report, client, out_path)

@@ -10,6 +10,7 @@ from workers.settings import Settings, load_settings, provider_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from producer.batch import Batch
@@ -33,6 +34,18 @@ def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> S
 
         remember_input(settings.data_dir, input_path)
     return settings
+
+
+def moment_option(text: str | None, option: str = "--by") -> datetime | None:
+    """The moment that an option names, in this machine's zone unless it brings one; None when it was not given."""
+    if text is None:
+        return None
+    from producer.inputs.moments import moment_of
+
+    try:
+        return moment_of(text)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, where=option) from None
 
 
 def print_provider(settings: Settings) -> None:

@@ -134,14 +134,22 @@ def _progress_object(progress: BatchProgress) -> dict[str, object]:
 def _print_limits_and_notices(store: Store) -> None:
     from producer.terminal.console import err, out
     from producer.terminal.gate_notices import day_line
-    from producer.terminal.notices import RECENT_SECONDS, hold_notices, limits_line, park_notice, pause_notice
+    from producer.terminal.notices import (
+        RECENT_SECONDS,
+        day_cap_notices,
+        hold_notices,
+        limits_line,
+        park_notice,
+        pause_notice,
+    )
     from workers.store.day_caps import read_days
     from workers.store.model_limits import read_limits
     from workers.store.parks import parked_accounts
     from workers.store.pauses import read_pauses
-    from workers.store.worker_reports import latest_budgets
+    from workers.store.worker_reports import day_caps_kept, latest_budgets
 
     with store.snapshot() as connection:
+        caps = day_caps_kept(connection)
         budgets = latest_budgets(connection, within_seconds=RECENT_SECONDS)
         parks = parked_accounts(connection)
         days = read_days(connection)
@@ -155,7 +163,8 @@ def _print_limits_and_notices(store: Store) -> None:
         out.print(budgets_table(budgets))
     for each in limits:
         out.print(limits_line(each), soft_wrap=True)
-    for notice in (*map(pause_notice, pauses), *hold_notices(budgets), *map(park_notice, parks)):
+    notices = (*map(pause_notice, pauses), *hold_notices(budgets), *map(park_notice, parks), *day_cap_notices(caps))
+    for notice in notices:
         err.print(notice, style="yellow", soft_wrap=True)
 
 

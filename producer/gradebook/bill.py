@@ -32,7 +32,10 @@ class Bill:
 
     @property
     def likely_usd(self) -> float:
-        """The cost if each of them was billed like the answered requests of its model and purpose."""
+        """The cost if each of them was billed like the answered requests of its job, or of its model and purpose.
+
+        Those that the provider closed before it answered count as nothing.
+        """
         return sum(line.likely_usd for line in self.lines)
 
     @property

@@ -16,10 +16,12 @@ from sqlalchemy import text
 from producer.local.data_folder import DataFolder
 from producer.local.named_models import named_models
 from producer.local.provider_models import listed_models, shutdown_date
+from producer.terminal.notices import day_cap_notices
 from workers.contract.errors import GradequeueError
 from workers.publisher import Publisher
 from workers.settings import Settings, SettingsError
 from workers.store import Store
+from workers.store.worker_reports import day_caps_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -88,7 +90,10 @@ def service_findings(settings: Settings, services: Services, *, kit: Path | None
     yield _tried("python", lambda: f"{sys.version.split()[0]} on {sys.platform}")
     yield _tried("disk", lambda: _disk(settings.data_dir))
     yield from _broker(settings, services)
-    yield _tried("store", lambda: _store(services.database_url))
+    caps: list[str] = []
+    yield _tried("store", lambda: _store(services.database_url, caps))
+    for notice in caps:
+        yield Finding(subject="workers", value=notice, source="GRADEQUEUE_MAX_USD_PER_DAY")
     listed: dict[str, Mapping[str, object]] = {}
     yield _tried("provider", lambda: _provider(settings, listed))
     yield from _models(settings, services.database_url, kit, listed)
@@ -129,10 +134,13 @@ def _broker(settings: Settings, services: Services) -> Iterator[Finding]:
         yield Finding(subject="broker", value=sentence, is_well=False)
 
 
-def _store(url: str) -> str:
+def _store(url: str, caps: list[str]) -> str:
+    """Fills `caps` with what is to be said of day caps that differ from worker to worker."""
     store = Store.open(url)
     try:
         store.migrate()
+        with store.snapshot() as connection:
+            caps.extend(day_cap_notices(day_caps_kept(connection)))
         if store.is_sqlite:
             return _sqlite(store, Path(store.engine.url.database or ""))
         with store.snapshot() as connection:

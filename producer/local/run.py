@@ -23,6 +23,7 @@ from workers.contract.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
 
     from rich.console import Console
 
@@ -61,8 +62,12 @@ class RunRequest:
     """Grade the rest of the pilot that was made before."""
     max_cost_usd: float | None = None
     weight: float | None = None
+    by: datetime | None = None
+    """Start no job after this moment."""
     renews: bool = False
     """Grade again who handed in other work since."""
+    on_note: Callable[[str], None] = print
+    """Hears what of the jobs would be late, as soon as they are enqueued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,8 @@ def run_batch(
         client.raise_day_cap()  # its own workers would, but none start for a batch that may not go on
         _enqueue(request, client, fleet)
         batch = client.batch(request.name)
+        for notice in batch.day_cap_notices(joining_usd=settings.day_cap_usd):
+            console.print(f"note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True)
         if request.lets_rest_go:
             batch.resume()
         progress = batch.progress()
@@ -123,7 +130,7 @@ def _enqueue(request: RunRequest, client: JobClient, fleet: WorkerFleet) -> None
         if new and not fleet.pids:
             fleet.start()
 
-    client.enqueue(
+    report = client.enqueue(
         request.specs(),
         name=request.name,
         queue=request.queue,
@@ -133,8 +140,11 @@ def _enqueue(request: RunRequest, client: JobClient, fleet: WorkerFleet) -> None
         pilot=request.pilot,
         max_cost_usd=request.max_cost_usd,
         weight=request.weight,
+        by=request.by,
         renews=request.renews,
     )
+    for outlook in report.outlooks:
+        request.on_note(outlook.sentence)
 
 
 @dataclass(slots=True)

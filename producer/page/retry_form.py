@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from producer.inputs import duration_seconds
+from producer.inputs.moments import span_or_moment
 from producer.page.plain_text import plain
 from producer.page.who import may_own
 from producer.page.words import failure_advice, failure_title
@@ -63,7 +63,8 @@ def _other_parameters(batch: Batch, kinds: Sequence[FailureKind]) -> tuple[str |
             "Longest answer (tokens)", 1, None, suggested, placeholder="as before", key=f"retry tokens {suggested}"
         )
         deadline = (
-            first.text_input("Deadline", placeholder="as before; 15m, 2h, 1d", key="retry deadline") or ""
+            first.text_input("Deadline", placeholder="as before; 2h, 1d, or 2026-12-01T08:00", key="retry deadline")
+            or ""
         ).strip()
         repair = second.toggle(
             "Let the model correct an invalid answer once", FailureKind.INVALID_OUTPUT in kinds, key="retry repair"
@@ -75,7 +76,7 @@ def _other_parameters(batch: Batch, kinds: Sequence[FailureKind]) -> tuple[str |
         parameters["allow_repair"] = True
     if deadline:
         try:
-            parameters["deadline_seconds"] = duration_seconds(deadline)
+            parameters |= span_or_moment(deadline)
         except GradequeueError as problem:
             st.error(plain(str(problem)))
     return model or None, parameters

@@ -48,8 +48,8 @@ class Change:
         return self.template is not None or self.scheme is not None or bool(self.given)
 
     def parameters(self, old: JobParameters) -> JobParameters:
-        """A job's own, and what changes."""
-        return replace(old, **self._parameters) if self._parameters else old  # type: ignore[arg-type] # by its field's name
+        """A job's own, and what changes; the moment by which it was wanted is over, or another's."""
+        return replace(old, deadline_at=None, **self._parameters)  # type: ignore[arg-type] # by its field's name
 
     @property
     def _parameters(self) -> dict[str, object]:

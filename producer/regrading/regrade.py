@@ -32,6 +32,7 @@ from workers.contract.twins import TwinRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from producer.batch import BatchOverview, StoredJob
@@ -50,13 +51,15 @@ def regrade(
     name: str | None = None,
     queue: QueueName = QueueName.BULK,
     nightly: str | None = None,
+    by: datetime | None = None,
 ) -> EnqueueReport:
     """Enqueue the batch's jobs with the change as a new batch linked to it; again does nothing.
 
     Without a new rubric or catalogue every job keeps its own. Every job is prepared before anything is enqueued, so a
     batch is regraded as a whole or not at all; only where its jobs have several rubrics, it is enqueued rubric by
     rubric, and the same call completes what was interrupted. `nightly` is the entry's name, kept with the new
-    batch. Raises `InvalidInput`, as `SubmissionUnknown` when a prompt was purged or a submission cannot be recovered.
+    batch; `by` is as for `enqueue`, and the old batch's moment is not taken over.
+    Raises `InvalidInput`, as `SubmissionUnknown` when a prompt was purged or a submission cannot be recovered.
     """
     regrading = _Regrading(client, client.batch(batch).overview(), change, name or regrade_name(batch, change))
     prepared = list(regrading.prepared())
@@ -69,6 +72,7 @@ def regrade(
             queue=queue,
             context=change.scheme.context if change.scheme else _context(client, context_hash),
             origin=replace(regrading.origin(), nightly=nightly),
+            by=by,
         )
         for context_hash, specs in _by_context(prepared).items()
     ]

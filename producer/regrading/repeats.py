@@ -16,6 +16,7 @@ from workers.contract.job import JobSpec, QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from producer.batch import StoredJob
     from producer.client import EnqueueReport, JobClient
@@ -24,7 +25,13 @@ MOST_REPEATS = 20
 
 
 def repeat(
-    client: JobClient, batch: str, *, repeats: int, sample: int, queue: QueueName = QueueName.BULK
+    client: JobClient,
+    batch: str,
+    *,
+    repeats: int,
+    sample: int,
+    queue: QueueName = QueueName.BULK,
+    by: datetime | None = None,
 ) -> list[EnqueueReport]:
     """Enqueue `repeats` further gradings of `sample` succeeded items, drawn by a hash: the same at every call.
 
@@ -45,7 +52,7 @@ def repeat(
             origin = replace(overview.origin, regrade_of=batch, repeat_of=batch, nightly=None)
             context = None if context_hash is None else client.context(context_hash)
             name = repeat_name(batch, number)
-            report = client.enqueue(specs, name=name, queue=queue, context=context, origin=origin, twins=False)
+            report = client.enqueue(specs, name=name, queue=queue, context=context, origin=origin, twins=False, by=by)
             reports.append(report)
     return reports
 
@@ -83,6 +90,6 @@ def _again(job: StoredJob) -> JobSpec:
         instructions=job.instructions,
         schema=job.schema,
         model=job.model,
-        parameters=replace(job.parameters, is_repeat=True),
+        parameters=replace(job.parameters, is_repeat=True, deadline_at=None),
         metadata=job.metadata,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from producer.terminal.words import command, moment
+from producer.terminal.words import command, cost, counted, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,6 +48,22 @@ def limits_line(limits: ModelLimits) -> str:
     where = f" at {limits.account}" if limits.account else ""
     parts = [f"{value:,} {what}" for what, value in allowed.items() if value is not None]
     return f"{limits.model}{where}: at most {', '.join(parts)} (set here; `gradequeue limits`)"
+
+
+def day_cap_notices(kept: Mapping[str, Mapping[float | None, int]]) -> list[str]:
+    """A sentence per provider whose workers keep different spend caps per day (see `day_caps_kept`)."""
+    return [_day_cap_notice(provider, caps) for provider, caps in kept.items() if len(caps) > 1]
+
+
+def _day_cap_notice(provider: str, caps: Mapping[float | None, int]) -> str:
+    each = [
+        f"{counted(processes, 'process', 'processes')} {'no cap' if usd is None else cost(usd)}"
+        for usd, processes in caps.items()
+    ]
+    return (
+        f"workers of {provider} keep different spend caps per day ({', '.join(each)}): each stops at its own, so "
+        "together they may spend more than the lowest. Give all the same GRADEQUEUE_MAX_USD_PER_DAY and restart them"
+    )
 
 
 def hold_notices(budgets: Iterable[Mapping[str, Any]], *, account: str | None = None) -> list[str]:

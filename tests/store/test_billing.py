@@ -130,3 +130,32 @@ def test_where_nothing_was_answered_the_likely_cost_is_the_highest(store: Store)
     [line] = bill_of(store)
 
     assert (line.low_usd, line.likely_usd, line.high_usd) == (0.0, 2.0, 2.0)
+
+
+def test_a_request_without_a_known_end_likely_cost_what_its_own_jobs_answer_did(store: Store):
+    short, long = claimed(store, 2)
+    send(store, long, most_usd=2.0)  # lost, and asked again
+    paid(store, short, cost_usd=0.25)
+    paid(store, long, cost_usd=1.25)
+
+    assert sum(line.likely_usd for line in bill_of(store)) == 1.5 + 1.25
+
+
+@pytest.mark.parametrize(("status", "likely_usd"), [(None, 0.5), (200, 1.0)], ids=["no response", "broken off"])
+def test_a_connection_that_was_closed_before_a_response_likely_cost_nothing(
+    store: Store, status: int | None, likely_usd: float
+):
+    [job] = claimed(store)
+    lost = AttemptClosing(
+        attempt_id=send(store, job, most_usd=2.0) or "",
+        ending=AttemptEnding.FAILED,
+        status_code=status,
+        may_be_billed=True,
+    )
+    settle(store, closing=lost)
+    paid(store, job, cost_usd=0.5)
+
+    lines = bill_of(store)
+
+    assert sum(line.likely_usd for line in lines) == likely_usd
+    assert sum(line.high_usd for line in lines) == 2.5, "nobody knows it for certain"

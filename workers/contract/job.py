@@ -79,6 +79,8 @@ class JobParameters:
     fallback_model: str | None = None
     deadline_seconds: float | None = None
     """From enqueue to the last moment an attempt may start; parked and paused time does not count."""
+    deadline_at: float | None = None
+    """The last moment an attempt may start, in seconds since the epoch; nothing moves it. One of the two, or none."""
 
     counterfactual: bool | None = None
     """Work with a passage that seems to address the grader is graded once more without it; None: once."""
@@ -102,25 +104,32 @@ class JobParameters:
             raise InvalidInput("retry_delay must be non-negative")
         if self.deadline_seconds is not None and self.deadline_seconds <= 0:
             raise InvalidInput("deadline must be positive")
+        if self.deadline_seconds is not None and self.deadline_at is not None:
+            raise InvalidInput("--deadline is a time span and --by a moment; give one of them")
         if self.fallback_model is not None:
             if not self.fallback_model.strip():
                 raise InvalidInput("fallback model cannot be empty")
             check_name("fallback model", self.fallback_model)
 
     def as_json(self) -> dict[str, object]:
-        """Every field by name, ready for a JSON column. What is left to the model is left out.
+        """Every field by name, ready for a JSON column. What is left to the model or without an end is left out.
 
         So workers of an earlier release read it, too.
         """
         found = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in found.items() if value is not None or name not in _LEFT_TO_THE_MODEL}
+        return {name: value for name, value in found.items() if value is not None or name not in _LEFT_OUT}
 
     def identity(self) -> dict[str, object]:
-        """What a hash is made of: batches of earlier releases, which always wrote 4096, find their jobs again."""
-        return {"max_tokens": DEFAULT_MAX_TOKENS, **self.as_json()}
+        """What a hash is made of: batches of earlier releases, which always wrote 4096, find their jobs again.
+
+        Until when a job may start is no part of it: the same command may name another moment.
+        """
+        found = {"max_tokens": DEFAULT_MAX_TOKENS, **self.as_json()}
+        found.pop("deadline_at", None)
+        return found
 
 
-_LEFT_TO_THE_MODEL = frozenset({"max_tokens", "effort", "verbosity", "evidence", "counterfactual"})
+_LEFT_OUT = frozenset({"max_tokens", "effort", "verbosity", "evidence", "counterfactual", "deadline_at"})
 
 
 def _check_choice(what: str, value: str | None, choices: tuple[str, ...]) -> None:

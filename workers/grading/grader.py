@@ -307,7 +307,7 @@ class Grader:
         """A job whose fallback is paused keeps its slot: its own model is not paused, so it would come back at once."""
         if not (run.on_fallback and isinstance(closed, StartPaused)):
             return await self._give_back(run)
-        run.claimed_at += PAUSED_AGAIN_SECONDS  # a pause does not count towards its deadline
+        run.wait_paused(PAUSED_AGAIN_SECONDS)
         return Again(PAUSED_AGAIN_SECONDS)
 
     async def _after_cancellation(self, run: Run) -> RunEnding:

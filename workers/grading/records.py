@@ -168,6 +168,11 @@ class Run:
     def _prompt(self) -> str:
         return self.job.prompt if self.prompt_without is None else self.prompt_without
 
+    def wait_paused(self, seconds: float) -> None:
+        """A pause counts towards no deadline that is a span; a moment stays where it is."""
+        if self.job.parameters.deadline_at is None:
+            self.claimed_at += seconds
+
     @property
     def seconds_to_deadline(self) -> float | None:
         """None without a deadline; may be negative."""

@@ -49,7 +49,7 @@ from workers.store.releases import release_all
 from workers.store.spool import UNSAVED_EXIT, Spool, take_up
 from workers.store.sql import new_id
 from workers.store.steering import reopen_rejected
-from workers.store.worker_reports import latest_budgets
+from workers.store.worker_reports import day_caps_kept, latest_budgets
 from workers.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -203,8 +203,13 @@ class WorkerLife:
                 hostname=socket.gethostname(),
                 pid=os.getpid(),
                 queues=",".join(sorted(queue.name for queue in self._app.amqp.queues.consume_from.values())),
+                provider=self._settings.provider,
+                max_usd_per_day=self._settings.day_cap_usd,
             )
             raise_day(connection, self._settings.provider, self._settings.day_cap_usd)
+            caps = day_caps_kept(connection).get(self._settings.provider, {})
+        if len(caps) > 1:
+            logger.warning("worker.day_caps_differ", account=self._settings.provider, usd=list(caps))
 
     def _say_how_it_ended(self, writer: Writer) -> None:
         if writer.unsaved and self._controller is not None:

@@ -1,8 +1,12 @@
 """What the ledger says is due: sums by day, batch, model, purpose and tier, as an invoice has them. Read-only.
 
 What nobody knows the end of (its worker died, it timed out, it is in flight) may have been billed or not: it counts as
-nothing in the low sum, and in the high one at the most that it can cost. Providers bill an answer even if nobody waits
-for it any more; so in the likely sum it counts like the answered requests of its model and purpose.
+nothing in the low sum, and in the high one at the most that it can cost. In the likely sum
+
+    closed before a response began   nothing: a provider that gives up makes no answer. One that is cut off from us goes
+                                     silent, and the request times out
+    everything else                  what the answered request of its job cost, with the same prompt and parameters, or
+                                     else the mean of its model and purpose: providers bill an answer nobody waits for
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import String, and_, func, or_, select
+from sqlalchemy import String, and_, case, func, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -22,7 +26,7 @@ from workers.store.tables import attempts, batches
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
     from sqlalchemy.sql.compiler import SQLCompiler
 
     from workers.contract.outcome import Usage
@@ -92,6 +96,9 @@ def read_bill(
             func.count().filter(_IS_UNPRICED).label("unpriced"),
             func.coalesce(func.sum(func.coalesce(attempts.c.cost_usd, attempts.c.held_usd)), 0.0).label("high_usd"),
             func.coalesce(func.sum(attempts.c.surcharge_usd), 0.0).label("surcharge_usd"),
+            func.count().filter(_IS_LIKELY_DUE).label("due"),
+            func.count(_own_usd).label("due_alike"),
+            func.coalesce(func.sum(_own_usd), 0.0).label("own_usd"),
             *USAGE_SUMS,
         )
         .join(batches, batches.c.id == attempts.c.batch_id)
@@ -103,15 +110,33 @@ def read_bill(
         statement = statement.where(batches.c.name == batch)
     if since_seconds is not None:
         statement = statement.where(attempts.c.opened_at >= since_seconds)
-    return _with_likely_costs([_line(row) for row in connection.execute(statement)])
+    return _with_likely_costs(connection.execute(statement).all())
 
 
 _ending = attempts.c.ending
 _IS_ANSWERED = func.coalesce(_ending, "") == str(AttemptEnding.ANSWERED)
+_HAS_FAILED = func.coalesce(_ending, "") == str(AttemptEnding.FAILED)
 _HAS_NO_END = or_(_ending.is_(None), _ending.in_((str(AttemptEnding.UNKNOWN), str(AttemptEnding.TIMED_OUT))))
 # a failed request that may be due keeps the most that it can cost; all others hold nothing any more
 _IS_OPEN = and_(~_IS_ANSWERED, or_(attempts.c.held_usd > 0, and_(attempts.c.held_usd.is_(None), _HAS_NO_END)))
 _IS_UNPRICED = and_(attempts.c.cost_usd.is_(None), or_(_IS_ANSWERED, attempts.c.held_usd.is_(None)))
+_IS_LIKELY_DUE = and_(_IS_OPEN, ~and_(_HAS_FAILED, attempts.c.status_code.is_(None)))
+_alike = attempts.alias("alike")
+# of a request that is likely due: the mean cost of the answered ones of its job; asked for these rows alone
+_own_usd = case(
+    (
+        _IS_LIKELY_DUE,
+        select(func.avg(_alike.c.cost_usd))
+        .where(
+            _alike.c.job_id == attempts.c.job_id,
+            _alike.c.model == attempts.c.model,
+            _alike.c.purpose == attempts.c.purpose,
+            _alike.c.ending == str(AttemptEnding.ANSWERED),
+        )
+        .correlate(attempts)
+        .scalar_subquery(),
+    )
+)
 
 
 def _line(row: Any) -> BillLine:
@@ -133,22 +158,27 @@ def _line(row: Any) -> BillLine:
     )
 
 
-def _with_likely_costs(lines: Sequence[BillLine]) -> list[BillLine]:
-    """Needs all lines: a request of unknown end names no tier, so it is in another line than answered ones."""
+def _with_likely_costs(rows: Sequence[Row[Any]]) -> list[BillLine]:
+    """Needs all rows: a request of unknown end names no tier, so it is in another line than answered ones."""
     answered: defaultdict[tuple[str, ...], list[BillLine]] = defaultdict(list)
+    lines = [_line(row) for row in rows]
     for line in lines:
         if line.answered and not line.unpriced:
             for alike in (line.model, line.purpose), (line.model,):
                 answered[alike].append(line)
 
-    def likely_usd(line: BillLine) -> float:
+    def likely_usd(line: BillLine, row: Row[Any]) -> float:
+        others: int = row.due - row.due_alike
+        found_usd = line.low_usd + float(row.own_usd)
+        if not others:
+            return min(line.high_usd, found_usd)
         alike = answered.get((line.model, line.purpose)) or answered.get((line.model,))
         if not alike:
             return line.high_usd
         mean_usd = sum(each.low_usd for each in alike) / sum(each.answered for each in alike)
-        return min(line.high_usd, line.low_usd + line.open * mean_usd)
+        return min(line.high_usd, found_usd + others * mean_usd)
 
-    return [replace(line, likely_usd=likely_usd(line)) for line in lines]
+    return [replace(line, likely_usd=likely_usd(line, row)) for line, row in zip(lines, rows, strict=True)]
 
 
 class _utc_day(FunctionElement[str]):  # noqa: N801 - reads as the SQL function it compiles to

@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 
 
 def given_rows(
-    table: Table, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: str | None = None,
+    others: Mapping[str, TypeEngine[Any]] | None = None,
 ) -> dict[str, ColumnElement[Any]]:
-    """Each name's expression in a table of the rows. `key` is a name in the rows for the table's id."""
+    """Each name's expression in a table of the rows.
+
+    `key` is a name in the rows for the table's id, `others` are types of names that are no column of it.
+    """
     names = list(rows[0])
-    types: dict[str, TypeEngine[Any]] = {name: table.c["id" if name == key else name].type for name in names}
+    types: dict[str, TypeEngine[Any]] = {
+        name: (others or {}).get(name) or table.c["id" if name == key else name].type for name in names
+    }
     sent = {name: Text() if isinstance(types[name], JSON) else types[name] for name in names}
     arrays = [
         cast(bindparam(f"all_{name}", [_sent(row[name], types[name]) for row in rows]), ARRAY(sent[name]))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
-HEAD_REVISION = "0017_model_limits"
+HEAD_REVISION = "0018_worker_caps"
 """The schema this code works with; a test holds it equal to the newest migration."""
 SQLITE_BUSY_SECONDS = 30.0
 """Several workers, a page and the sweeper share one file; each write is short, so waiting is right."""

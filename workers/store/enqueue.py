@@ -21,6 +21,7 @@ from workers.contract.origin import BatchOrigin
 from workers.contract.outcome import JobState
 from workers.contract.twins import twin_key
 from workers.log import get_logger
+from workers.store.deadlines import move_deadlines
 from workers.store.gates import open_gate
 from workers.store.job_rows import insert_jobs, new_row
 from workers.store.leases import drop_lease, lease_holder, take_lease
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from workers.contract.outlook import Outlook
     from workers.store.engine import Store
     from workers.store.gates import GateRequest
 
@@ -81,6 +83,8 @@ class EnqueueReport:
     existing: int
     renewed: int = 0
     """Of the existing: jobs whose work is another now, which begin another round."""
+    outlooks: tuple[Outlook, ...] = ()
+    """By model, what would be late, when the jobs were to start by a moment; empty when they were not."""
 
 
 def open_batch(
@@ -282,12 +286,16 @@ def _add_chunk(
             raise _conflict(job.spec.id, batch)
         fresh.setdefault(job.spec.id, job)
     other: dict[str, NewJob] = {}
+    moments: dict[str, float] = {}
     for known in _existing(connection, batch, list(hashes)):
         job = fresh.pop(known.item_id)
         if hashes[known.item_id] != known.content_hash:
             if not renews and not known.is_left_out:
                 raise _conflict(known.item_id, batch)
             other[known.item_id] = job
+        elif (moment := job.spec.parameters.deadline_at) is not None:
+            moments[known.item_id] = moment
+    move_deadlines(connection, batch.id, moments)
     rows = [new_row(job, batch, hashes[job.spec.id], position + offset) for offset, job in enumerate(fresh.values())]
     leaders = _follow_leaders(connection, batch, rows)
     if rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Double, bindparam, insert
+from sqlalchemy import Double, bindparam, func, insert
 
 from workers.contract.outcome import JobState
 from workers.store.bulk import given_rows, selected
@@ -48,6 +48,7 @@ def new_row(job: NewJob, batch: BatchHeader, job_hash: str, position: int) -> di
         "twin_key": job.twin_key,
         "leader_id": None,
         "deadline_seconds": spec.parameters.deadline_seconds,
+        "deadline_moment": spec.parameters.deadline_at,
     }
 
 
@@ -56,14 +57,16 @@ def insert_jobs(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> No
     if is_sqlite(connection):
         connection.execute(_INSERT_ONE, rows)
         return
-    named = [{"deadline_at" if name == "deadline_seconds" else name: row[name] for name in row} for row in rows]
-    given = given_rows(jobs, named)
-    given["deadline_at"] = now_seconds() + given["deadline_at"]  # null without a deadline
+    given = given_rows(jobs, rows, others=dict.fromkeys(("deadline_seconds", "deadline_moment"), Double()))
+    seconds, moment = given.pop("deadline_seconds"), given.pop("deadline_moment")
+    given["deadline_at"] = func.coalesce(moment, now_seconds() + seconds)  # null without a deadline
     names, query = selected(given, enqueued_at=now_seconds())
     connection.execute(insert(jobs).from_select(names, query))
 
 
 _INSERT_ONE = insert(jobs).values(
     enqueued_at=now_seconds(),
-    deadline_at=now_seconds() + bindparam("deadline_seconds", type_=Double),  # null without a deadline
+    deadline_at=func.coalesce(  # null without a deadline
+        bindparam("deadline_moment", type_=Double), now_seconds() + bindparam("deadline_seconds", type_=Double)
+    ),
 )

@@ -22,14 +22,28 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def register_worker(connection: Connection, *, worker_id: str, hostname: str, pid: int, queues: str) -> None:
-    """Make the row of a starting worker process. The id is new per process, never used again."""
+def register_worker(
+    connection: Connection,
+    *,
+    worker_id: str,
+    hostname: str,
+    pid: int,
+    queues: str,
+    provider: str | None = None,
+    max_usd_per_day: float | None = None,
+) -> None:
+    """Make the row of a starting worker process. The id is new per process, never used again.
+
+    `max_usd_per_day`: the cap of `provider` that it keeps; None for none.
+    """
     connection.execute(
         insert(workers).values(
             id=worker_id,
             hostname=hostname,
             pid=pid,
             queues=queues,
+            provider=provider,
+            max_usd_per_day=max_usd_per_day,
             started_at=now_seconds(),
             heartbeat_at=now_seconds(),
         )

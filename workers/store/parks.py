@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import case, delete, func, select, update
 
 from workers.contract.outcome import AccountState
+from workers.store.deadlines import SPAN
 from workers.store.sql import (
     IS_BATCH_OPEN,
     IS_DUE,
@@ -121,10 +122,9 @@ def shift_deadlines(
 ) -> None:
     """Waiting that was not the jobs' own, from `since` (database clock) to now, does not count towards deadlines.
 
-    Of a provider's jobs, of a batch's, or of `which` (a condition on `jobs`).
+    Of a provider's jobs, of a batch's, or of `which` (a condition on `jobs`). A moment that a person named stays.
     """
-    allowed = jobs.c.parameters["deadline_seconds"].as_float()
-    began_at = jobs.c.deadline_at - allowed  # of the round, moved by the waits that ended before this one
+    began_at = jobs.c.deadline_at - SPAN  # of the round, moved by the waits that ended before this one
     waited = now_seconds() - case((began_at > since, began_at), else_=since)
     if which is None:
         chosen = batches.c.id == batch_id if batch_id is not None else batches.c.provider == provider
@@ -135,6 +135,7 @@ def shift_deadlines(
             which,
             IS_UNFINISHED,
             jobs.c.deadline_at.is_not(None),
+            SPAN.is_not(None),
         )
         .values(deadline_at=jobs.c.deadline_at + waited)
     )

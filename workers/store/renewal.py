@@ -12,10 +12,11 @@ from sqlalchemy import delete, select, update
 
 from workers.contract.errors import ConflictingJob
 from workers.contract.outcome import ENDED_STATES, JobState
+from workers.store.deadlines import deadline_of
 from workers.store.flags import OF_THE_INPUT
 from workers.store.left_out import note_what_is_missing
 from workers.store.sql import in_lists, lock_jobs
-from workers.store.tables import batches, flags, jobs, now_seconds
+from workers.store.tables import batches, flags, jobs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -61,7 +62,6 @@ def renew_jobs(
 
 
 def _renewed(row: Mapping[str, Any], spec: JobSpec, next_round: int) -> dict[str, Any]:
-    deadline = spec.parameters.deadline_seconds
     return {
         **{column: row[column] for column in _WORK},
         "state": JobState.FAILED if spec.left_out else JobState.READY,
@@ -73,7 +73,7 @@ def _renewed(row: Mapping[str, Any], spec: JobSpec, next_round: int) -> dict[str
         "lost_claims": 0,
         "cancel_requested": False,
         "finished_at": None,
-        "deadline_at": None if deadline is None else now_seconds() + deadline,
+        "deadline_at": deadline_of(spec.parameters),
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, insert, literal, select, update
+from sqlalchemy import and_, exists, insert, select, true, update
 
 from workers.contract.outcome import FailureKind, JobState
+from workers.store.deadlines import NEW_DEADLINE, refuse_past
 from workers.store.gates import forget_same_failure
 from workers.store.kept import end_with_kept_answers
 from workers.store.overviews import find_batch
@@ -19,7 +20,7 @@ from workers.store.twins import count_following, end_followers, reopen_followers
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from workers.store.engine import Store
     from workers.store.overviews import BatchHeader
@@ -47,11 +48,14 @@ def retry_failed(
     `model` and `parameters` (fields of `JobParameters`) are the new round's, for work that is otherwise the same.
 
     What fails again meanwhile is not reopened twice; a purged job has no prompt any more and stays as it is.
+    Raises `InvalidInput` when the moment until which they might start is over and no other deadline is given.
     """
     change = _Change(model, parameters or {})
     with store.snapshot() as connection:
         batch = find_batch(connection, batch_name)
         began_at = connection.execute(select(now_seconds())).scalar_one()
+        if not {"deadline_seconds", "deadline_at"} & change.parameters.keys():
+            refuse_past(connection, batch.id, _failed(kinds, began_at))
     reopened = 0
     while failed := store.run(lambda connection: _reopen_some(connection, batch, began_at, kinds, change)):
         reopened += failed
@@ -67,19 +71,10 @@ def _reopen_some(
 ) -> int:
     lock_batch(connection, batch.id)
     forget_same_failure(connection, batch.id)
-    wanted = outcomes.c.failure_kind.in_([str(kind) for kind in kinds]) if kinds else literal(value=True)
     chosen = list(
         connection.execute(
             select(jobs.c.id)
-            .join(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
-            .where(
-                jobs.c.batch_id == batch.id,
-                jobs.c.state == JobState.FAILED,
-                jobs.c.leader_id.is_(None),  # followers go with their leader
-                jobs.c.prompt != "",  # neither purged nor left out
-                outcomes.c.finished_at <= began_at,
-                wanted,
-            )
+            .where(jobs.c.batch_id == batch.id, _failed(kinds, began_at))
             .order_by(jobs.c.id)
             .limit(LIST_LENGTH)
         ).scalars()
@@ -131,10 +126,24 @@ def _open_next_round(connection: Connection, job_ids: Sequence[str]) -> int:
             snoozes=0,
             lost_claims=0,
             finished_at=None,
-            deadline_at=_new_deadline(),
+            deadline_at=NEW_DEADLINE,
         )
     )
     return reopen_followers(connection, job_ids)
+
+
+def _failed(kinds: Sequence[FailureKind], before: float) -> ColumnElement[bool]:
+    """Jobs that another round may be opened for; their present one ended `before`, as one of these kinds or any."""
+    wanted = outcomes.c.failure_kind.in_([str(kind) for kind in kinds]) if kinds else true()
+    ended = exists().where(
+        outcomes.c.job_id == jobs.c.id, outcomes.c.round == jobs.c.round, outcomes.c.finished_at <= before, wanted
+    )
+    return and_(
+        jobs.c.state == JobState.FAILED,
+        jobs.c.leader_id.is_(None),  # followers go with their leader
+        jobs.c.prompt != "",  # neither purged nor left out
+        ended,
+    )
 
 
 def _change_round(connection: Connection, job_ids: Sequence[str], change: _Change) -> None:
@@ -145,11 +154,6 @@ def _change_round(connection: Connection, job_ids: Sequence[str], change: _Chang
         for row in connection.execute(select(jobs.c.id, jobs.c.parameters).where(jobs.c.id.in_(job_ids))).all():
             changed = {**row.parameters, **change.parameters}
             connection.execute(update(jobs).where(jobs.c.id == row.id).values(parameters=changed))
-
-
-def _new_deadline() -> object:
-    deadline = jobs.c.parameters["deadline_seconds"].as_float()
-    return case((deadline.is_not(None), now_seconds() + deadline), else_=None)
 
 
 def cancel_batch(store: Store, batch_name: str) -> tuple[int, int]:

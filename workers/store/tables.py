@@ -224,6 +224,8 @@ workers = Table(
     Column("heartbeat_at", Double, nullable=False),
     Column("stopped_at", Double),
     Column("budgets", JSON),
+    Column("provider", String(255)),
+    Column("max_usd_per_day", Double),  # null: it keeps no cap
     comment="budgets: the provider's limits as this worker last saw them, for people",
 )
 

@@ -1,10 +1,10 @@
-"""What living workers report with their heartbeats: the queues they serve, the limits they see. Read-only."""
+"""What living workers say: the queues they serve, the limits they see, the day caps they keep. Read-only."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from workers.store.tables import now_seconds, workers
 
@@ -24,6 +24,27 @@ def latest_budgets(connection: Connection, *, within_seconds: float) -> list[dic
     ).scalars()
     latest = {(row["account"], row["model"]): row for budgets in rows for row in budgets}
     return [latest[key] for key in sorted(latest)]
+
+
+def day_caps_kept(connection: Connection) -> dict[str, dict[float | None, int]]:
+    """Provider -> spend cap per day in US dollars, None for none -> living worker processes that keep it.
+
+    Where there are several, settings differ: what a worker spends counts for all of them, and each stops at its own.
+    """
+    rows = connection.execute(
+        select(workers.c.provider, workers.c.max_usd_per_day, func.count().label("processes"))
+        .where(
+            workers.c.provider.is_not(None),
+            workers.c.stopped_at.is_(None),
+            workers.c.heartbeat_at > now_seconds() - SILENT_SECONDS,
+        )
+        .group_by(workers.c.provider, workers.c.max_usd_per_day)
+        .order_by(workers.c.provider, workers.c.max_usd_per_day.is_(None), workers.c.max_usd_per_day)
+    )
+    kept: dict[str, dict[float | None, int]] = {}
+    for row in rows:
+        kept.setdefault(row.provider, {})[row.max_usd_per_day] = row.processes
+    return kept
 
 
 def is_worker_alive(

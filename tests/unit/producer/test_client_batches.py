@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import event, insert, select, update
 
 from producer import Item, JobClient
+from producer.inputs.lateness import UsualLimits
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters
 from workers.contract.outcome import AccountState, FailureKind
@@ -282,3 +283,39 @@ def test_progress_names_the_park_of_the_batchs_own_account(client: JobClient):
     park = client.batch("b").progress().park
     assert park is not None
     assert (park.account, park.message) == ("p", "no credit")
+
+
+def test_a_moment_is_kept_with_each_job_and_what_will_be_late_is_in_the_report(client: JobClient):
+    by = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    slow = JobClient(
+        store=client.store,
+        publisher=None,
+        registry=client.registry,
+        provider="p",
+        limits=UsualLimits(requests=1),
+    )
+    items = [Item(f"s{number}", f"Grade {number}") for number in range(100)]
+    report = slow.enqueue(items, name="b", schema="feedback", model="m", by=by)
+    assert {job.parameters.deadline_at for job in slow.batch("b").jobs()} == {by.timestamp()}
+    [outlook] = report.outlooks
+    assert (outlook.jobs, outlook.late) == (100, pytest.approx(40, abs=5))
+    assert client.enqueue([Item("x", "y")], name="c", schema="feedback", model="m").outlooks == ()
+
+
+def test_a_moment_without_a_zone_or_beside_a_deadline_is_refused_and_nothing_enqueued(client: JobClient):
+    item, naive = Item("a", "Grade"), dt.datetime(2999, 1, 1)  # noqa: DTZ001 - that is the point
+    with pytest.raises(InvalidInput, match="needs a time zone"):
+        client.enqueue([item], name="b", schema="feedback", model="m", by=naive)
+    spans = JobParameters(deadline_seconds=60.0)
+    with pytest.raises(InvalidInput, match="give one of them"):
+        client.enqueue([item], name="b", schema="feedback", model="m", params=spans, by=naive.replace(tzinfo=dt.UTC))
+    assert client.batches() == []
+
+
+def test_a_retry_takes_a_moment_in_the_place_of_a_span(client: JobClient):
+    client.enqueue([Item("a", "x")], name="b", schema="feedback", model="m", params=JobParameters(deadline_seconds=9.0))
+    end(client, "a", kind=FailureKind.DEADLINE_EXCEEDED)
+    by = dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
+    assert client.batch("b").retry_failed(by=by) == 1
+    [job] = client.batch("b").jobs()
+    assert (job.parameters.deadline_at, job.parameters.deadline_seconds) == (by.timestamp(), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,3 +128,23 @@ def test_an_encoding_without_an_input_is_refused(client: JobClient):
     assert "--encoding is of the files of --input" in done.output
     with client.store.snapshot() as connection:
         assert connection.execute(select(batches.c.name)).scalars().all() == ["week1"]
+
+
+def test_a_regrade_takes_a_moment_of_its_own_and_says_what_would_be_late(
+    client: JobClient, monkeypatch: pytest.MonkeyPatch
+):
+    moment = datetime(2998, 1, 1, tzinfo=UTC)
+    client.enqueue([Item("anna", "x")], name="week", schema="feedback", model="old", by=moment)
+    grade(client, "week", {"anna": '{"score": 70, "summary": "-"}'})
+    run("regrade", "week", "--model", "new", "--name", "without", "--offline")
+    assert [job.parameters.deadline_at for job in client.batch("without").jobs()] == [None]
+
+    monkeypatch.setenv("GRADEQUEUE_RPM", "1")
+    done = run("regrade", "week", "--model", "newer", "--name", "again", "--offline", "--by", "2999-01-01T08:00Z")
+    assert "1 job for newer: the last is expected to start" in done.stderr
+    [job] = client.batch("again").jobs()
+    assert job.parameters.deadline_at == datetime(2999, 1, 1, 8, tzinfo=UTC).timestamp()
+
+    refused = run("regrade", "week", "--model", "last", "--offline", "--by", "tomorrow")
+    assert refused.exit_code == 2
+    assert "--by" in refused.stderr
