@@ -21,7 +21,9 @@ from workers.store.gates import BatchGate, read_gate, resume_batch
 from workers.store.overviews import BatchOverview, find_batch, find_overview, look_up_batch, read_work
 from workers.store.parks import parked_accounts
 from workers.store.pauses import BatchPauses, PauseScope, Target, lift_pause, pause, pauses_of
-from workers.store.progress import Counts, Progress, finished_rounds, read_pace, read_progress
+from workers.store.progress import Counts, Progress, ended_jobs, read_pace, read_progress
+from workers.store.result_lines import read_result_lines
+from workers.store.result_pages import Wanted
 from workers.store.results import ResultRow, read_results
 from workers.store.steering import cancel_batch, retry_failed
 from workers.store.stored_jobs import StoredJob, read_jobs
@@ -127,18 +129,28 @@ class Batch:
             find_batch(connection, self.name)
             yield from read_results(connection, self.name, flagged=wanted)
 
+    def lines(self, *, flags: Collection[FlagKind | str] = (), failed_only: bool = False) -> Iterator[str]:
+        """The results as lines of JSON, each with its end of line: many times faster than `results`, for files."""
+        wanted = Wanted(flagged=[_flag_kind(kind) for kind in flags], failed_only=failed_only)
+        with self._store.snapshot() as connection:
+            find_batch(connection, self.name)
+            yield from read_result_lines(connection, self.name, wanted)
+
     def results_as_finished(self, *, poll_seconds: float = POLL_SECONDS) -> Iterator[ResultRow]:
         """Each job once, as soon as it has ended; returns when the batch is finished, however long that takes.
 
         The order is that of finding them. What is retried meanwhile comes again, with its new round.
         """
-        seen: set[tuple[str, int]] = set()
+        seen: dict[int, int] = {}
+        latest: float | None = None
         while True:
             finished = self.progress().is_finished  # asked before looking, so that nothing ends unseen in between
             with self._store.snapshot() as connection:
-                new = finished_rounds(connection, self.name) - seen
-            yield from self._rows(sorted(job_id for job_id, _round in new))
-            seen |= new
+                ended = ended_jobs(connection, self.name, since=None if finished else latest)
+            new = [each for each in ended if seen.get(each.position) != each.round]
+            yield from self._rows([each.job_id for each in new])
+            seen.update((each.position, each.round) for each in new)
+            latest = max((each.finished_at for each in ended), default=latest)
             if finished and not new:
                 return
             if not finished:

@@ -33,7 +33,7 @@ def bill(batch: str | None, *, since: datetime | None, as_json: bool, as_csv: bo
     A request whose end is unknown may have been billed; the cost is then an interval.
     """
     from producer.cli.session import opened_store
-    from producer.cli.writing import write_rows
+    from producer.cli.writing import write_csv
     from producer.gradebook.bill import read_bill_of
     from producer.terminal.console import out
     from producer.terminal.words import counted
@@ -46,7 +46,7 @@ def bill(batch: str | None, *, since: datetime | None, as_json: bool, as_csv: bo
     if as_json:
         click.echo(json.dumps([line.as_line() for line in found.lines]))
     elif as_csv:
-        write_rows(lambda: found.lines, out_path=None, file_format="csv")
+        write_csv(lambda: found.lines, out_path=None)
     elif found.lines:
         out.print(_table(found))
         if found.open and found.high_usd is not None:

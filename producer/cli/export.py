@@ -36,16 +36,15 @@ def export(
     """
     from producer.cli.downloading import note_taken
     from producer.cli.session import opened_store
-    from producer.cli.writing import write_rows
-    from producer.gradebook.export import chosen_batches, exported
+    from producer.cli.writing import write_csv, write_lines
+    from producer.gradebook.export import chosen_batches, exported, exported_lines
     from producer.gradebook.result_files import check_writable
 
     check_writable(out_path)
     with opened_store(data_dir) as store:
         names = chosen_batches(store, batches)  # one that does not exist is named before a file is begun
         note_taken(store, names, f"{'requests' if ledger else 'outcomes'} of every round, {file_format}", by=by)
-        write_rows(
-            lambda: exported(store, names, ledger=ledger),
-            out_path=out_path,
-            file_format=file_format,
-        )
+        if file_format == "csv":
+            write_csv(lambda: exported(store, names, ledger=ledger), out_path=out_path)
+        else:
+            write_lines(exported_lines(store, names, ledger=ledger), out_path=out_path)

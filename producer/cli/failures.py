@@ -20,7 +20,7 @@ def failures(batch: str, *, as_json: bool, data_dir: Path | None) -> int:
     """
     from producer.batch import Batch
     from producer.cli.session import opened_store
-    from producer.cli.writing import write_rows
+    from producer.cli.writing import write_lines
     from producer.terminal.advice import next_steps
     from producer.terminal.console import out
     from producer.terminal.tables import failures_table
@@ -28,7 +28,7 @@ def failures(batch: str, *, as_json: bool, data_dir: Path | None) -> int:
     with opened_store(data_dir) as store:
         view = Batch(store, batch)
         if as_json:
-            write_rows(view.failures, out_path=None, file_format="jsonl")
+            write_lines(view.lines(failed_only=True), out_path=None)
             return ExitStatus.SUCCEEDED
         progress = view.progress()
         if not progress.failed:

@@ -43,18 +43,18 @@ def results(
     CSV begins with id, name, points, band and flags, and has one column per field of the results; the input's own
     columns come back under their own names. The audit log keeps who took them.
     """
-    from functools import partial
-
     from producer.batch import Batch
     from producer.cli.downloading import note_taken
     from producer.cli.session import opened_store
-    from producer.cli.writing import write_rows
+    from producer.cli.writing import write_csv, write_lines
     from producer.gradebook.plain import PlainRow
     from producer.gradebook.result_files import check_writable
 
     check_writable(out_path)
     with opened_store(data_dir) as store:
         note_taken(store, [batch], f"results, {file_format}", by=by)
-        read = partial(Batch(store, batch).results, flags=flags)
-        is_csv = file_format == "csv"
-        write_rows(lambda: map(PlainRow, read()) if is_csv else read(), out_path=out_path, file_format=file_format)
+        view = Batch(store, batch)
+        if file_format == "csv":
+            write_csv(lambda: map(PlainRow, view.results(flags=flags)), out_path=out_path)
+        else:
+            write_lines(view.lines(flags=flags), out_path=out_path)

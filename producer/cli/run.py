@@ -90,7 +90,7 @@ def run(input_path: Path, processes: int, out_path: Path | None, *, go: bool, **
 
 def _print_report(report: RunReport, client: JobClient, out_path: Path | None) -> None:
     from producer.cli.downloading import note_taken
-    from producer.gradebook.result_files import result_lines, write_atomically
+    from producer.gradebook.result_files import write_atomically
     from producer.terminal.console import err, out
     from producer.terminal.gate_notices import cap_line
     from producer.terminal.tables import MOST_RESULT_ROWS, results_table, summary_table
@@ -101,7 +101,7 @@ def _print_report(report: RunReport, client: JobClient, out_path: Path | None) -
     if is_finished:
         if out_path is not None:
             note_taken(client.store, [batch.name], "results, jsonl")
-            write_atomically(out_path, result_lines(batch.results()))
+            write_atomically(out_path, batch.lines())
         if report.progress.total <= MOST_RESULT_ROWS:
             out.print(results_table(batch.results()))
     elif report.progress.gate.pilot is not None:

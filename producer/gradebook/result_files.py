@@ -29,12 +29,6 @@ class Lined(Protocol):
         """Fields by name, as a file shows them."""
 
 
-def result_lines(rows: Iterable[Lined]) -> Iterator[str]:
-    """One JSON object a line."""
-    for row in rows:
-        yield json.dumps(row.as_line(), ensure_ascii=False) + "\n"
-
-
 def csv_lines(read_rows: Callable[[], Iterable[Lined]]) -> Iterator[str]:
     """CSV with one column per field of the results; the rows are read twice, because the header comes first."""
     columns: dict[str, None] = {}

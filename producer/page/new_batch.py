@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import replace
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -23,8 +22,8 @@ from producer.page.plain_text import plain
 from producer.page.scheme_form import asked_scheme
 from producer.page.services import client, settings
 from producer.page.spending import Limits, ask_limits, grade_label, show_estimate
-from producer.page.style import show_work
-from producer.page.upload_form import MOST_PROBLEMS, TYPED_NAME, uploaded
+from producer.page.understood import show_first_prompt
+from producer.page.upload_form import MOST_PROBLEMS, TYPED_NAME, read_the_rest, uploaded
 from producer.page.uploads import Upload, build_specs_of
 from producer.page.who import may_own
 from producer.page.words import result_kind
@@ -35,7 +34,6 @@ from workers.contract.job import JobParameters, JobSpec, QueueName
 from workers.contract.model_parameters import ChoiceCheck, output_limit
 from workers.contract.model_profile import VERBOSITIES, load_profiles
 from workers.contract.origin import PARTS, UPLOADED, BatchOrigin
-from workers.contract.pictures import visible_text
 from workers.contract.schemes.fence import Fence
 
 if TYPE_CHECKING:
@@ -179,25 +177,27 @@ def _place(choices: Sequence[str], chosen: str | None) -> int | None:
 def _preview_and_go(upload: Upload, order: Order) -> None:
     fence = _fence_of_the_page()
     specs, problems = _specs_of(upload, order, fence)
+    graded = [spec for spec in specs if not spec.left_out]
+    if upload.look is not None:
+        if graded:
+            show_first_prompt(graded[0])
+        read_the_rest(upload)
+        return
     if problems:
         with st.expander(
             f"{counted(len(problems), 'submission')} cannot be graded: see why", icon=":material/warning:"
         ):
             for problem in problems[:MOST_PROBLEMS]:
                 st.text(problem)
-    if not specs:
-        st.error("No submission could be turned into a prompt.")
-        return
-    graded = [spec for spec in specs if not spec.left_out]
     if not graded:
-        st.error("Nobody handed in anything that a model can read.")
+        st.error(
+            "Nobody handed in anything that a model can read."
+            if specs
+            else "No submission could be turned into a prompt."
+        )
         return
     tell_names(specs, order.identity)
-    st.subheader("First prompt", anchor=False)
-    st.caption(f"for {plain(graded[0].id)}, as it will be sent to the model")
-    first = graded[0]
-    shown = (first.instructions or "", visible_text(first.prompt, first.instructions))
-    show_work(escape("\n\n".join(filter(None, shown))), name="First prompt", is_short=True)
+    show_first_prompt(graded[0])
     derived = _derived_name(st.session_state.upload_stem, specs, order)
     known = _known_work(upload, specs, order, derived)
     name = _name_of_batch(known.batch if known else derived)

@@ -37,12 +37,13 @@ from producer.terminal.words import STANDIN_NOTICE, cost, counted, moment
 from workers.contract.decision import CONTEXT_SOURCE, DecisionKind, ReviewState, official_grade
 from workers.contract.errors import InvalidInput
 from workers.contract.headline import headline
+from workers.contract.pictures import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from producer.review.glance import Neighbours, OneStudent
-    from producer.review.submission import Quote
+    from producer.review.submission import Part, Quote
     from workers.contract.decision import Official
     from workers.contract.flag import Flag
 
@@ -135,11 +136,29 @@ def _submission(found: OneStudent, fence: str | None, quotes: Sequence[Quote]) -
         st.info("The text of this submission was purged.")
         return
     parts = parts_of(found.prompt, fence)
+    if not parts:
+        st.info("Nothing of this submission could be sent to a model. Look at the original.")
+        return
     pages = st.tabs([plain(part.label) for part in parts]) if len(parts) > 1 else [st.container()]
     for page, part in zip(pages, parts, strict=True):
-        html, _found = marked_html(part.text, quotes)
         with page:
+            _pieces(part, quotes)
+
+
+def _pieces(part: Part, quotes: Sequence[Quote]) -> None:
+    pictures = sum(isinstance(piece, Picture) for piece in part.pieces)
+    number = 0
+    for piece in part.pieces:
+        if isinstance(piece, str):
+            html, _found = marked_html(piece, quotes)
             show_work(html, name="Submission")
+            continue
+        number += 1
+        # within the page's own messages: an address that serves the picture would ask nobody for a password
+        st.image(
+            piece.url, caption=f"Picture {number} of {pictures}, {piece.width} x {piece.height}",
+            alt=f"Picture {number} of {pictures} of the submission, as it was sent to the model",
+        )  # fmt: skip
 
 
 def _problems(found: OneStudent) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from producer.gradebook.result_files import csv_lines, result_lines
+from producer.gradebook.result_files import csv_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,4 +62,4 @@ def csv_file(batch: Batch) -> bytes:
 
 def jsonl_file(batch: Batch) -> bytes:
     """One JSON object per student, as the command line writes it."""
-    return "".join(result_lines(batch.results())).encode()
+    return "".join(batch.lines()).encode()

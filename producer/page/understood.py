@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from producer.inputs.courses.roster import known_as
 from producer.inputs.work_columns import work_columns
+from producer.page.plain_text import plain
+from producer.page.style import show_work
 from producer.terminal.words import counted
+from workers.contract.pictures import prompt_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from producer.inputs.item import InputItem
+    from producer.page.first_look import FirstLook
     from producer.page.uploads import Upload
+    from workers.contract.job import JobSpec
 
 MOST_ROWS = 300
 """A browser shows more slowly than a list is read."""
@@ -41,6 +47,44 @@ def show_understood(upload: Upload) -> None:
         )  # fmt: skip
         if len(upload.items) > MOST_ROWS:
             st.caption(f"The first {MOST_ROWS} of {len(upload.items):,}.")
+
+
+def show_first_look(look: FirstLook) -> None:
+    """What the names in a large archive say, before its files are read."""
+    st.info(plain(f"From the names in the archive: {look.summary}"), icon=":material/fact_check:")
+    with st.expander("Who handed in what", icon=":material/group:"):
+        has_names = any(each.name for each in look.students)
+        st.dataframe(
+            [
+                {"student": each.id, **({"name": each.name} if has_names else {}), "files": each.files}
+                for each in look.students
+            ],
+            hide_index=True, height=260, key="first look",
+            alt="One row for each student, with the names of the files",
+        )  # fmt: skip
+        if look.total > len(look.students):
+            st.caption(f"The first {len(look.students)} of {look.total:,}.")
+
+
+def show_first_prompt(first: JobSpec) -> None:
+    """What would be sent for one student, word for word."""
+    st.subheader("First prompt", anchor=False)
+    st.caption(f"for {plain(first.id)}, as it will be sent to the model")
+    texts = [first.instructions or ""]
+    for piece in prompt_parts(first.prompt, first.instructions):
+        if isinstance(piece, str):
+            texts.append(piece)
+            continue
+        _show_texts(texts)
+        texts = []
+        said = f"Picture of the work, {piece.width} x {piece.height}"
+        st.image(piece.url, caption=said, alt=said, width=320)
+    _show_texts(texts)
+
+
+def _show_texts(texts: Sequence[str]) -> None:
+    if shown := "\n\n".join(text for text in texts if text.strip()):
+        show_work(escape(shown), name="First prompt", is_short=True)
 
 
 def _line(item: InputItem, work: Collection[str]) -> dict[str, object]:

@@ -9,8 +9,8 @@ import streamlit as st
 from producer.inputs.detection import NAMED_ENCODINGS, shown_encoding
 from producer.page.limits import MAX_UPLOAD_MIB
 from producer.page.plain_text import plain
-from producer.page.understood import show_understood
-from producer.page.uploads import Reading, Upload, UploadedFile, is_archive, read_upload
+from producer.page.understood import show_first_look, show_understood
+from producer.page.uploads import Reading, Upload, UploadedFile, begin_upload, is_archive, read_upload
 
 MOST_PROBLEMS = 100
 """Sentences shown about an upload; the rest is counted."""
@@ -35,17 +35,31 @@ def uploaded() -> Upload | None:
     if (before, read_as) != (file_ids, reading):
         if not before & file_ids:
             st.session_state.pop(TYPED_NAME, None)  # nothing of the upload is left that it was typed for
-        st.session_state.upload = read_upload(given, reading)
+        st.session_state.upload = begin_upload(given, reading)
+        st.session_state.whole_upload = {}
         st.session_state.upload_key = (file_ids, reading)
         st.session_state.upload_stem = Path(files[0].name).stem if len(files) == 1 else "submissions"
         if st.session_state.upload.table != table:
             st.rerun()  # only now the question about it can be asked, or is none any more
-    upload: Upload = st.session_state.upload
+    upload: Upload = st.session_state.whole_upload.get("read", st.session_state.upload)
+    st.session_state.upload = upload
     _tell(upload)
     if not upload.items:
         st.error("Nothing in this upload can be graded.")
         return None
     return upload
+
+
+def read_the_rest(upload: Upload) -> None:
+    """Read the whole of a large archive whose first prompt is on the page, and draw the page again."""
+    given = [UploadedFile(file.name, file) for file in st.session_state["submissions"]]
+    _files, reading = st.session_state.upload_key
+    # a holder of its own: a click meanwhile ends this drawing at the next look into the session, and keeps what is read
+    kept: dict[str, Upload] = st.session_state.whole_upload
+    total = upload.look.total if upload.look is not None else 0
+    with st.spinner(f"Reading the work of all {total:,} before it can be graded"):
+        kept["read"] = read_upload(given, reading)
+    st.rerun()
 
 
 def _reading(given: list[UploadedFile], *, table: str | None) -> Reading:
@@ -71,6 +85,9 @@ def _reading(given: list[UploadedFile], *, table: str | None) -> Reading:
 
 def _tell(upload: Upload) -> None:
     """What was read, and what was left out."""
+    if upload.look is not None:
+        show_first_look(upload.look)
+        return
     if upload.items:
         show_understood(upload)
     for note in upload.notes[:MOST_NOTES]:

@@ -23,6 +23,7 @@ from producer.inputs.item import InputItem, InputOptions
 from producer.inputs.reading import describe_input, scan_items
 from producer.inputs.specs import JobDefaults, build_spec
 from producer.inputs.text import shown
+from producer.page.first_look import FirstLook, first_look
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Upload:
     """How archives, tables and files that are not UTF-8 were read, because the files alone leave it open."""
     table: str | None = None
     """The one table in the one archive, whose rows may be meant; whether they are has to be asked."""
+    look: FirstLook | None = None
+    """Set while only the first few of a large archive were read: nothing can be graded before the rest is."""
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -97,6 +100,16 @@ def read_upload(files: Iterable[UploadedFile], reading: Reading | None = None) -
         return Upload(items=(), problems=(f"the upload cannot be stored: {error.strerror}",))
     except InvalidInput as problem:  # an encoding that does not exist
         return Upload(items=(), problems=(str(problem),))
+
+
+def begin_upload(files: Iterable[UploadedFile], reading: Reading | None = None) -> Upload:
+    """Of one large archive the first look, of anything else all of it; raises nothing, as `read_upload`."""
+    given, how = list(files), reading or Reading()
+    if len(given) == 1 and is_archive(given[0]) and not how.archives_are_students:
+        look = first_look(given[0].content, given[0].name, encoding=how.encoding)
+        if look is not None:
+            return Upload(items=look.items, problems=(), look=look)
+    return read_upload(given, how)
 
 
 class _Reader:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from workers.contract.pictures import visible_text
+from workers.contract.pictures import Picture, prompt_parts
 from workers.contract.schemes.fence import Fence
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class Part:
     """One file or field of what was handed in."""
 
     label: str
-    text: str
+    pieces: tuple[str | Picture, ...]
+    """Texts and pictures in the order in which they were sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,18 @@ class Quote:
 
 
 def parts_of(prompt: str, fence_mark: str | None) -> list[Part]:
-    """What was handed in, out of the prompt, pictures by their size; all of a prompt that came as one text."""
+    """What was handed in, out of the prompt; all of a prompt that came as one text. Nothing for an empty one."""
     if fence_mark is not None:
         fence = Fence(fence_mark)
-        _around, blocks = fence.divided(visible_text(prompt, fence.rule_of_parts))
+        _around, blocks = fence.divided(prompt)
         if blocks:
-            return [Part(label, work) for label, work in blocks]
-    return [Part("submission", prompt)]
+            return [Part(label, _pieces(work, fence)) for label, work in blocks]
+    return [Part("submission", (prompt,))] if prompt.strip() else []
+
+
+def _pieces(work: str, fence: Fence) -> tuple[str | Picture, ...]:
+    found = prompt_parts(work, fence.rule_of_parts)
+    return tuple(piece for piece in found if isinstance(piece, Picture) or piece.strip())
 
 
 def quotes_in(result: object) -> list[Quote]:

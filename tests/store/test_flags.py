@@ -10,7 +10,7 @@ import pytest
 from tests.store.steps import claim, claimed, failure, publish, settle, success
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import FailureKind
-from workers.store import results as module
+from workers.store import result_pages as module
 from workers.store.history import read_outcomes
 from workers.store.progress import read_progress
 from workers.store.results import read_results

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.steps import answered, claim, claimed, enqueue, publish, send, settle, success
+from tests.store.steps import answered, claim, claimed, enqueue, move_clock, publish, send, settle, success
 from workers.contract.outcome import AttemptEnding
 from workers.store.ledger import AttemptClosing
-from workers.store.progress import Progress, Repeats, read_progress
+from workers.store.progress import LATE_SECONDS, Progress, Repeats, ended_jobs, read_progress
 from workers.store.releases import Release, free_claims
 
 if TYPE_CHECKING:
@@ -94,3 +94,16 @@ def test_waiting_deferred_and_running_jobs_are_told_apart(store: Store):
     assert (progress.waiting, progress.deferred, progress.running) == (4, 1, 1)
     assert not progress.is_finished
     assert running.id != deferred.id
+
+
+def test_a_later_look_at_what_ended_reads_no_more_than_what_could_not_be_seen_before(store: Store):
+    long_ago, lately = claimed(store, 2)
+    settle(store, ending=success(long_ago))
+    move_clock(store, "outcomes", "finished_at", LATE_SECONDS + 10)
+    settle(store, ending=success(lately))
+
+    with store.snapshot() as connection:
+        everything = ended_jobs(connection, "b", since=None)
+        again = ended_jobs(connection, "b", since=max(each.finished_at for each in everything))
+    assert [each.job_id for each in everything] == [long_ago.id, lately.id]
+    assert [each.job_id for each in again] == [lately.id]

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from tests.store.steps import claimed, enqueue, failure, settle, success
-from workers.store import results as module
+from workers.store import result_pages as module
 from workers.store.overviews import count_batches, list_overviews
 from workers.store.results import read_results
 
@@ -89,6 +89,7 @@ def test_chosen_jobs_are_found_behind_others_in_the_same_state(store: Store, mon
 
 def test_ended_jobs_are_found_by_the_index_of_their_states_alone(sqlite_store: Store):
     statements: list[tuple[str, Any]] = []
+    enqueue(sqlite_store, 1)
 
     @event.listens_for(sqlite_store.engine, "before_cursor_execute")
     def _remember(_connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
@@ -96,7 +97,7 @@ def test_ended_jobs_are_found_by_the_index_of_their_states_alone(sqlite_store: S
 
     with sqlite_store.snapshot() as connection:
         list(read_results(connection, "b", ended_only=True))
-        asked = next(each for each in statements if each[0].startswith("SELECT jobs.id"))
+        asked = next(each for each in statements if each[0].startswith("SELECT jobs.position"))
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0]}", asked[1]).all()
     assert [row.detail for row in plan if "ix_jobs_batch_state" in row.detail] == [
         "SEARCH jobs USING COVERING INDEX ix_jobs_batch_state (batch_id=? AND state=? AND position>?)"

@@ -13,7 +13,7 @@ from workers.store.tables import flags, jobs
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from workers.store.ledger import JobEnding
 
@@ -53,11 +53,11 @@ def write_input_flags(connection: Connection, batch_id: int, found: Mapping[str,
 
 
 def flags_by_round(
-    connection: Connection, job_ids: Collection[str], *, only: int | None = None
+    connection: Connection, job_ids: Collection[str] | Select[tuple[str]], *, only: int | None = None
 ) -> dict[tuple[str, int], tuple[Flag, ...]]:
     """The flags of these jobs by (job id, round), in their order; rounds without one are absent.
 
-    `flags_of_round` adds those of the input; `only` reads one round.
+    `job_ids` may be a query that finds them. `flags_of_round` adds those of the input; `only` reads one round.
     """
     wanted = flags.c.job_id.in_(job_ids) if only is None else flags.c.job_id.in_(job_ids) & (flags.c.round == only)
     rows = connection.execute(select(flags).where(wanted).order_by(flags.c.job_id, flags.c.round, flags.c.number))

@@ -189,11 +189,33 @@ def _repeats(connection: Connection, batch_id: int, spending: Spending) -> Repea
     )
 
 
-def finished_rounds(connection: Connection, name: str) -> set[tuple[str, int]]:
-    """(job id, round) of every job that has ended; cheap enough to ask again and again."""
-    rows = connection.execute(
-        select(jobs.c.id, jobs.c.round)
+LATE_SECONDS = 60.0
+"""No transaction of ours stays open for so long: what ended longer ago has been visible since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that has ended, in the round in which it did."""
+
+    position: int
+    job_id: str
+    round: int
+    finished_at: float
+
+
+def ended_jobs(connection: Connection, name: str, *, since: float | None) -> list[Ended]:
+    """Jobs that have ended, in input order: all, or those of which that became visible after a look at `since`.
+
+    Some from before it are among them. Without `since` every ended job is read, with it only the last ones.
+    """
+    statement = (
+        select(jobs.c.position, jobs.c.id, jobs.c.round, outcomes.c.finished_at)
         .join(batches, batches.c.id == jobs.c.batch_id)
+        .join(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
         .where(batches.c.name == name, jobs.c.state.in_(ENDED_STATES), jobs.c.position < batches.c.opened)
+        .order_by(jobs.c.position)
     )
-    return {(row.id, row.round) for row in rows}
+    if since is not None:
+        of_batch = select(batches.c.id).where(batches.c.name == name).scalar_subquery()
+        statement = statement.where(outcomes.c.batch_id == of_batch, outcomes.c.finished_at > since - LATE_SECONDS)
+    return [Ended(*row) for row in connection.execute(statement).all()]

@@ -7,23 +7,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import func, select, union_all
+from sqlalchemy import select
 
 from workers.contract.errors import InvalidInput
-from workers.contract.outcome import ENDED_STATES, AttemptEnding, FailureKind, JobState, Usage
-from workers.store.claims import SPENT
-from workers.store.flags import flags_by_round, flags_of_round, is_flagged
-from workers.store.ledger import USAGE_SUMS, usage_of
-from workers.store.sql import PAGE, page_of_batch
-from workers.store.tables import attempts, batches, contexts, jobs, outcomes
+from workers.contract.outcome import FailureKind, Usage
+from workers.store.ledger import usage_of
+from workers.store.result_pages import Wanted, cost_of, result_pages
+from workers.store.tables import batches, contexts, jobs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from pydantic import BaseModel
-    from sqlalchemy import CompoundSelect, Connection, Row
+    from sqlalchemy import Connection, Row
 
     from workers.contract.flag import Flag, FlagKind
+    from workers.store.result_pages import ResultPage
 
 
 Model = TypeVar("Model", bound="BaseModel")
@@ -134,143 +133,38 @@ def read_results(
     `ended_only` leaves out what waits or runs, `failed_only` all but failures, `flagged` all but those
     that carry one of these flags; no row after `at_most` is read.
     """
-    last: tuple[int, str] = (-1, "")
-    left = at_most
-    while left != 0:
-        page = _result_page(
-            connection,
-            name,
-            after=last,
-            states=(JobState.FAILED,) if failed_only else ENDED_STATES if ended_only else None,
-            job_ids=job_ids,
-            flagged=flagged,
-            at_most=PAGE if left is None else min(PAGE, left),
-        )
-        if not page:
-            return
-        ids = [row.job_id for row in page]
-        spending, flags = _spending_by_job(connection, ids), flags_by_round(connection, ids)
-        for row in page:
-            spent = spending.get(row.job_id, _NOTHING_SPENT)
-            yield _result_row(row, spent, flags_of_round(flags, row.job_id, row.round))
-        last = (page[-1].position, page[-1].job_id)
-        left = None if left is None else left - len(page)
+    wanted = Wanted(ended_only=ended_only, failed_only=failed_only, job_ids=job_ids, flagged=flagged, at_most=at_most)
+    for page in result_pages(connection, name, wanted):
+        for row in page.rows:
+            yield _result_row(page, row)
 
 
-def _result_page(
-    connection: Connection,
-    name: str,
-    *,
-    after: tuple[int, str],
-    states: Collection[str] | None,
-    job_ids: Collection[str] | None,
-    flagged: Collection[FlagKind],
-    at_most: int,
-) -> list[Row[tuple[Any, ...]]]:
-    statement = (
-        select(
-            jobs.c.id.label("job_id"), jobs.c.item_id, jobs.c.position, jobs.c.round, jobs.c.state,
-            jobs.c.schema_name, jobs.c.schema_fingerprint, jobs.c.prompt_hash, jobs.c.model,
-            jobs.c.context_hash, jobs.c.metadata.label("job_metadata"), batches.c.name.label("batch"),
-            batches.c.provider,
-            outcomes.c.result, outcomes.c.failure_kind, outcomes.c.failure_message, outcomes.c.model_answered,
-            outcomes.c.is_standin, _leader.c.item_id.label("same_as"),
-            outcomes.c.provenance, jobs.c.prompt.is_(None).label("is_purged"),
-        )
-        .join(batches, batches.c.id == jobs.c.batch_id)
-        .outerjoin(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
-        .outerjoin(_leader, _leader.c.id == jobs.c.leader_id)
-    )  # fmt: skip
-    statement = page_of_batch(statement, name, after=after, at_most=at_most)
-    if flagged:
-        statement = statement.where(is_flagged(flagged))
-    if job_ids is not None:
-        statement = statement.where(jobs.c.id.in_(job_ids))
-    if states is not None and (job_ids is not None or flagged):
-        statement = statement.where(jobs.c.state.in_(states))
-    elif states is not None:
-        statement = statement.where(jobs.c.position.in_(_positions(name, states, after[0], at_most)))
-    return list(connection.execute(statement))
-
-
-_leader = jobs.alias("leader")
-
-
-def _positions(name: str, states: Collection[str], after: int, at_most: int) -> CompoundSelect[tuple[int]]:
-    """Where the next jobs in each of these states stand: read from an index alone, whatever lies between them."""
-    next_of_each = (
-        select(jobs.c.position)
-        .where(
-            jobs.c.batch_id == select(batches.c.id).where(batches.c.name == name).scalar_subquery(),
-            jobs.c.state == state,
-            jobs.c.position > after,
-        )
-        .order_by(jobs.c.position)
-        .limit(at_most)
-        .subquery()
-        for state in states
-    )
-    return union_all(*(select(each.c.position) for each in next_of_each))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Spending:
-    attempts: int
-    usage: Usage
-    cost_usd: float | None
-
-
-_NOTHING_SPENT = _Spending(attempts=0, usage=Usage(), cost_usd=0.0)
-
-
-def _spending_by_job(connection: Connection, job_ids: list[str]) -> dict[str, _Spending]:
-    """What the current round of each job spent."""
-    rows = connection.execute(
-        select(
-            attempts.c.job_id,
-            func.count().filter(attempts.c.ending.in_(SPENT)).label("spent"),
-            func.count().filter(attempts.c.ending == str(AttemptEnding.ANSWERED)).label("answered"),
-            *USAGE_SUMS,
-        )
-        .join(jobs, (jobs.c.id == attempts.c.job_id) & (jobs.c.round == attempts.c.round))
-        .where(attempts.c.job_id.in_(job_ids))
-        .group_by(attempts.c.job_id)
-    )
-    return {
-        row.job_id: _Spending(
-            attempts=row.spent,
-            usage=usage_of(row),
-            cost_usd=None if row.priced < row.answered else (row.cost_usd or 0.0),
-        )
-        for row in rows
-    }
-
-
-def _result_row(row: Row[tuple[Any, ...]], spending: _Spending, flags: tuple[Flag, ...]) -> ResultRow:
+def _result_row(page: ResultPage, row: Row[*tuple[Any, ...]]) -> ResultRow:
+    spent = page.spending.get(row.position)
     return ResultRow(
         id=row.item_id,
         job_id=row.job_id,
-        batch=row.batch,
+        batch=page.batch,
         round=row.round,
         state=row.state,
         schema=row.schema_name,
         schema_fingerprint=row.schema_fingerprint,
         prompt_hash=row.prompt_hash,
-        provider=row.provider,
+        provider=page.provider,
         model=row.model,
         model_answered=row.model_answered,
         result=json.loads(row.result) if row.result is not None else None,
         failure_kind=FailureKind(row.failure_kind) if row.failure_kind else None,
         failure_message=row.failure_message,
         is_standin=bool(row.is_standin),
-        usage=spending.usage,
-        cost_usd=spending.cost_usd,
-        attempts=spending.attempts,
-        metadata=row.job_metadata,
+        usage=Usage() if spent is None else usage_of(spent),
+        cost_usd=0.0 if spent is None else cost_of(spent),
+        attempts=0 if spent is None else spent.spent,
+        metadata=json.loads(row.job_metadata),
         context_hash=row.context_hash,
-        flags=flags,
+        flags=page.flags_of(row.job_id, row.round),
         same_as=row.same_as,
-        provenance=row.provenance,
+        provenance=json.loads(row.provenance) if row.provenance is not None else None,
         is_purged=bool(row.is_purged),
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, exists, literal_column, or_, select, union
+from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select, union
 
 from workers.contract.outcome import JobState
 from workers.store.control_tables import pauses
@@ -66,19 +67,14 @@ PROBE_JOBS = select(parks.c.probe_job_id).where(parks.c.probe_job_id.is_not(None
 """The one job of each parked account that may run, to find out whether the others may."""
 
 
-def page_of_batch(rows: SomeRows, name: str, *, after: tuple[int, str], at_most: int) -> SomeRows:
-    """The next rows of the batch in input order, after this position and job id; jobs that are staging are left out.
+def page_of_batch(rows: SomeRows, name: str, *, after: int, at_most: int) -> SomeRows:
+    """The next rows of the batch in input order, after this position; jobs that are staging are left out.
 
     `rows` selects from jobs joined to batches. Reading on from the last row costs the same on every page.
     """
-    position, job_id = after
     return (
-        rows.where(
-            batches.c.name == name,
-            jobs.c.position < batches.c.opened,
-            (jobs.c.position > position) | ((jobs.c.position == position) & (jobs.c.id > job_id)),
-        )
-        .order_by(jobs.c.position, jobs.c.id)
+        rows.where(batches.c.name == name, jobs.c.position < batches.c.opened, jobs.c.position > after)
+        .order_by(jobs.c.position)
         .limit(at_most)
     )
 
@@ -193,6 +189,23 @@ def upsert(
 def is_sqlite(connection: Connection) -> bool:
     """True on SQLite, False on PostgreSQL."""
     return connection.dialect.name == "sqlite"
+
+
+@contextmanager
+def in_pages(connection: Connection) -> Iterator[None]:
+    """Within it, PostgreSQL joins a page's rows by index, one by one.
+
+    It cannot know that another page follows, and may find it cheaper to read a whole table: once for each page.
+    """
+    if is_sqlite(connection):
+        yield
+        return
+    names = ("enable_hashjoin", "enable_mergejoin")
+    before = connection.execute(select(*[func.current_setting(name) for name in names])).one()
+    connection.execute(select(*[func.set_config(name, "off", True) for name in names]))  # noqa: FBT003 - SQL's own
+    yield
+    # not where the reader stops early or fails: its transaction, which alone this concerns, ends there
+    connection.execute(select(*[func.set_config(name, value, True) for name, value in zip(names, before, strict=True)]))  # noqa: FBT003
 
 
 PAGE = 500

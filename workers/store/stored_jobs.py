@@ -42,7 +42,7 @@ class StoredJob:
 def read_jobs(connection: Connection, name: str, *, at_most: int | None = None) -> Iterator[StoredJob]:
     """Every opened job of the batch in input order, a page at a time; no row after `at_most` is read."""
     left = at_most
-    last: tuple[int, str] = (-1, "")
+    last = -1
     while left != 0:
         rows = (
             select(jobs, contexts.c.content.label("instructions"))
@@ -69,5 +69,5 @@ def read_jobs(connection: Connection, name: str, *, at_most: int | None = None) 
                 input_flags=flags.get((row.id, OF_THE_INPUT), ()),
                 instructions=instructions_in(row.instructions),
             )
-        last = (page[-1].position, page[-1].id)
+        last = page[-1].position
         left = None if left is None else left - len(page)

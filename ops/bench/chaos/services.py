@@ -114,6 +114,11 @@ class Cluster:
         """Of its one database."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """Of the server's first process, while it runs."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     @staticmethod
     def is_possible() -> bool:
         """True where the programs are installed and may be run."""

@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from producer.inputs.archive import UNREADABLE_ENTRY, ArchiveLimits, refuse_long_directory
 from producer.inputs.text import refuse_special_file, shown, unreadable
@@ -96,16 +96,20 @@ def opened_tree(path: Path) -> Iterator[Tree]:
     if path.is_dir():
         yield Tree(FolderFiles(path))
         return
-    with path.open("rb") as file:
-        refuse_long_directory(file, shown(path.name), LARGE_ARCHIVE)
-        try:
-            archive = zipfile.ZipFile(file)
-        except UNREADABLE_ENTRY:
-            raise InvalidInput(
-                "this is not a ZIP archive, or it is damaged; create it again", where=shown(path.name)
-            ) from None
-        with archive:
-            yield Tree(ZipFiles(archive, name=shown(path.name)))
+    with path.open("rb") as file, opened_zip(file, path.name) as tree:
+        yield tree
+
+
+@contextmanager
+def opened_zip(file: IO[bytes], name: str) -> Iterator[Tree]:
+    """The tree of a ZIP that is open already; it stays open. `InvalidInput` when it cannot be read as one."""
+    refuse_long_directory(file, shown(name), LARGE_ARCHIVE)
+    try:
+        archive = zipfile.ZipFile(file)
+    except UNREADABLE_ENTRY:
+        raise InvalidInput("this is not a ZIP archive, or it is damaged; create it again", where=shown(name)) from None
+    with archive:
+        yield Tree(ZipFiles(archive, name=shown(name)))
 
 
 class FolderFiles:

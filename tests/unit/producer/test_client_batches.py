@@ -121,6 +121,18 @@ def test_results_as_finished_are_found_while_another_thread_waits(client: JobCli
     assert sorted(seen) == ["s0", "s1"]
 
 
+def test_what_came_with_an_earlier_time_than_others_is_found_before_the_iteration_ends(client: JobClient):
+    enqueue(client, 3)
+    end(client, "s1")
+    stream = client.batch("b").results_as_finished(poll_seconds=0.01)
+    assert next(stream).id == "s1"
+    end(client, "s0")
+    with client.store.transaction() as connection:  # as the twin of a job that ended before it was enqueued
+        connection.execute(update(outcomes).values(finished_at=1.0))
+    end(client, "s2")
+    assert sorted(row.id for row in stream) == ["s0", "s2"]
+
+
 def test_failures_are_retried_by_kind_and_old_outcomes_stay(client: JobClient):
     enqueue(client, 3)
     end(client, "s0", kind=FailureKind.TRUNCATED)

@@ -19,6 +19,9 @@ from tests.unit.producer.test_dashboard_pages import (
     page_of_student,
     the_page_s_client,
 )
+from workers.contract.job import JobSpec
+from workers.contract.origin import BatchOrigin
+from workers.contract.pictures import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +75,29 @@ def test_the_second_reviewer_sees_the_firsts_decision_before_replacing_it(client
     assert [kind for kind, _by in decided_by(client, "anna")] == ["hold"]
     app.button(key="approve").click().run()
     assert [kind for kind, _by in decided_by(client, "anna")] == ["hold", "approve"]
+
+
+def test_a_person_sees_the_pictures_that_were_judged(client: JobClient):
+    fence, scan = client.fence("b"), Picture("image/jpeg", 12, 16, "YWJjZA==")
+    prompt = fence.around("scan.jpg", f"seen\n{scan.line(fence.mark)}")
+    spec = JobSpec(id="anna", prompt=prompt, instructions=fence.rule_of_parts, schema="feedback", model="gpt-6-luna")
+    client.enqueue([spec], name="b", origin=BatchOrigin(fence=fence.mark))
+    end(client, "anna")
+
+    app = opened(page_of_student)
+
+    (image,) = app.get("image")
+    assert image.proto.imgs[0].url == scan.url
+    assert image.proto.imgs[0].caption == "Picture 1 of 1, 12 x 16"
+    assert not any("[picture" in each.value for each in app.get("html"))
+
+
+def test_who_handed_in_nothing_that_could_be_sent_is_said_to_be_looked_up(client: JobClient):
+    nothing = JobSpec(id="anna", prompt="", schema="feedback", model="m", left_out="not graded: pictures only")
+    client.enqueue([nothing], name="b")
+    app = opened(page_of_student)
+    assert any("Look at the original" in plain_of(each.value) for each in app.info)
+    assert "Save the grade" in [button.label for button in app.button]
 
 
 def plain_of(markdown: str) -> str:

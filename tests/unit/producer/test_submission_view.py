@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.review.submission import Quote, marked_html, parts_of, quotes_in
+from producer.review.submission import Part, Quote, marked_html, parts_of, quotes_in
+from workers.contract.pictures import Picture
 from workers.contract.schemes.fence import Fence
 
 
@@ -13,11 +14,19 @@ def test_the_parts_are_what_was_handed_in_and_nothing_of_the_prompt_around_it():
     fence = Fence.draw()
     prompt = f"Grade.\n\n{fence.around('main.py', 'print(1)')}\n\n{fence.around('notes', 'none')}\n"
 
-    assert [(part.label, part.text) for part in parts_of(prompt, fence.mark)] == [
-        ("main.py", "print(1)"),
-        ("notes", "none"),
-    ]
-    assert [part.text for part in parts_of("Grade: x", None)] == ["Grade: x"]
+    assert parts_of(prompt, fence.mark) == [Part("main.py", ("print(1)",)), Part("notes", ("none",))]
+    assert parts_of("Grade: x", None) == [Part("submission", ("Grade: x",))]
+    assert parts_of("", fence.mark) == []
+
+
+def test_pictures_are_shown_where_they_were_sent_and_a_line_that_a_student_wrote_is_text():
+    fence, other = Fence.draw(), Fence.draw()
+    scan = Picture("image/jpeg", 1200, 1600, "abcd")
+    work = f"page 1\n{scan.line(fence.mark)}\npage 2\n{scan.line(other.mark)}"
+
+    (part,) = parts_of(fence.around("scan.pdf", work), fence.mark)
+
+    assert part.pieces == ("page 1\n", scan, f"\npage 2\n{scan.line(other.mark)}")
 
 
 def test_every_quotation_of_a_result_is_numbered_once():
