@@ -65,6 +65,10 @@ local function delay_of(b, cost)
   return math.max(0, need - state[b .. 'level']) / state[b .. 'rate']
 end
 
+local function slack_seconds(b, cost)
+  return state[b .. 'limit'] and slack(state, b, cost) / state[b .. 'rate'] or 0
+end
+
 local function charge(b, cost, delay)
   if not state[b .. 'limit'] then return '' end
   -- what a bucket would have gained while it was full is lost
@@ -84,8 +88,9 @@ for i = COSTS_AT, math.min(#ARGV, COSTS_AT - 1 + most) do
   local delay = state.refused and 0 or math.max(
     delay_of('r_', r_cost), fits and delay_of('t_', t_cost) or 0, own_delay(state, 'r_', 1), own_delay(state, 't_', t_cost)
   )
-  if delay > ahead_seconds then
-    wait = delay - ahead_seconds
+  local furthest = ahead_seconds + math.max(slack_seconds('r_', r_cost), fits and slack_seconds('t_', t_cost) or 0)
+  if delay > furthest then
+    wait = delay - furthest
     break
   end
   own_charge(state, 'r_', 1)
