@@ -176,7 +176,7 @@ class JobClient:
         first = list(islice(jobs, CHUNK))
         batch = open_batch(self.store, name=name, provider=self.provider, queue=str(queue), origin=kept, gate=gate)
         refuse_another_fence(self.store, batch.name, kept)
-        report = add_jobs(self.store, batch, chain(first, jobs), on_chunk=on_chunk, renews=renews)
+        report = add_jobs(self.store, batch, chain(first, jobs), on_chunk=on_chunk, renews=renews, gate=gate)
         if pilot is not None:
             self.store.run(lambda connection: choose_pilot(connection, batch.id, pilot))
         self._publish(Feed(batch.queue, batch.provider))

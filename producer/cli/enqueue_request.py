@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from producer.client import JobClient
-    from producer.inputs.kits.kit import Kit
     from workers.settings import Settings
 
-_FILES_OF_THE_INSTRUCTOR = ("template", "rubric", "catalogue", "roster", *GIVEN_TITLES)
+_FILES_OF_THE_INSTRUCTOR = ("kit", "template", "rubric", "catalogue", "roster", *GIVEN_TITLES)
 STANDIN_MODEL = "standin"
 """The model of offline jobs that name none."""
 
@@ -114,7 +113,7 @@ def checked_request(
     `is_first_alone`: only as much of it as the first prompt needs.
     """
     refuse_among_submissions(input_path, {name: options[name] for name in _FILES_OF_THE_INSTRUCTOR})
-    kit = _kit(options["kit"], input_path)
+    kit = load_kit(options["kit"]) if options["kit"] else NO_KIT
     options = kit.completed(options)
     twins, identity = TwinRule(options["twins"]), IdentityRule(options["identity"])
     template = Template.load(options["template"]) if options["template"] else kit.template
@@ -233,14 +232,6 @@ class _Nameable(Collection[str]):
 
     def __len__(self) -> int:
         return len(self._names)
-
-
-def _kit(folder: Path | None, input_path: Path) -> Kit:
-    if folder is None:
-        return NO_KIT
-    if input_path.is_dir() and folder.resolve().is_relative_to(input_path.resolve()):
-        raise InvalidInput("the kit would be graded as a student's work; move it out of INPUT", where=str(folder))
-    return load_kit(folder)
 
 
 def _grading_scheme(options: dict[str, Any]) -> GradingScheme | None:

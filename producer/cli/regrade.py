@@ -79,7 +79,8 @@ def regrade(
             "--encoding is of the files of --input; give both, or leave it out: the batch keeps its texts"
         )
     if input_path is not None:
-        refuse_among_submissions(input_path, {name: options[name] for name in ("template", "rubric", "catalogue")})
+        given = {name: options[name] for name in ("template", "rubric", "catalogue")}
+        refuse_among_submissions(input_path, {"kit": kit, **given})
     change = change_with(
         load_kit(kit) if kit else NO_KIT,
         model=options["model"],

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> Settings:
-    """The settings, overridden by the command line; none of them read from the submissions."""
+    """The settings, overridden by the command line; none of them read from the submissions.
+
+    Raises `InvalidInput` when the data folder, with prompts, answers and logs, lies among them.
+    """
     settings = load_settings(
         inputs=() if input_path is None else (input_path,),
         data_dir=options.get("data_dir"),
@@ -30,8 +33,10 @@ def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> S
         concurrency=options.get("concurrency"),
     )
     if input_path is not None:
+        from producer.inputs.apart import refuse_among_submissions
         from workers.settings.files import remember_input
 
+        refuse_among_submissions(input_path, {"data-dir": settings.data_dir})
         remember_input(settings.data_dir, input_path)
     return settings
 

@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from producer.local.child_processes import NEUTRAL_FOLDER, Role, child_environment, python_module
+from producer.local.dead_workers import free_jobs_of
 from workers.contract.errors import ServiceUnavailable
 from workers.store.spool import UNSAVED_EXIT
+from workers.store.sql import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,14 +115,20 @@ class WorkerFleet:
             if code is None:
                 continue
             codes.append(code)
-            self._count_crash(worker, code)
+            self._count_crash(worker, code, held=self._free_jobs_of(worker))
             worker.close()
             self._workers[place] = self._start_one()
         return codes
 
-    def _count_crash(self, worker: _Worker, code: int) -> None:
+    def _free_jobs_of(self, worker: _Worker) -> int:
+        """Those that the dead worker held wait again; returns how many."""
+        if worker.worker_id is None:
+            return 0
+        return free_jobs_of(worker.worker_id, database_url=self.services.database_url, data_dir=self.settings.data_dir)
+
+    def _count_crash(self, worker: _Worker, code: int, *, held: int) -> None:
         gave_up = code > 0 and worker.age_seconds() < YOUNG_SECONDS
-        was_ready = worker.was_ready()
+        was_ready = held > 0 or worker.was_ready()
         self._fast_crashes = self._fast_crashes + 1 if gave_up and not was_ready else 0
         self._crashes_at_work = self._crashes_at_work + 1 if gave_up and was_ready else 0
         if self._fast_crashes >= MOST_FAST_CRASHES:
@@ -169,6 +177,7 @@ class WorkerFleet:
         return f"{worker.last_words()} (see {self.log_dir})"
 
     def _start_one(self) -> _Worker:
+        worker_id = new_id()
         name = f"{self.queue}-{secrets.token_hex(3)}"
         log_file = None if self.logs_to_stderr else self.log_dir / f"worker-{name}.log"
         command = worker_command(
@@ -187,15 +196,16 @@ class WorkerFleet:
                 start_new_session=True,
                 pass_fds=[broker.lock_fd] if broker else [],
                 cwd=NEUTRAL_FOLDER,
-                env=worker_environment(self.settings, self.services),
+                env=worker_environment(self.settings, self.services, worker_id=worker_id),
             )
-        return _Worker(process, log_file)
+        return _Worker(process, log_file, worker_id)
 
 
 class _Worker:
-    def __init__(self, process: subprocess.Popen[bytes], log_file: Path | None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log_file: Path | None, worker_id: str | None = None) -> None:
         self.process = process
         self.log_file = log_file
+        self.worker_id = worker_id
         self._started_at = time.monotonic()
 
     def age_seconds(self) -> float:
@@ -210,7 +220,7 @@ class _Worker:
             _remove_empty(self.log_file.with_suffix(".err"))
 
     def was_ready(self) -> bool:
-        """It took jobs before it died; unknown, and so false, where its lines go to our standard error."""
+        """It could take jobs before it died; unknown, and so false, where its lines go to our standard error."""
         return self.log_file is not None and any(_READY.search(line) for line in _lines(self.log_file))
 
     def last_words(self) -> str:
@@ -254,9 +264,10 @@ def worker_command(*, queue: str, name: str, concurrency: int, log_file: Path | 
     return [*command, "--logfile", str(log_file)] if log_file else command
 
 
-def worker_environment(settings: Settings, services: Services) -> dict[str, str]:
-    """The settings as a worker process reads them."""
+def worker_environment(settings: Settings, services: Services, *, worker_id: str | None = None) -> dict[str, str]:
+    """The settings as a worker process reads them; `worker_id` is its name in the store, new for each process."""
     given = {
+        "worker_id": worker_id,
         "exit_with_stdin": True,
         # always passed on: what is a default in this process need not be one in the child
         "concurrency": settings.concurrency,

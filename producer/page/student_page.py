@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from producer.inputs.courses.roster import known_as
 from producer.page.by_hand_form import show_by_hand, takes_grade_by_hand
 from producer.page.deciding import show_correction, show_decisions, show_last_word
 from producer.page.plain_text import plain
@@ -62,6 +63,8 @@ def show(batch: str, item_id: str) -> None:
     found = replace(found, context=_context_of(found, official))
     _way(batch, around)
     st.header(plain(item_id), anchor=False)
+    if known := " · ".join(dict.fromkeys(filter(None, _known(found)))):
+        st.text(known)
     show_last_word()
     _standing(found, official)
     result = _shown_result(found, official)
@@ -88,6 +91,12 @@ def _context_of(found: OneStudent, official: Official) -> Mapping[str, object] |
     if source is None or not source.startswith(CONTEXT_SOURCE):
         return found.context
     return client().context(source.removeprefix(CONTEXT_SOURCE)) or found.context
+
+
+def _known(found: OneStudent) -> list[str]:
+    """Name and e-mail address, of those that the course system or the roster says."""
+    metadata = known_as(found.row.metadata)
+    return [text for key in ("name", "email") if (text := str(metadata.get(key) or "")) != found.row.id]
 
 
 def _close() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from producer.inputs.courses.roster import known_as
 from producer.page.batch_list import BATCH
 from producer.page.fields import one_of
 from producer.page.plain_text import plain
@@ -76,7 +77,7 @@ def ask_choice(glance: BatchGlance) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         show = one_of("Show", _SHOWN, choice.show, key=f"show {choice.show}", width=190)
         sort = one_of("Order", _SORTED, choice.sort, key=f"sort {choice.sort}", width=190)
-        search = st.text_input("Search for a student", value=choice.search, key="search students", width=220)
+        search = st.text_input("Search by id, name or e-mail", value=choice.search, key="search students", width=220)
         flags: dict[FlagKind | None, str] = {None: "Any", **{kind: flag_title(kind) for kind in glance.flags}}
         flag = choice.flag if choice.flag in flags else None
         if show is Show.FLAGGED and len(flags) > 2:  # noqa: PLR2004 - any, and more than one kind
@@ -85,6 +86,11 @@ def ask_choice(glance: BatchGlance) -> None:
     if wanted != choice:
         choose(glance.batch, wanted)
         st.rerun()
+
+
+def name_of(metadata: Mapping[str, object]) -> str:
+    """As the course system or the roster says it; empty when neither does."""
+    return str(known_as(metadata).get("name") or "")
 
 
 def show_students(board: Board, schema: str | None) -> None:
@@ -114,6 +120,8 @@ def _line(batch: str, line: StudentLine, *, schema: str | None, most: float | No
         if st.button(plain(line.id), type="tertiary", key=f"student {line.id}"):
             open_student(batch, line.id)
             st.rerun()  # the whole page: this list is drawn by itself
+        if (name := name_of(line.metadata)) and name != line.id:
+            st.text(name)
         if (said := points(line.points, schema=schema, most=most)) != "":
             st.text(said)
         if line.failure_kind is not None:

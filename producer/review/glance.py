@@ -5,9 +5,10 @@ Every call reads the store again with a fixed number of queries, and none reads 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from producer.inputs.courses.roster import titles_that_name
 from producer.review.doubt import EDGE_SHARE, EDGE_WEIGHT, FAILED_WEIGHT, FLAG_WEIGHT, STALE_WEIGHT
 from producer.terminal.gate_notices import closed_notice
 from producer.terminal.notices import RECENT_SECONDS, hold_notices
@@ -34,6 +35,7 @@ from workers.store.students import (
     StudentPage,
     read_neighbours,
     read_students,
+    read_titles,
 )
 from workers.store.worker_reports import latest_budgets
 
@@ -69,6 +71,9 @@ __all__ = [
     "WhichBatches",
     "most_points_of",
 ]
+
+MOST_LOOKED_AT = 50
+"""Jobs whose metadata says which titles a batch has; some of the first may be left out, and have fewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +159,10 @@ class Board:
     def students(
         self, choice: Choice, *, context: Mapping[str, Any] | None = None, skip: int = 0, at_most: int = 25
     ) -> StudentPage:
-        """Some of the students with a result or a failure, in two queries."""
+        """Some of the students with a result or a failure, in two queries, a search in three."""
         with self._store.snapshot() as connection:
             batch_id = self._batch_id(connection)
+            choice = _searching(connection, batch_id, choice)
             return read_students(connection, batch_id, choice, _doubts(context or {}), skip=skip, at_most=at_most)
 
     def student(
@@ -168,12 +174,15 @@ class Board:
             found = read_student(connection, self.batch, item_id)
             if found is None:
                 raise InvalidInput(f"{self.batch} has no student {item_id!r}")
+            choice = _searching(connection, batch_id, choice)
             return found, read_neighbours(connection, batch_id, choice, _doubts(context or {}), item_id)
 
     def neighbours(self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None) -> Neighbours:
         """Who comes before and after this student, in two queries."""
         with self._store.snapshot() as connection:
-            return read_neighbours(connection, self._batch_id(connection), choice, _doubts(context or {}), item_id)
+            batch_id = self._batch_id(connection)
+            choice = _searching(connection, batch_id, choice)
+            return read_neighbours(connection, batch_id, choice, _doubts(context or {}), item_id)
 
     def charts(self, *, most_points: float | None = None) -> Charts:
         """Grades, pace and cost, in two queries."""
@@ -204,6 +213,14 @@ def most_points_of(context: Mapping[str, Any]) -> float | None:
     """The rubric's maximum; None where there is no rubric."""
     criteria = [each for each in context.get("criteria") or () if each.get("enabled", True)]
     return sum(float(each["max_points"]) for each in criteria) if criteria else None
+
+
+def _searching(connection: Connection, batch_id: int, choice: Choice) -> Choice:
+    """The choice with the titles under which this batch's metadata names people."""
+    if not choice.search.strip():
+        return choice
+    titles = titles_that_name(read_titles(connection, batch_id, at_most=MOST_LOOKED_AT))
+    return replace(choice, searched=tuple(titles))
 
 
 def _doubts(context: Mapping[str, Any]) -> Doubts:

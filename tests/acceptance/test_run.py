@@ -113,6 +113,7 @@ def test_after_ctrl_c_the_same_command_does_the_rest_and_nothing_twice(bench: Be
 
 def test_a_killed_worker_loses_no_job_and_its_calls_stand_as_unknown_in_the_ledger(bench: Bench):
     made_up_programs(bench.folder, 200)
+    bench.environment["GRADEQUEUE_DEAD_AFTER"] = "3600"  # `run` sees its own worker die
     bench.standin.configure(latency_ms="200-400")
 
     running = bench.start(*RUN, *TWO, "--concurrency", "15")

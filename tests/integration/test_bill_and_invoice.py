@@ -10,6 +10,7 @@ import pytest
 from producer.gradebook.bill import Bill, read_bill_of
 from tests.support.scene import Scene, open_scene
 from workers.contract.job import JobParameters, JobSpec
+from workers.store.worker_reports import day_caps_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,10 @@ def test_the_bill_is_the_invoice_and_its_interval_holds_what_nobody_saw_end(stor
         grade(scene, "calm")
         scene.wait_for("calm", lambda progress: progress.is_finished, "all is graded")
         calm, billed = bill_of(scene, "calm"), scene.provider.invoice()
+        with store.snapshot() as connection:
+            assert day_caps_kept(connection) == {scene.client.provider: {None: 2}}, (
+                "who works for the stand-in keeps no cap"
+            )
 
         assert billed["unpriced"] == 0
         assert calm.low_usd == calm.high_usd == pytest.approx(billed["usd"], rel=0.001)

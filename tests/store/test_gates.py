@@ -183,10 +183,26 @@ def test_a_cap_set_later_counts_what_the_ledger_holds_already(store: Store):
     first, second = started(store)
     [(attempt, _)] = ask(store, [first])
     settle(store, closing=answered(attempt, cost_usd=0.7), ending=success(first))
-    open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest(max_usd=1.0))
+    batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest(max_usd=1.0))
+    add_jobs(store, batch, [], gate=GateRequest(max_usd=1.0))
     assert gate_of(store).held_usd == pytest.approx(0.7)
     assert verdicts(ask(store, [second])) == ["closed"]
     assert not store.run(lambda connection: held_of_batch(connection, batch_id)) > 0.7
+
+
+def test_an_enqueue_that_is_refused_changes_neither_cap_nor_weight(store: Store):
+    batch_of(store, 1, GateRequest(max_usd=0.5))
+    [job] = started(store)
+    assert verdicts(ask(store, [job])) == ["closed"]
+    higher = GateRequest(max_usd=9.0, weight=3.0)
+    batch = open_batch(store, name="b", provider="p", queue="bulk", gate=higher)
+    with pytest.raises(InvalidInput):
+        add_jobs(store, batch, [new_job("b000", prompt="another")], gate=higher)
+    assert (gate_of(store).max_usd, gate_of(store).weight) == (0.5, 1.0)
+    assert gate_of(store).closed_by is ClosedBy.SPEND_CAP
+
+    add_jobs(store, batch, [new_job("b000"), new_job("b001")], gate=higher)
+    assert (gate_of(store).max_usd, gate_of(store).weight, gate_of(store).closed_by) == (9.0, 3.0, None)
 
 
 def test_under_a_cap_a_model_without_a_price_closes_its_batch(store: Store):

@@ -20,7 +20,7 @@ from workers.contract.registry import builtin_registry
 from workers.store.ledger import JobEnding
 from workers.store.progress import Counts, read_progress
 from workers.store.retention import purge
-from workers.store.tables import batches, outcomes, standings
+from workers.store.tables import batches, jobs, outcomes, standings
 
 if TYPE_CHECKING:
     from workers.store import Store
@@ -74,6 +74,45 @@ def listed(board: Board, choice: Choice) -> list[str]:
 )
 def test_students_are_filtered_searched_and_sorted(store: Store, choice: Choice, expected: list[str]):
     assert listed(course(store), choice) == expected
+
+
+NAMED: dict[str, dict[str, object]] = {
+    "ada": {"name": "Ada Byron", "email": "ada.byron@uni.edu", "number": "4711", "note": "hidden"},
+    "Bob": {"Student Name": "Åsa 100%", "E-mail Address": "BOB@uni.edu"},
+    "cleo": {"First Name": "Cleo", "Last Name": "de la Cruz"},
+}
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("byron", ["ada"]),
+        ("Byron Ada", ["ada"]),
+        ("ada.byron@", ["ada"]),
+        ("4711", ["ada"]),
+        ("bob@UNI", ["Bob"]),
+        ("åsa", ["Bob"]),
+        ("0%", ["Bob"]),
+        ("cruz cleo", ["cleo"]),
+        ("uni.edu", ["ada", "Bob"]),
+        ("byron bob", []),
+        ("hidden", []),
+        ("dan", ["dan"]),
+    ],
+)
+def test_students_are_found_by_name_and_address_where_these_are_stored(store: Store, search: str, expected: list[str]):
+    board = course(store)
+    with store.transaction() as connection:
+        for item_id, metadata in NAMED.items():
+            connection.execute(update(jobs).where(jobs.c.item_id == item_id).values(metadata=metadata))
+
+    choice = Choice(search=search, sort=SortBy.INPUT)
+    assert listed(board, choice) == expected
+    if expected:
+        _found, around = board.student(expected[-1], choice)
+        assert around.total == len(expected), "the way to the next student follows the same search"
+    names = {line.id: line.metadata.get("name") for line in board.students(Choice()).lines}
+    assert names["ada"] == "Ada Byron"
 
 
 def test_a_page_of_students_says_how_many_there_are_and_who_comes_next(store: Store):

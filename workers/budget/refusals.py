@@ -2,8 +2,8 @@
 
     refused      jobs refused in a row without a success: the account is refused, whatever the error codes say
     suspected    jobs with an answer that is the account's fault if several jobs get it
-    singled out  how often one job was refused although others of its model were answered in between; from then on also
-                 while it is the only one that is refused, for others may have ended long before it
+    singled out  how often one job was refused although others of its model were answered in between, and how often
+                 while it was the only one refused of a model that had answered: others may have ended long before it
 
 A success resets the first two. While Redis is away nothing is counted, and every refusal is the job's own.
 """
@@ -11,6 +11,7 @@ A success resets the first two. While Redis is away nothing is counted, and ever
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workers.budget.records import BudgetKey
@@ -31,6 +32,23 @@ LONGEST_UNCOUNTED_WAIT_SECONDS = 60.0
 """A refusal with a longer wait is a rate limit (of a day, say) and does not count."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Singled:
+    """The refusals of one job, when no other is refused."""
+
+    among_others: int = 0
+    """Others of its model were answered in between."""
+    alone: int = 0
+    """No other was answered in between, and none was refused."""
+    seconds: float = 0.0
+    """Since its first refusal."""
+    is_last: bool = False
+    """Now, as for `alone`."""
+
+
+NOT_SINGLED = Singled()
+
+
 class RefusalCounts(Protocol):
     """What the grader needs."""
 
@@ -46,11 +64,8 @@ class RefusalCounts(Protocol):
         """Count this job; returns how many jobs got such an answer since the last success."""
         ...
 
-    async def singled_out(self, model: str, job_id: str, *, alone_counts: bool) -> int:
-        """How often this job was refused while others of its model were answered in between.
-
-        With `alone_counts`, a job that was singled out before is so again while no other is refused.
-        """
+    async def singled_out(self, model: str, job_id: str, *, alone_counts: bool) -> Singled:
+        """How often this job was refused and no other; without `alone_counts`, only among answers to others."""
         ...
 
     async def answered(self) -> bool:
@@ -85,24 +100,25 @@ class SharedRefusals:
         """Count this job; returns how many jobs got such an answer since the last success."""
         return await self._count("suspected", job_id)
 
-    async def singled_out(self, model: str, job_id: str, *, alone_counts: bool) -> int:
-        """How often this job was refused while others of its model were answered in between."""
+    async def singled_out(self, model: str, job_id: str, *, alone_counts: bool) -> Singled:
+        """How often this job was refused and no other; without `alone_counts`, only among answers to others."""
         name = state_key(self._prefix, BudgetKey(self._account, model))
         key = f"{name}:singled"
         try:
             answers = int(float(await self._client.hget(name, "answers") or 0))
-            count, answers_then = (int(part) for part in (await self._client.hget(key, job_id) or b"0 -1").split())
-            is_singled = answers > answers_then >= 0
-            if not is_singled and alone_counts and count > 0:
-                is_singled = await self._is_only_one(job_id)
-            count += is_singled
-            if answers_then < 0 or is_singled:
-                await self._client.hset(key, job_id, f"{count} {answers}")
-                await self._client.expire(key, SINGLED_SECONDS)
+            now, _microseconds = await self._client.time()
+            first = f"0 0 {answers} {now}".encode()
+            known = (await self._client.hget(key, job_id) or first).split()
+            among_others, alone, answers_then, since = map(int, known)
+            among_others += answers > answers_then
+            is_last = alone_counts and answers > 0 and answers == answers_then and await self._is_only_one(job_id)
+            alone += is_last
+            await self._client.hset(key, job_id, f"{among_others} {alone} {answers} {since}")
+            await self._client.expire(key, SINGLED_SECONDS)
         except AWAY as error:
             _not_counted(error)
-            return 0
-        return count
+            return NOT_SINGLED
+        return Singled(among_others=among_others, alone=alone, seconds=float(now - since), is_last=is_last)
 
     async def answered(self) -> bool:
         """A job of the account succeeded; true if it was refused before. Mostly without a round trip."""
@@ -161,9 +177,9 @@ class UncountedRefusals:
         """Always 0."""
         return 0
 
-    async def singled_out(self, _model: str, _job_id: str, *, alone_counts: bool) -> int:  # noqa: ARG002 - none does
-        """Always 0."""
-        return 0
+    async def singled_out(self, _model: str, _job_id: str, *, alone_counts: bool) -> Singled:  # noqa: ARG002 - none does
+        """Never."""
+        return NOT_SINGLED
 
     async def answered(self) -> bool:
         """Always false."""

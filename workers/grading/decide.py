@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workers.budget.refusals import NOT_SINGLED
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.retry_policy import Retry, RetryRules, Spent, retry_of
 from workers.contract.outcome import AccountState, Failure, FailureKind, Success
 
 if TYPE_CHECKING:
+    from workers.budget.refusals import Singled
     from workers.completion.classify import Ending
     from workers.contract.job import JobParameters
     from workers.contract.outcome import Outcome
@@ -38,6 +40,10 @@ seconds: a limit a minute has passed by then."""
 JOBS_OF_A_SUSPICION = 2
 REFUSALS_OF_ONE_JOB = 10
 """While others of its model were answered: it is the request, and it must not block them for ever."""
+REFUSALS_OF_LAST_JOB = 7
+SECONDS_OF_LAST_JOB = 60.0
+"""While no other is refused, and none is answered because all have ended. Without a named wait it is tried after 1, 2,
+4 to 32 seconds: a limit a minute has passed by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +72,20 @@ class ProviderHealth:
     """Nothing says that what was refused is a limit that passes."""
     suspected_jobs: int = 0
     """Since the last success, this one included."""
-    singled_out: int = 0
-    """Refusals of this job and no other: others were answered in between, or were not refused."""
+    singled: Singled = NOT_SINGLED
+    """Refusals of this job and no other."""
 
     @property
     def is_alarm(self) -> bool:
         """The account must be the cause."""
         return self.refused_jobs >= (JOBS_OF_AN_UNNAMED_LIMIT if self.is_unnamed_limit else JOBS_OF_AN_ALARM)
+
+    @property
+    def is_requests_fault(self) -> bool:
+        """Nothing but this one request can be the cause."""
+        seen = self.singled
+        is_last = seen.is_last and seen.among_others + seen.alone >= REFUSALS_OF_LAST_JOB
+        return seen.among_others >= REFUSALS_OF_ONE_JOB or (is_last and seen.seconds >= SECONDS_OF_LAST_JOB)
 
 
 HEALTHY = ProviderHealth()
@@ -173,9 +186,10 @@ def _alarm_message(last: str, health: ProviderHealth) -> str:
 
 
 def _after_limit(throttled: Throttled, counters: Counters, health: ProviderHealth) -> Decision:
-    if health.singled_out < REFUSALS_OF_ONE_JOB:
+    if not health.is_requests_fault:
         return _within_deadline(_snooze(throttled), counters)
-    message = f"Refused {REFUSALS_OF_ONE_JOB} times while others of its model were answered: {throttled.message}"
+    times = health.singled.among_others + health.singled.alone
+    message = f"Refused {times} times while no other request of its model was: {throttled.message}"
     return Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=message))
 
 

@@ -84,7 +84,7 @@ class HealthMonitor:
             counts = self._counts_as_refusal(ending, model)
             return await self._with_jobs_of_alarm(
                 refused_jobs=await refusals.refused(job_id) if counts else 0,
-                singled_out=await refusals.singled_out(model, job_id, alone_counts=_is_short(ending)),
+                singled=await refusals.singled_out(model, job_id, alone_counts=_is_short(ending)),
                 is_unnamed_limit=ending.could_be_account,
             )
         if _may_be_the_accounts(attempt):

@@ -95,7 +95,7 @@ class WorkerLife:
     def __init__(self, app: Celery, settings: Settings) -> None:
         self._app = app
         self._settings = settings
-        self._worker_id = new_id()
+        self._worker_id = settings.worker_id or new_id()
         self._grader: Grader | None = None
         self._controller: Any = None
         celeryd_init.connect(self._meet, weak=False)

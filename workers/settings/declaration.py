@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     """How workers and `gradequeue beat` log: `console`, text with key=value fields, or `json`, one object per line."""
     exit_with_stdin: bool = Field(default=False, validation_alias="GRADEQUEUE_EXIT_WITH_STDIN")
     """Set by `run` for its own workers: they end when their standard input does, that is, with `run`."""
+    worker_id: str | None = Field(default=None, validation_alias="GRADEQUEUE_WORKER_ID")
+    """Set by `run` for each of its own workers, and new for each: the store knows by it whose jobs a dead one held."""
     call_timeout_seconds: float = Field(default=120.0, gt=0, validation_alias="GRADEQUEUE_CALL_TIMEOUT")
     """Deadline of one request to the provider."""
     http_transport: Literal["aiohttp", "httpx2"] = Field(
@@ -102,7 +104,8 @@ class Settings(BaseSettings):
     )
     """A JSON file whose entries override the bundled model profiles and prices."""
     max_usd_per_day: float | None = Field(default=None, gt=0, validation_alias="GRADEQUEUE_MAX_USD_PER_DAY")
-    """What all requests to the provider may cost in a day (UTC), US dollars; then its jobs wait for the next day."""
+    """What all requests to the provider may cost in a day (UTC), US dollars; then its jobs wait for the next day. Each
+    worker stops at its own: give all of them the same."""
     requests_per_minute: int | None = Field(default=None, ge=1, validation_alias="GRADEQUEUE_RPM")
     """The provider's limit per model, before its first answer says it; not needed where its headers do."""
     tokens_per_minute: int | None = Field(default=None, ge=1, validation_alias="GRADEQUEUE_TPM")

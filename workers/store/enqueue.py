@@ -22,7 +22,7 @@ from workers.contract.outcome import JobState
 from workers.contract.twins import twin_key
 from workers.log import get_logger
 from workers.store.deadlines import move_deadlines
-from workers.store.gates import open_gate
+from workers.store.gates import change_gate, open_gate
 from workers.store.job_rows import insert_jobs, new_row
 from workers.store.leases import drop_lease, lease_holder, take_lease
 from workers.store.left_out import note_what_is_missing
@@ -141,14 +141,17 @@ def add_jobs(
     *,
     on_chunk: Callable[[int, int], None] | None = None,
     renews: bool = False,
+    gate: GateRequest | None = None,
 ) -> EnqueueReport:
     """Commit the jobs in chunks while they are staging, then open the batch. Idempotent; raises `ConflictingJob`.
+
+    The cap and the weight of `gate` come into force with the last chunk, so that a refused enqueue changes neither.
 
     One enqueue at a time fills a batch; another one waits for it. Jobs that fit in one chunk cost one transaction.
     `on_chunk(new, existing)` hears the counts so far. With `renews`, a job that exists with other content begins
     another round with the new one, instead of a conflict; one that had nothing to grade always does.
     """
-    return _Filling(store, batch, on_chunk, renews).fill(new_jobs)
+    return _Filling(store, batch, on_chunk, renews, gate).fill(new_jobs)
 
 
 class _Occupied(Exception):  # noqa: N818 - it is no error yet
@@ -163,6 +166,7 @@ class _Filling:
     batch: BatchHeader
     on_chunk: Callable[[int, int], None] | None
     renews: bool
+    gate: GateRequest | None
     holder: str = field(default_factory=process_mark)
     position: int = -1
     """Of the next new job; negative before the first chunk."""
@@ -260,6 +264,8 @@ class _Filling:
             raise ServiceUnavailable(
                 "store", f"the enqueue of {self.batch.name!r} stood still for too long; run the same command again"
             ) from None
+        if is_last and self.gate is not None:
+            change_gate(connection, self.batch.id, self.gate)  # before jobs are locked
         added, renewed = _add_chunk(connection, self.batch, chunk, self.position, renews=self.renews)
         if is_last:
             connection.execute(

@@ -93,19 +93,24 @@ class BatchGate:
 
 
 def open_gate(connection: Connection, batch_id: int, request: GateRequest, *, batch: str, is_new: bool) -> None:
-    """Make the gate of a new batch, or ask it of the one that exists.
+    """Make the gate of a new batch; that of one which exists is changed by `change_gate`, when nothing was refused.
 
     Raises `InvalidInput` for a pilot of a batch whose jobs may all start already.
     """
-    if request.weight is not None:
-        set_weight(connection, batch_id, request.weight)
     if is_new:
         _make_gate(connection, batch_id, request)
-        return
-    if request.pilot_jobs is not None and not is_pilot(connection, batch_id):
+        if request.weight is not None:
+            set_weight(connection, batch_id, request.weight)
+    elif request.pilot_jobs is not None and not is_pilot(connection, batch_id):
         raise InvalidInput(
             f"batch {batch!r} exists and is no pilot any more; leave --pilot out, or choose another --name"
         )
+
+
+def change_gate(connection: Connection, batch_id: int, request: GateRequest) -> None:
+    """Give a batch the weight and the cap that were asked for; saying it again changes nothing."""
+    if request.weight is not None:
+        set_weight(connection, batch_id, request.weight)
     if request.max_usd is not None:
         set_cap(connection, batch_id, request.max_usd)
 

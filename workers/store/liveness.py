@@ -129,6 +129,19 @@ def free_dead(connection: Connection, dead: Mapping[str, float], *, at_most: int
     return freed
 
 
+def declare_dead(connection: Connection, worker_id: str, *, at_most: int) -> int:
+    """As `free_dead`, for a worker of which somebody has seen the end; returns how many jobs were taken from it.
+
+    Nothing for one that was never registered. Call it again until it returns 0.
+    """
+    heartbeat_at = connection.execute(select(workers.c.heartbeat_at).where(workers.c.id == worker_id)).scalar()
+    if heartbeat_at is None:
+        return 0
+    before = running_of(connection, worker_id=worker_id)
+    free_dead(connection, {worker_id: heartbeat_at}, at_most=at_most)
+    return len(before - running_of(connection, worker_id=worker_id))
+
+
 def _close_left_open(connection: Connection, worker_ids: Sequence[str]) -> None:
     """By the ledger's key, which begins with the time, and with no index of its own: once in a worker's life."""
     left_open = connection.execute(

@@ -6,12 +6,12 @@ Reads no prompt and no result, whatever the batch's size: numbers that summarise
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CTE, ColumnElement, and_, case, func, literal, or_, select
+from sqlalchemy import CTE, ColumnElement, Subquery, and_, case, func, literal, or_, select
 
 from workers.contract.decision import ReviewState
 from workers.contract.flag import FlagKind
@@ -70,7 +70,9 @@ class Choice:
     flag: FlagKind | None = None
     failure: FailureKind | None = None
     search: str = ""
-    """Part of the student's id, whatever the case."""
+    """Words that all stand in the student's id, or in what the metadata says under `searched`; whatever the case."""
+    searched: tuple[str, ...] = ()
+    """Titles of the metadata that are searched beside the id."""
     sort: SortBy = SortBy.DOUBT
 
 
@@ -93,6 +95,7 @@ class StudentLine:
     released: bool
     changed: bool
     """The student sees another grade than the official one."""
+    metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property
     def points(self) -> float | None:
@@ -113,8 +116,10 @@ def read_students(
 ) -> StudentPage:
     """Two queries. Without a line behind `skip` the total is 0."""
     found = _listed(batch_id, choice, doubts)
+    page = select(found, func.count().over().label("of_all")).order_by(*_keys(found)).limit(at_most).offset(skip)
+    some = page.subquery("page")
     rows = connection.execute(
-        select(found, func.count().over().label("of_all")).order_by(*_keys(found)).limit(at_most).offset(skip)
+        select(some, jobs.c.metadata.label("job_metadata")).join(jobs, jobs.c.id == some.c.id).order_by(*_keys(some))
     ).all()
     carried = flags_by_round(connection, [row.id for row in rows]) if rows else {}
     lines = [_line(row, flags_of_round(carried, row.id, row.round)) for row in rows]
@@ -180,7 +185,7 @@ def _listed(batch_id: int, choice: Choice, doubts: Doubts) -> CTE:
     )  # fmt: skip
 
 
-def _keys(found: CTE) -> list[ColumnElement[Any]]:
+def _keys(found: CTE | Subquery) -> list[ColumnElement[Any]]:
     """What a listing is ordered by; the same student twice in a row would be another order at every call."""
     return [*(column for column in found.c if column.name.startswith("key")), found.c.position, found.c.id]
 
@@ -256,9 +261,24 @@ def _conditions(choice: Choice) -> list[ColumnElement[bool]]:
         found.append(is_flagged([choice.flag]))
     if choice.failure is not None:
         found.append(and_(jobs.c.state == JobState.FAILED, outcomes.c.failure_kind == str(choice.failure)))
-    if choice.search.strip():
-        found.append(func.lower(jobs.c.item_id).contains(choice.search.strip().lower(), autoescape=True))
+    texts = [jobs.c.item_id, *(jobs.c.metadata[title].as_string() for title in choice.searched)]
+    found += [or_(*(_holds(text, word) for text in texts)) for word in choice.search.split()]
     return found
+
+
+def _holds(text: ColumnElement[str], word: str) -> ColumnElement[bool]:
+    """Whatever the case. SQLite's `lower` knows ASCII alone, so the word is tried as a name begins, too."""
+    return or_(
+        func.lower(text).contains(word.lower(), autoescape=True), text.contains(word.capitalize(), autoescape=True)
+    )
+
+
+def read_titles(connection: Connection, batch_id: int, *, at_most: int) -> dict[str, object]:
+    """The metadata of the first jobs as one: which titles a batch has."""
+    rows = connection.execute(
+        select(jobs.c.metadata).where(jobs.c.batch_id == batch_id).order_by(jobs.c.position).limit(at_most)
+    ).scalars()
+    return {title: value for metadata in rows for title, value in metadata.items()}
 
 
 def _line(row: Row[Any], carried: tuple[Flag, ...]) -> StudentLine:
@@ -276,4 +296,5 @@ def _line(row: Row[Any], carried: tuple[Flag, ...]) -> StudentLine:
         is_stale=row.decided_round is not None and row.decided_round < row.round,
         released=bool(row.released),
         changed=bool(row.released and row.changed),
+        metadata=row.job_metadata,
     )

@@ -20,7 +20,7 @@ _MAX_BYTES = 32 * 1024 * 1024
 _BETWEEN_WORDS = re.compile(r"[\s_.-]+")
 _TITLES = {
     "name": ("name", "full name", "student", "student name", "display name"),
-    "email": ("email", "email address", "e mail", "mail", "e mail adresse"),
+    "email": ("email", "email address", "e mail", "e mail address", "mail", "e mail adresse"),
     "number": (
         "number", "student number", "student id", "id number", "matrikelnummer", "matriculation number", "sis user id",
         "sid", "orgdefinedid", "id",
@@ -78,6 +78,12 @@ def known_as(metadata: Mapping[str, object]) -> dict[str, object]:
     if "name" not in found and (first or last):
         found["name"] = f"{first} {last}".strip()
     return found
+
+
+def titles_that_name(metadata: Mapping[str, object]) -> list[str]:
+    """The titles of this metadata under which a name, an e-mail address, a number or a login stands."""
+    known = {*_NAME_PARTS, *(title for field_ in ("name", *_JOINING) for title in _TITLES[field_])}
+    return [title for title in metadata if _folded(title) in known]
 
 
 def _students(text: str, where: str) -> Iterable[Mapping[str, str]]:

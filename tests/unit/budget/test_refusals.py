@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.budget.asking import answered, ask
-from workers.budget.refusals import SharedRefusals
+from workers.budget.refusals import NOT_SINGLED, SharedRefusals, Singled
 
 if TYPE_CHECKING:
     from fakeredis import FakeAsyncRedis
@@ -48,35 +48,51 @@ async def test_a_success_in_one_worker_ends_the_row_for_all(workers: list[Shared
     assert [await one.refused("b"), await one.suspected("b")] == [1, 1]
 
 
-async def test_a_request_is_singled_out_by_answers_between_its_refusals_alone(
+async def test_a_request_is_singled_out_by_answers_between_its_refusals(
     workers: list[SharedRefusals], shared: SharedBudget, key: BudgetKey
 ):
     one, other = workers
-    counts = [await one.singled_out(key.model, "a", alone_counts=True) for _ in range(3)]
+    seen = [await one.singled_out(key.model, "a", alone_counts=True) for _ in range(3)]
     for worker in (one, other):
         await answered(shared, (await ask(shared, key, 1)).grants[0])
-        counts.append(await worker.singled_out(key.model, "a", alone_counts=False))
-    counts.append(await other.singled_out(key.model, "b", alone_counts=True))
+        seen.append(await worker.singled_out(key.model, "a", alone_counts=False))
 
-    assert counts == [0, 0, 0, 1, 2, 0]
+    assert [each.among_others for each in seen] == [0, 0, 0, 1, 2]
+    assert not any(each.alone for each in seen), "of a model that never answered nothing is known"
 
 
-async def test_the_last_job_that_was_singled_out_is_so_while_no_other_is_refused(
+async def test_the_last_job_is_singled_out_while_no_other_is_refused_though_others_ended_before_its_first_refusal(
     workers: list[SharedRefusals], shared: SharedBudget, key: BudgetKey
 ):
     one, other = workers
 
-    async def counted(*, alone_counts: bool = True) -> int:
+    async def seen(*, alone_counts: bool = True) -> Singled:
         await one.refused("last")
         return await one.singled_out(key.model, "last", alone_counts=alone_counts)
 
-    counts = [await counted()]
     await answered(shared, (await ask(shared, key, 1)).grants[0])
-    counts += [await counted(), await counted(), await counted(alone_counts=False), await counted()]
+    found = [await seen(), await seen(), await seen(alone_counts=False), await seen()]
     await other.refused("another")
-    counts.append(await counted())
+    found.append(await seen())
 
-    assert counts == [0, 1, 2, 2, 3, 3], "a limit refuses others too"
+    assert [each.alone for each in found] == [1, 2, 2, 3, 3], "a limit refuses others too"
+    assert [each.is_last for each in found] == [True, True, False, True, False]
+    assert not any(each.among_others for each in found)
+
+
+async def test_how_long_a_job_has_been_refused_is_told_by_redis(
+    workers: list[SharedRefusals], redis: FakeAsyncRedis, monkeypatch: pytest.MonkeyPatch, key: BudgetKey
+):
+    now = 1_000
+
+    async def time() -> tuple[int, int]:
+        return now, 0
+
+    monkeypatch.setattr(redis, "time", time)
+    await workers[0].singled_out(key.model, "a", alone_counts=True)
+    now += 63
+
+    assert (await workers[1].singled_out(key.model, "a", alone_counts=True)).seconds == 63.0
 
 
 async def test_without_redis_every_refusal_is_the_jobs_own(key: BudgetKey):
@@ -86,6 +102,6 @@ async def test_without_redis_every_refusal_is_the_jobs_own(key: BudgetKey):
 
     assert (await away.refused("a"), await away.suspected("a")) == (0, 0)
     assert await away.refused_jobs() == frozenset()
-    assert await away.singled_out("m", "a", alone_counts=True) == 0
+    assert await away.singled_out("m", "a", alone_counts=True) == NOT_SINGLED
     assert not await away.answered()
     await away.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from workers.budget.refusals import Singled
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.repair import Repair
 from workers.completion.retry_policy import Retry, Spent
@@ -88,7 +91,8 @@ def test_what_follows_an_attempt(ending: object, counters: Counters, parameters:
 
 SUSPECTED = Blocked(AccountState.AUTH_FAILED, "refused", 403, is_suspected=True)
 REJECTED = Failure(kind=FailureKind.REJECTED_REQUEST, message="refused")
-SINGLED_OUT = "Refused 10 times while others of its model were answered: Rate limit exceeded"
+SINGLED_OUT = "Refused {} times while no other request of its model was: Rate limit exceeded"
+LAST = Singled(among_others=2, alone=5, seconds=63.0, is_last=True)
 
 
 @pytest.mark.parametrize(
@@ -134,16 +138,37 @@ SINGLED_OUT = "Refused 10 times while others of its model were answered: Rate li
         pytest.param(
             throttled(2.0),
             after(0),
-            ProviderHealth(singled_out=9),
+            ProviderHealth(singled=Singled(among_others=9, alone=5, seconds=600.0)),
             Snooze(after_seconds=2, spread_seconds=0.5),
             id="nine refusals among answers are chance",
         ),
         pytest.param(
             throttled(2.0),
             after(0),
-            ProviderHealth(singled_out=10),
-            Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=SINGLED_OUT)),
+            ProviderHealth(singled=Singled(among_others=10)),
+            Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=SINGLED_OUT.format(10))),
             id="ten are the request's",
+        ),
+        pytest.param(
+            throttled(2.0),
+            after(0),
+            ProviderHealth(singled=LAST),
+            Finish(Failure(kind=FailureKind.REJECTED_REQUEST, message=SINGLED_OUT.format(7))),
+            id="seven of the last job over a minute are its own",
+        ),
+        pytest.param(
+            throttled(2.0),
+            after(0),
+            ProviderHealth(singled=replace(LAST, seconds=59.0)),
+            Snooze(after_seconds=2, spread_seconds=0.5),
+            id="a limit a minute may last as long",
+        ),
+        pytest.param(
+            throttled(2.0),
+            after(0),
+            ProviderHealth(singled=replace(LAST, is_last=False)),
+            Snooze(after_seconds=2, spread_seconds=0.5),
+            id="another is refused by now",
         ),
     ],
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from producer.cli.commands import cli
 from producer.inputs.apart import refuse_among_submissions
+from producer.local.exit_status import ExitStatus
 from workers.contract.errors import InvalidInput
 
 
@@ -50,3 +53,33 @@ def test_a_file_one_level_up_is_fine_for_who_works_in_the_folder(tmp_path: Path,
     refuse_among_submissions(Path(), {"template": "../prompt.md", "rubric": "../rubrics.json#style"})
     with pytest.raises(InvalidInput, match="among the submissions"):
         refuse_among_submissions(Path(), {"template": "../submissions/prompt.md"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["regrade", "week3", "--input", "{}", "--kit", "{}/kit"], "--kit"),
+        (["run", "{}", "--template", "prompt.md", "--schema", "feedback", "--kit", "{}/kit"], "--kit"),
+        *(
+            ([command, "{}", "--template", "prompt.md", "--schema", "feedback", "--data-dir", "{}/data"], "--data-dir")
+            for command in ("run", "enqueue", "estimate")
+        ),
+        (["regrade", "week3", "--input", "{}", "--model", "m", "--data-dir", "{}/data"], "--data-dir"),
+    ],
+)
+def test_a_kit_and_a_data_folder_among_the_submissions_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], option: str
+):
+    submissions = tmp_path / "submissions"
+    (submissions / "kit").mkdir(parents=True)
+    (tmp_path / "prompt.md").write_text("grade {submission}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRADEQUEUE_DATA_DIR", str(tmp_path / "data"))
+
+    done = CliRunner().invoke(cli, [each.format(submissions) for each in arguments])
+
+    assert done.exit_code == ExitStatus.WRONG_USE
+    said = " ".join(done.output.split())
+    assert f"{option} {submissions}" in said
+    assert "lies among the submissions" in said
+    assert [path.name for path in submissions.rglob("*")] == ["kit"]

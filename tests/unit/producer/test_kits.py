@@ -116,8 +116,8 @@ def test_the_command_line_takes_a_kit_and_says_what_an_instructor_should_know(
     assert "the lowest are taken; say it with --points lowest|middle|highest" in said
     assert "gpt-6.1-terra" in said
     assert "best levels" not in estimated(tmp_path, "--kit", str(kit), "--points", "highest").output
-    inside = invoke("estimate", str(kit.parent), "--kit", str(kit))
-    assert "move it out of INPUT" in " ".join(inside.output.split())
+    inside = invoke("estimate", str(tmp_path / "work"), "--kit", str(tmp_path / "work" / "kit"))
+    assert "move it out of that folder" in " ".join(inside.output.split())
 
 
 def test_the_first_prompt_is_shown_without_reading_the_rest(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from producer.local import processes
+from producer.local.embedded import Services
 from producer.local.processes import MOST_CRASHES_AT_WORK, MOST_FAST_CRASHES, WorkerFleet, _Worker
 from workers.contract.errors import ServiceUnavailable
+from workers.settings import load_settings
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from producer.local.embedded import Services
     from workers.settings import Settings
 
 
@@ -54,6 +56,29 @@ def test_the_reason_is_the_last_critical_line_or_else_what_it_said_on_standard_e
     assert worker.last_words().endswith(reason)
     worker.close()
     assert log_file.with_suffix(".err").exists() is bool(stderr), "an empty one is cleared away"
+
+
+def test_jobs_that_end_their_process_are_told_from_a_faulty_start_without_a_log_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As in a container, where the lines of a worker go to standard error."""
+    dead = _Worker(cast("subprocess.Popen[bytes]", Died(9)), None, "w1")
+    monkeypatch.setattr(WorkerFleet, "_start_one", lambda _fleet: dead)
+    monkeypatch.setattr(processes, "free_jobs_of", lambda _worker, **_where: 1)
+    fleet = WorkerFleet(
+        "bulk",
+        1,
+        settings=load_settings(data_dir=tmp_path),
+        services=Services("redis://h", "sqlite:///s", None),
+        log_dir=tmp_path,
+        logs_to_stderr=True,
+    )
+    fleet.start()
+
+    for _ in range(MOST_CRASHES_AT_WORK - 1):
+        assert fleet.restart_dead() == [9]
+    with pytest.raises(ServiceUnavailable, match="die as they work"):
+        fleet.restart_dead()
 
 
 class Died(Ended):
