@@ -26,7 +26,7 @@ from workers.store.result_lines import read_result_lines
 from workers.store.result_pages import Wanted
 from workers.store.results import ResultRow, read_results
 from workers.store.steering import cancel_batch, retry_failed
-from workers.store.stored_jobs import StoredJob, read_jobs
+from workers.store.stored_jobs import StoredJob, read_jobs, read_people
 from workers.store.weights import set_weight
 from workers.store.worker_reports import day_caps_kept, latest_budgets
 
@@ -195,6 +195,11 @@ class Batch:
         """Every job as it was enqueued, in input order; none when there is no such batch."""
         with self._store.snapshot() as connection:
             yield from read_jobs(connection, self.name)
+
+    def people(self) -> list[tuple[str, Mapping[str, object]]]:
+        """Id and metadata of every job, whom prompts that join the batch are searched for."""
+        with self._store.snapshot() as connection:
+            return list(read_people(connection, self.name))
 
     def models(self, *, unfinished_only: bool = False) -> list[str]:
         """Every model that its jobs, or the unfinished ones, ask or fall back to; none when there is no such batch."""

@@ -14,8 +14,10 @@ from producer.batch import Batch
 from producer.inputs.api_item import Item, spec_of
 from producer.inputs.fence_of_batch import fence_of, refuse_another_fence
 from producer.inputs.kept_metadata import check_metadata
+from producer.inputs.kept_texts import KeptTexts
 from producer.inputs.lateness import UNKNOWN_LIMITS, UsualLimits, with_moment, with_outlooks
 from producer.inputs.moments import check_moment
+from producer.inputs.names_of_batch import NameSearch
 from producer.inputs.prices import PriceCheck
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec, QueueName
@@ -23,19 +25,17 @@ from workers.contract.model_parameters import ChoiceCheck
 from workers.contract.model_profile import load_profiles, profile_of
 from workers.contract.origin import BatchOrigin
 from workers.contract.printable import printable
-from workers.contract.registry import SchemaEntry, SchemaRegistry, builtin_registry
+from workers.contract.registry import SchemaRegistry, builtin_registry
 from workers.contract.schema_files.lookup import LocalSchemas
-from workers.contract.schema_files.source import content_digest
 from workers.contract.schema_files.trust import SchemaTrust
 from workers.contract.twins import TwinRule
 from workers.log import get_logger
 from workers.settings import Settings, load_settings
 from workers.store import Store
 from workers.store.day_caps import raise_day
-from workers.store.enqueue import CHUNK, EnqueueReport, NewJob, add_jobs, open_batch, save_context
+from workers.store.enqueue import CHUNK, EnqueueReport, NewJob, add_jobs, open_batch
 from workers.store.feed import Feed
 from workers.store.gates import GateRequest, choose_pilot
-from workers.store.instructions import INSTRUCTIONS_KEY
 from workers.store.overviews import (
     EVERY_BATCH,
     BatchChoice,
@@ -43,6 +43,7 @@ from workers.store.overviews import (
     find_batch,
     find_overview,
     list_overviews,
+    read_origin,
 )
 from workers.store.results import read_context
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from producer.inputs.estimate import Estimate
+    from workers.contract.identity import IdentityRule
     from workers.contract.model_profile import ModelProfile
     from workers.contract.schema_files.lookup import SchemaFinder
     from workers.contract.schemes.fence import Fence
@@ -76,8 +78,11 @@ class JobClient:
         profile_of: Callable[[str], ModelProfile] = profile_of,
         day_cap_usd: float | None = None,
         limits: UsualLimits = UNKNOWN_LIMITS,
+        names: NameSearch | None = None,
     ) -> None:
-        """`trust` records the schema files that this program names, so that this host's workers may run them.
+        """`names` hold for every `enqueue` that says nothing of its own.
+
+        `trust` records the schema files that this program names, so that this host's workers may run them.
 
         `profile_of` knows which efforts a model takes, and the prices, without which no job goes into a batch with a
         spend cap, nor into any batch where workers keep one per day. `limits` are asked for what would be late.
@@ -86,17 +91,26 @@ class JobClient:
         self.registry = registry
         self.provider = provider
         self._publisher = publisher
-        self._trust = trust
+        self._texts = KeptTexts(store, trust)
         self._prices = PriceCheck(profile_of, provider)
         self._choices = ChoiceCheck(profile_of)
         self._day_cap_usd = day_cap_usd
         self._limits = limits
+        self._names = names or NameSearch()
 
     @classmethod
-    def connect(cls, settings: Settings | None = None, *, schemas: SchemaFinder | None = None) -> JobClient:
+    def connect(
+        cls,
+        settings: Settings | None = None,
+        *,
+        schemas: SchemaFinder | None = None,
+        identity: IdentityRule | str | None = None,
+        roster: Path | None = None,
+    ) -> JobClient:
         """A client for the services of these settings; brings the store's schema up to date.
 
-        `schemas` finds users' own schemas [default: by file, among what is installed, then in the working folder].
+        `identity` and `roster` are as in `enqueue`, and hold where it gives none. `schemas` finds users' own schemas
+        [default: by file, among what is installed, then in the working folder].
 
         Raises `ServiceUnavailable` when the store is not configured or away. The broker is not needed to enqueue.
         """
@@ -118,6 +132,7 @@ class JobClient:
             profile_of=lambda model: profiles.find(model, host),
             day_cap_usd=settings.day_cap_usd,
             limits=UsualLimits(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute),
+            names=NameSearch(identity=identity, roster=roster),
         )
 
     def enqueue(
@@ -132,6 +147,9 @@ class JobClient:
         context: Mapping[str, object] | None = None,
         origin: BatchOrigin | Mapping[str, object] | None = None,
         twins: bool = True,
+        identity: IdentityRule | str | None = None,
+        roster: Path | None = None,
+        names_are_searched: bool = False,
         on_chunk: Callable[[int, int], None] | None = None,
         pilot: int | None = None,
         max_cost_usd: float | None = None,
@@ -146,6 +164,10 @@ class JobClient:
         `context` is what a schema is built from beside its name (a rubric). `origin` is kept with a new batch: a
         `BatchOrigin`, or a mapping ready for JSON whose keys are read as its fields where they have their names.
         With `twins`, jobs of the batch that have the same work under the same instructions are graded once.
+        `identity` (`warn`, `replace` or `refuse`) has each prompt searched for everybody of these items by id and
+        metadata, of the batch and of `roster`, a CSV; then all prompts are held in memory. None: as the client was
+        told, else as the batch was begun, else by `warn` where there is a roster. With `names_are_searched` that
+        was done already.
         `pilot`: only so many jobs start, spread over the input, until `Batch.resume` lets the rest go.
         With `renews` a job that exists with other work begins another round with it; its earlier outcomes are kept.
         With `starts_carefully`, three jobs of a new batch run until one succeeds, and three that fail alike close it.
@@ -165,12 +187,14 @@ class JobClient:
             raise InvalidInput(f"there is no queue {str(queue)!r}; choose from {', '.join(QueueName)}")
         if by is not None:
             check_moment(by)
-        context_hash = self._keep(context)
+        context_hash = self._texts.keep(context)
         gate = GateRequest(pilot_jobs=pilot, max_usd=max_cost_usd, weight=weight, starts_carefully=starts_carefully)
-        made = (spec_of(spec, schema=schema, model=model, parameters=params) for spec in specs)
-        priced = self._priced(made if by is None else with_moment(made, by), name, gate)
-        checked = map(self._with_instructions(), self._checked(priced, context, context_hash))
         kept = origin if isinstance(origin, BatchOrigin) else BatchOrigin.from_json(origin or {})
+        made: Iterable[JobSpec] = (spec_of(each, schema=schema, model=model, parameters=params) for each in specs)
+        if not names_are_searched:
+            made, kept = self._names.of_batch(self.store, name, made, kept, identity=identity, roster=roster)
+        priced = self._priced(made if by is None else with_moment(made, by), name, gate)
+        checked = map(self._texts.with_instructions(), self._checked(priced, context, context_hash))
         kept = kept if twins else replace(kept, twins=str(TwinRule.OFF))
         jobs = checked if kept.twins == TwinRule.OFF else map(NewJob.with_twin_key, checked)
         first = list(islice(jobs, CHUNK))
@@ -204,6 +228,11 @@ class JobClient:
         was made without one.
         """
         return fence_of(self.store, name)
+
+    def origin(self, name: str) -> BatchOrigin | None:
+        """What was kept with the batch when it was begun; None while there is no such batch."""
+        with self.store.snapshot() as connection:
+            return read_origin(connection, name)
 
     def batch(self, name: str) -> Batch:
         """A look at one batch; it need not exist yet."""
@@ -247,27 +276,6 @@ class JobClient:
             self._publisher.close()
         self.store.close()
 
-    def _keep(self, context: Mapping[str, object] | None) -> str | None:
-        if context is None:
-            return None
-        context_hash = content_digest(context)
-        save_context(self.store, context_hash=context_hash, content=context)
-        return context_hash
-
-    def _with_instructions(self) -> Callable[[NewJob], NewJob]:
-        """Keeps each text once; a batch has one, or one per rubric."""
-        hashes: dict[str, str | None] = {}
-
-        def keep(job: NewJob) -> NewJob:
-            text = job.spec.instructions
-            if text is None:
-                return job
-            if text not in hashes:
-                hashes[text] = self._keep({INSTRUCTIONS_KEY: text})
-            return replace(job, instructions_hash=hashes[text])
-
-        return keep
-
     def raise_day_cap(self) -> None:
         """Open a day that a lower cap than this client's closed, as a worker that starts does."""
         self.store.run(lambda connection: raise_day(connection, self.provider, self._day_cap_usd))
@@ -280,16 +288,6 @@ class JobClient:
                 self._prices.check(spec)
             yield spec
 
-    def _keep_source(self, entry: SchemaEntry) -> str | None:
-        """Workers load a schema file from the store, and this host's may run what was named here."""
-        kept = self._keep(entry.source)
-        if self._trust is not None and kept is not None:
-            try:
-                self._trust.add(kept)
-            except OSError as error:
-                raise ServiceUnavailable("disk", f"the data folder cannot be written: {error.strerror}") from None
-        return kept
-
     def _checked(
         self, specs: Iterable[JobSpec], context: Mapping[str, object] | None, context_hash: str | None
     ) -> Iterator[NewJob]:
@@ -300,7 +298,7 @@ class JobClient:
             if spec.schema not in fingerprints:
                 needed = context if context is not None and self.registry.takes(spec.schema, context) else None
                 entry = self.registry.resolve(spec.schema, needed)
-                kept = self._keep_source(entry) if entry.source is not None else None
+                kept = self._texts.keep_source(entry) if entry.source is not None else None
                 fingerprints[spec.schema] = (entry.fingerprint, kept or (context_hash if needed is not None else None))
             fingerprint, used_context = fingerprints[spec.schema]
             yield NewJob(spec=spec, schema_fingerprint=fingerprint, context_hash=used_context)

@@ -53,6 +53,7 @@ def enqueue(input_path: Path, **options: Any) -> None:
             weight=options["weight"],
             by=by,
             renews=options["update"],
+            names_are_searched=True,
         )
         out.print(
             f"batch {request.name}: {enqueued(report.new, report.existing)}; "

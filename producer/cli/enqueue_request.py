@@ -15,6 +15,7 @@ from producer.inputs import CheckedInput, InputOptions, check_items, duration_se
 from producer.inputs.apart import refuse_among_submissions
 from producer.inputs.encodings import Encodings
 from producer.inputs.ending_models import ending_notices
+from producer.inputs.joining import keyed, refuse_weaker
 from producer.inputs.kits.kit import NO_KIT, load_kit
 from producer.inputs.templates import Template, keep_template
 from producer.inputs.text import read_text
@@ -27,6 +28,7 @@ from workers.contract.model_profile import load_profiles
 from workers.contract.origin import PARTS, BatchOrigin
 from workers.contract.registry import SchemaEntry, SchemaRegistry, builtin_registry, is_users_own
 from workers.contract.schema_files.lookup import LocalSchemas
+from workers.contract.schemes.fence import Fence
 from workers.contract.schemes.layout import GIVEN_TITLES
 from workers.contract.schemes.scheme import GradingScheme, scheme_from_options
 from workers.contract.twins import TwinRule
@@ -59,12 +61,24 @@ class EnqueueRequest:
     """Work that is another than before is graded again."""
 
     def for_client(self, client: JobClient) -> Enqueueable:
-        """Jobs and origin with the fence of the batch: of the one that exists, or a new one."""
-        if not self.checked.is_fenced:
-            return Enqueueable(specs=self.checked.specs, origin=self.origin)
-        fence = client.fence(self.name)
-        origin = replace(self.origin, fence=fence.mark, prompt_layout=PARTS)
-        return Enqueueable(specs=partial(self.checked.specs, fence), origin=origin)
+        """Jobs and origin with the fence of the batch: of the one that exists, or a new one.
+
+        Raises `InvalidInput` where the batch sends pseudonyms and these jobs would not.
+        """
+        begun = client.origin(self.name)
+        refuse_weaker(self.checked.identity, name=self.name, begun=begun)
+        origin = self.origin
+        if self.checked.is_fenced:
+            origin = replace(origin, fence=client.fence(self.name).mark, prompt_layout=PARTS)
+        if origin.identity is not None:
+            origin = keyed(origin, name=self.name, begun=begun)
+        return Enqueueable(specs=partial(self._joining, client, self.name, origin), origin=origin)
+
+    def _joining(self, client: JobClient, name: str, origin: BatchOrigin) -> Iterator[JobSpec]:
+        """The jobs as they join the batch of this name and origin."""
+        fence = Fence(origin.fence) if origin.fence is not None else None
+        others = client.batch(name).people()
+        return self.checked.specs(fence, key=origin.pseudonym_key, others=others)
 
     def joined(self, client: JobClient) -> EnqueueRequest:
         """The request for the batch that holds most of this input already, unless a name was given or has its batch.
@@ -73,7 +87,9 @@ class EnqueueRequest:
         """
         if self.is_named or client.batch(self.name).work():
             return self
-        known = find_known_work(client, self.origin, self.checked.ids, self.checked.specs)
+        known = find_known_work(
+            client, self.origin, self.checked.ids, lambda batch: self._joining(client, batch.name, batch.origin)
+        )
         if known is None:
             return self
         if not self.renews:
@@ -156,6 +172,7 @@ def checked_request(
         id_column=options["id_column"] or None,
         twins=None if twins is TwinRule.EXACT else str(twins),
         identity=str(identity) if identity is IdentityRule.REPLACE else None,
+        roster=str(options["roster"].absolute()) if options["roster"] else None,
         effort=options["effort"],
         verbosity=options["verbosity"],
         assignment=given.get("assignment"),

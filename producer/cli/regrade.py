@@ -33,6 +33,11 @@ from workers.contract.model_profile import EFFORTS, VERBOSITIES
     type=click.Path(path_type=Path),
     help="The submissions, where they cannot be recovered from the prompts.",
 )
+@click.option(
+    "--roster",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV of the class, whose names prompts are searched for [default: the one BATCH was made with].",
+)
 @click.option("--encoding", help="Encoding of input files that are not UTF-8 [default: detected].")
 @click.option(
     "--repeats", type=click.IntRange(1, 20), metavar="K", help="Change nothing: grade a sample K more times (noise)."
@@ -79,7 +84,7 @@ def regrade(
             "--encoding is of the files of --input; give both, or leave it out: the batch keeps its texts"
         )
     if input_path is not None:
-        given = {name: options[name] for name in ("template", "rubric", "catalogue")}
+        given = {name: options[name] for name in ("template", "rubric", "catalogue", "roster")}
         refuse_among_submissions(input_path, {"kit": kit, **given})
     change = change_with(
         load_kit(kit) if kit else NO_KIT,
@@ -87,6 +92,7 @@ def regrade(
         template=Template.load(options["template"]) if options["template"] else None,
         scheme=scheme_from_options(options["rubric"], options["catalogue"], options["points"]),
         input_path=input_path,
+        roster=options["roster"],
         encoding=options["encoding"],
         effort=options["effort"],
         verbosity=options["verbosity"],

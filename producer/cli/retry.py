@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.options import batch_argument, command_with, data_dir_option
+from workers.contract.job import STRICT_EVIDENCE
 from workers.contract.outcome import FailureKind
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 @click.option("--max-tokens", type=click.IntRange(1), help="Maximum tokens of an answer in the new round.")
 @click.option("--model", help="Model to ask in the new round.")
 @click.option("--allow-repair", is_flag=True, help="Show an invalid answer to the model and ask once more.")
+@click.option(
+    "--evidence",
+    type=click.Choice(["flag", STRICT_EVIDENCE]),
+    help="Quotations that are not in the work, in the new round: flag the result, or ask once more and else fail it.",
+)
 @click.option("--deadline", help="Give a job of the new round up after this long, e.g. 90s, 15m, 2h, 1d.")
 @click.option("--by", metavar="TIME", help="Start no job of the new round after this moment, e.g. 2026-12-01T08:00.")
 @data_dir_option
@@ -37,6 +43,7 @@ def retry(
     max_tokens: int | None,
     model: str | None,
     allow_repair: bool,
+    evidence: str | None,
     deadline: str | None,
     by: str | None,
     data_dir: Path | None,
@@ -55,6 +62,8 @@ def retry(
         parameters: dict[str, object] = {} if max_tokens is None else {"max_tokens": max_tokens}
         if allow_repair:
             parameters["allow_repair"] = True
+        if evidence is not None:
+            parameters["evidence"] = STRICT_EVIDENCE if evidence == STRICT_EVIDENCE else None
         if deadline is not None:
             parameters["deadline_seconds"] = duration_seconds(deadline)
         found = Batch(store, batch)

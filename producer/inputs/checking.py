@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from producer.inputs.class_list import ClassList
+from producer.inputs.class_list import ClassList, who
 from producer.inputs.encodings import Encodings
 from producer.inputs.identity import WAY_OUT, look_for_names, notes_on_names, searched
 from producer.inputs.item import InputLimits, InputOptions
@@ -24,9 +24,10 @@ from workers.contract.job import JobParameters
 from workers.contract.twins import TwinRule
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from producer.inputs.class_list import Who
     from producer.inputs.item import InputItem
     from producer.inputs.templates import BoundTemplate, Template
     from workers.contract.job import JobSpec
@@ -69,6 +70,8 @@ class CheckedInput:
     _stamp: tuple[int, ...] = field(repr=False)
     _defaults: JobDefaults = field(repr=False)
     _people: ClassList = field(repr=False)
+    _who: tuple[Who, ...] = field(repr=False)
+    """The input's own of these people."""
     _identity: IdentityRule = field(repr=False)
     _limits: InputLimits = field(repr=False)
     _encodings: Encodings = field(repr=False)
@@ -89,26 +92,48 @@ class CheckedInput:
         """Whether prompts hold a fence, which must be the batch's own."""
         return self._defaults.has_parts
 
-    def specs(self, fence: Fence | None = None) -> Iterator[JobSpec]:
+    @property
+    def identity(self) -> IdentityRule:
+        """What becomes of a prompt that names a student."""
+        return self._identity
+
+    def specs(
+        self, fence: Fence | None = None, *, key: str | None = None, others: Iterable[Who] = ()
+    ) -> Iterator[JobSpec]:
         """Yield the specs in order with the batch's fence, reading the input a second time; without one, to look at.
+
+        `key` makes the pseudonyms [default: the fence's mark]; `others` of the batch are searched for, too.
 
         Raises `InvalidInput` at once when the file's size or time changed, and behind the last spec when what was
         read differs from what was checked; so open a batch only when the iterator has ended.
         """
-        return self.specs_under(self._identity, fence)
+        return self.specs_under(self._identity, fence, key=key, others=others)
 
-    def specs_under(self, identity: IdentityRule, fence: Fence | None = None) -> Iterator[JobSpec]:
+    def specs_under(
+        self,
+        identity: IdentityRule,
+        fence: Fence | None = None,
+        *,
+        key: str | None = None,
+        others: Iterable[Who] = (),
+    ) -> Iterator[JobSpec]:
         """The same, with another word on prompts that name a student."""
         if _stamp(self.path) != self._stamp:
             raise _changed(self.path)
         defaults = replace(self._defaults, fence=fence) if fence is not None else self._defaults
+        people, mark = self._with(others), defaults.fence if defaults.has_parts else None
         digest = hashlib.sha256()
         for item in read_items(self.path, limits=self._limits, encodings=self._encodings, options=self._options):
             spec = build_spec(item, defaults)
             _add(digest, spec, defaults)
-            yield searched(spec, self._people, identity, fence=defaults.fence if defaults.has_parts else None)
+            yield searched(spec, people, identity, fence=mark, key=key)
         if digest.hexdigest() != self.sha256:
             raise _changed(self.path)
+
+    def _with(self, others: Iterable[Who]) -> ClassList:
+        """The class with these; its own students and the roster's keep the names they had."""
+        more = [each for each in others if each[0] not in self.ids]
+        return ClassList.of([*self._who, *more], self._options.roster) if more else self._people
 
 
 def check_items(
@@ -127,6 +152,7 @@ def check_items(
     encoding: str | None = None,
     options: InputOptions | None = None,
     identity: IdentityRule = IdentityRule.WARN,
+    others: Iterable[Who] = (),
     max_problems: int = MAX_PROBLEMS,
     is_first_alone: bool = False,
 ) -> CheckedInput:
@@ -134,8 +160,9 @@ def check_items(
 
     Rows with the same problem count as one, under the first row's place. `encoding` is of files that are not UTF-8.
     `identity` says what becomes of a prompt that names a student; who that may be is known at the end, so the input is
-    read once more. `section` is a rubric's or catalogue's, `given` holds assignment, solution and notes
-    (see `schemes.layout`). With `is_first_alone` only as much is read as the first prompt needs, to look at it.
+    read once more. `others` are searched for beside the input's own and the roster's. `section` is a rubric's or
+    catalogue's, `given` holds assignment, solution and notes (see `schemes.layout`). With `is_first_alone` only as
+    much is read as the first prompt needs, to look at it.
     """
     encodings = Encodings(encoding)
     options = options or InputOptions()
@@ -159,8 +186,7 @@ def check_items(
         if first_pass.is_over or (is_first_alone and first_pass.has_prompt):
             break
     first_pass.raise_problems()
-    if options.roster is not None:
-        first_pass.people.add_roster(options.roster)
+    people = (*first_pass.who, *others)
     checked = CheckedInput(
         path=path,
         count=len(first_pass.places),
@@ -171,7 +197,8 @@ def check_items(
         ids=frozenset(first_pass.places),
         models=tuple(first_pass.models),
         left_out=len(first_pass.left_out),
-        _people=first_pass.people,
+        _people=ClassList.of(people, options.roster),
+        _who=people,
         _identity=identity,
         _options=options,
         _limits=limits or InputLimits(),
@@ -215,7 +242,7 @@ class _FirstPass:
     def __init__(self, defaults: JobDefaults, max_problems: int) -> None:
         self.places: dict[str, str] = {}
         self.digest = hashlib.sha256()
-        self.people = ClassList()
+        self.who: list[Who] = []
         self.models: dict[str, None] = {}
         self.left_out: list[InputItem] = []
         self.with_unread: list[InputItem] = []
@@ -237,8 +264,8 @@ class _FirstPass:
                 raise found
             found = for_the_model(found, self._defaults)
             self._refuse_duplicate(found)
-            self.people.add(found.id, found.metadata)
             spec = build_spec(found, self._defaults)
+            self.who.append(who(found.id, spec.metadata))
             _add(self.digest, spec, self._defaults)
             if found.left_out:
                 self.left_out.append(found)

@@ -44,6 +44,19 @@ _LEAST_OWN_LETTERS = 3
 _LEAST_JOINED_LETTERS = 8
 
 
+Who = tuple[str, "Mapping[str, object]"]
+"""A student's id, and what is known beside the work."""
+
+
+_SAYS_WHO_IT_IS = ("name", "members", "email", *(_NUMBERS := ("number", "user", "canvas_id", "github_user")))
+
+
+def who(identity: str, metadata: Mapping[str, object]) -> Who:
+    """The student without what says nothing of who they are."""
+    known = known_as(metadata)
+    return identity, {title: known[title] for title in _SAYS_WHO_IT_IS if title in known}
+
+
 @dataclass(frozen=True, slots=True)
 class Mention:
     """One place of a text that names a student, from and to these characters."""
@@ -83,6 +96,16 @@ class ClassList:
     """Every word that a name of several words, a joined one or a number can begin with."""
     _unspaced: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, people: Iterable[Who], roster: Path | None) -> ClassList:
+        """Of these students, and of the roster's."""
+        made = cls()
+        for identity, metadata in people:
+            made.add(identity, metadata)
+        if roster is not None:
+            made.add_roster(roster)
+        return made
+
     def add_roster(self, path: Path) -> None:
         """Its students, whether they handed in or not; `InvalidInput` when the file cannot be read.
 
@@ -96,7 +119,7 @@ class ClassList:
         """A student with this id, and what is known beside the work."""
         known = known_as(metadata)
         self._add_id(identity, identity)
-        for title in ("number", "user", "canvas_id", "github_user"):
+        for title in _NUMBERS:
             if isinstance(value := known.get(title), str):
                 self._add_id(identity, value)
         if isinstance(address := known.get("email"), str) and "@" in address:

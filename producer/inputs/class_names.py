@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from producer.inputs.api_item import spec_of
 from producer.inputs.class_list import ClassList
 from producer.inputs.identity import searched
-from workers.contract.errors import InvalidInput
+from producer.inputs.joining import known_rule
 from workers.contract.identity import IdentityRule
 from workers.contract.schemes.fence import Fence
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producer.inputs.api_item import Item
+    from producer.inputs.class_list import Who
     from workers.contract.job import JobParameters, JobSpec
 
 
@@ -36,13 +37,22 @@ def search_names(
     prompts are held in memory. Raises `InvalidInput` for an unknown rule, and for the first prompt that names a
     student where the rule is `refuse`.
     """
-    if identity not in list(IdentityRule):
-        raise InvalidInput(f"there is no rule {str(identity)!r}; choose from {', '.join(IdentityRule)}")
+    rule = known_rule(identity)
     given = [spec_of(spec, schema=schema, model=model, parameters=params) for spec in specs]
-    people = ClassList()
-    for spec in given:
-        people.add(spec.id, spec.metadata)
-    if roster is not None:
-        people.add_roster(roster)
     mark = Fence(fence) if fence is not None else None
-    return [searched(spec, people, IdentityRule(identity), fence=mark) for spec in given]
+    return search_in(given, rule, people=(), roster=roster, fence=mark, key=None)
+
+
+def search_in(
+    specs: Iterable[JobSpec],
+    rule: IdentityRule,
+    *,
+    people: Iterable[Who],
+    roster: Path | None,
+    fence: Fence | None,
+    key: str | None,
+) -> list[JobSpec]:
+    """The same for specs that join these people; see `identity.searched` for `fence` and `key`."""
+    given = list(specs)
+    named = ClassList.of([*((spec.id, spec.metadata) for spec in given), *people], roster)
+    return [searched(spec, named, rule, fence=fence, key=key) for spec in given]

@@ -28,17 +28,27 @@ def fence_of(store: Store, name: str) -> Fence:
 
 
 def refuse_another_fence(store: Store, name: str, origin: BatchOrigin) -> None:
-    """Two commands that made the batch in the same moment drew two fences; the later one finds the other's."""
-    if origin.fence is None:
+    """See `refuse_another_mark`."""
+    if origin.fence is None and origin.names_key is None:
         return
     with store.snapshot() as connection:
         kept = read_origin(connection, name)
-    if kept is not None and kept.prompt_layout != origin.prompt_layout:
-        raise InvalidInput(
-            f"batch {name!r} was begun by an earlier release, whose prompts were laid out otherwise; its jobs "
-            "go on with `gradequeue worker`; to grade more, choose another --name"
-        )
-    if fence_of(store, name).mark != origin.fence:
+    if kept is None:
+        return
+    if origin.fence is not None:
+        if kept.prompt_layout != origin.prompt_layout:
+            raise InvalidInput(
+                f"batch {name!r} was begun by an earlier release, whose prompts were laid out otherwise; its jobs "
+                "go on with `gradequeue worker`; to grade more, choose another --name"
+            )
+        fence_of(store, name)
+    refuse_another_mark(origin, name=name, begun=kept)
+
+
+def refuse_another_mark(given: BatchOrigin, *, name: str, begun: BatchOrigin) -> None:
+    """Two commands that made the batch in the same moment drew two marks; the later one finds the other's."""
+    drawn = (given.fence or begun.fence, given.names_key or begun.names_key)
+    if drawn != (begun.fence, begun.names_key):
         raise InvalidInput(
             f"another command made batch {name!r} at the same time; run the same command again to join it"
         )

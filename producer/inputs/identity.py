@@ -27,19 +27,23 @@ if TYPE_CHECKING:
 _TITLES: Mapping[str, str] = {NAME: "name", NUMBER: "id or number", ADDRESS: "e-mail address"}
 
 
-def searched(spec: JobSpec, people: ClassList, rule: IdentityRule, *, fence: Fence | None) -> JobSpec:
+def searched(
+    spec: JobSpec, people: ClassList, rule: IdentityRule, *, fence: Fence | None, key: str | None = None
+) -> JobSpec:
     """The spec as it is to be sent under this rule; `InvalidInput` where it names a student and must not.
 
-    With a fence, places are those of the student's parts, and its mark makes the pseudonyms.
+    With a fence, places are those of the student's parts. `key` makes the pseudonyms, or else the fence's mark. One
+    that is flagged already is not flagged again.
     """
-    if not spec.prompt:
+    if not spec.prompt or (rule is IdentityRule.WARN and any(map(_is_of_names, spec.flags))):
         return spec
     named = _named_parts(spec, fence) if fence is not None else []
     mentions = apart([*named, *people.mentions(blanked(spec.prompt, spec.instructions), own=spec.id)])
     if not mentions:
         return spec
     if rule is IdentityRule.REPLACE:
-        return _replaced(spec, mentions, key=fence.mark if fence is not None else "")
+        made_from = key if key is not None else fence.mark if fence is not None else ""
+        return _replaced(spec, mentions, key=made_from)
     kinds = ", ".join(dict.fromkeys(_TITLES[each.kind] for each in mentions))
     place = _place(spec.prompt, mentions[0], fence)
     if rule is IdentityRule.REFUSE:
@@ -57,7 +61,7 @@ def look_for_names(specs: Iterable[JobSpec]) -> tuple[str, ...]:
     """`ada: line 3: a passage names a student: name` for each spec that `searched` flagged or changed."""
     found = []
     for spec in specs:
-        flag = next((each for each in spec.flags if each.kind is FlagKind.IDENTITY_IN_PROMPT), None)
+        flag = next(filter(_is_of_names, spec.flags), None)
         if flag is not None:
             found.append(f"{shown(spec.id)}: {flag.path}: {flag.message}")
         elif spec.pseudonyms:
@@ -75,6 +79,10 @@ def notes_on_names(found: Sequence[str], rule: IdentityRule) -> tuple[str, ...]:
     more = (f"and {len(found) - _MOST_NOTED:,} more prompts that name a student",) if len(found) > _MOST_NOTED else ()
     advice = f"{'it is' if one else 'they are'} sent as {'it is' if one else 'they are'} and flagged; {WAY_OUT}"
     return (*found[:_MOST_NOTED], *more, advice)
+
+
+def _is_of_names(flag: Flag) -> bool:
+    return flag.kind is FlagKind.IDENTITY_IN_PROMPT
 
 
 def _named_parts(spec: JobSpec, fence: Fence) -> list[Mention]:

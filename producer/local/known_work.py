@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workers.contract.errors import InvalidInput
-from workers.contract.schemes.fence import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from producer.batch import BatchOverview
     from producer.client import JobClient
     from workers.contract.job import JobSpec
     from workers.contract.origin import BatchOrigin
@@ -62,9 +62,12 @@ def find_known_work(
     client: JobClient,
     origin: BatchOrigin,
     ids: Collection[str],
-    specs: Callable[[Fence | None], Iterable[JobSpec]],
+    specs: Callable[[BatchOverview], Iterable[JobSpec]],
 ) -> KnownWork | None:
-    """The newest batch that is graded alike and holds at least half of these items with the same work."""
+    """The newest batch that is graded alike and holds at least half of these items with the same work.
+
+    `specs` makes the jobs as they would join that batch.
+    """
     for overview in client.batches(at_most=MOST_LOOKED_AT):
         is_alike = all(getattr(overview.origin, name) == getattr(origin, name) for name in _SAME_ORDER)
         if not is_alike or overview.provider != client.provider:
@@ -72,8 +75,7 @@ def find_known_work(
         held = client.batch(overview.name).work()
         if 2 * sum(identity in held for identity in ids) < len(ids):
             continue
-        fence = Fence(overview.origin.fence) if overview.origin.fence else None
-        found = _compared(overview.name, held, specs(fence))
+        found = _compared(overview.name, held, specs(overview))
         if 2 * found.same >= found.total:
             return found
     return None

@@ -142,6 +142,7 @@ def _enqueue(request: RunRequest, client: JobClient, fleet: WorkerFleet) -> None
         weight=request.weight,
         by=request.by,
         renews=request.renews,
+        names_are_searched=True,
     )
     for outlook in report.outlooks:
         request.on_note(outlook.sentence)

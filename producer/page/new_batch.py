@@ -13,6 +13,7 @@ import streamlit as st
 from producer.inputs.templates import Template, keep_template
 from producer.inputs.work_columns import work_columns
 from producer.local.known_work import find_known_work
+from producer.page.another_order import refuse_another_order
 from producer.page.asked_form import asked_texts, chosen_kit
 from producer.page.batch_list import ENQUEUED
 from producer.page.kept import forget_last_kit
@@ -27,7 +28,7 @@ from producer.page.upload_form import MOST_PROBLEMS, TYPED_NAME, read_the_rest, 
 from producer.page.uploads import Upload, build_specs_of
 from producer.page.who import may_own
 from producer.page.words import result_kind
-from producer.terminal.words import counted, enqueued, listed
+from producer.terminal.words import counted, enqueued
 from workers.contract.errors import GradequeueError, InvalidInput
 from workers.contract.identity import IdentityRule
 from workers.contract.job import JobParameters, JobSpec, QueueName
@@ -39,6 +40,7 @@ from workers.contract.schemes.fence import Fence
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from producer.batch import BatchOverview
     from producer.inputs.kits.kit import Kit
     from producer.local.known_work import KnownWork
     from workers.contract.model_profile import ModelProfile, ModelProfiles
@@ -223,7 +225,7 @@ def _known_work(upload: Upload, specs: list[JobSpec], order: Order, derived: str
                 client(),
                 _origin(order),
                 {spec.id for spec in specs},
-                lambda fence: _specs_of(upload, order, fence or _fence_of_the_page())[0],
+                lambda batch: _specs_joining(upload, order, batch)[0],
             )
         st.session_state["known work"] = derived, known
     if known is not None:
@@ -277,6 +279,7 @@ def _origin(order: Order) -> BatchOrigin:
         effort=order.parameters.effort,
         verbosity=order.parameters.verbosity,
         identity=str(order.identity) if order.identity is IdentityRule.REPLACE else None,
+        roster=str(order.roster.absolute()) if order.roster else None,
         assignment=order.given.get("assignment"),
         solution=order.given.get("solution"),
         notes=order.given.get("notes"),
@@ -287,7 +290,7 @@ def _origin(order: Order) -> BatchOrigin:
 def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limits: Limits, *, renews: bool) -> None:
     origin = _origin(order)
     try:
-        _refuse_another_order(name, origin)
+        refuse_another_order(name, origin)
         specs, mark = _fenced_by_the_batch(upload, specs, order, name)
         origin = replace(origin, fence=mark, prompt_layout=PARTS)
         report = client().enqueue(
@@ -299,6 +302,7 @@ def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limi
             pilot=limits.pilot,
             max_cost_usd=limits.max_cost_usd,
             renews=renews,
+            names_are_searched=True,
         )
     except GradequeueError as problem:
         _say(problem)
@@ -313,36 +317,24 @@ def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limi
 
 def _fenced_by_the_batch(upload: Upload, specs: list[JobSpec], order: Order, name: str) -> tuple[list[JobSpec], str]:
     """The specs with the fence of the batch that exists, or as they were shown; and the fence's mark."""
-    if client().find_batch(name) is None:
-        return specs, _fence_of_the_page().mark
-    fence = client().fence(name)
-    specs, problems = _specs_of(upload, order, fence)
-    if problems:
-        raise InvalidInput(problems[0])
-    return specs, fence.mark
-
-
-def _refuse_another_order(name: str, origin: BatchOrigin) -> None:
-    """One batch, one way of grading: otherwise students in one batch would be graded by different rubrics unnoticed."""
     batch = client().find_batch(name)
     if batch is None:
-        return
-    kept = batch.origin
-    differs = {
-        "instructions": kept.template != origin.template,
-        "kind of result": kept.schema != origin.schema,
-        "rubric or error catalogue": kept.scheme != origin.scheme,
-        "model": kept.model != origin.model,
-        "rule for students' names": kept.identity != origin.identity,
-        "assignment, solution or notes": kept.given != origin.given,
-        "effort or verbosity": (kept.effort, kept.verbosity) != (origin.effort, origin.verbosity),
-        "provider": batch.provider != client().provider,
-    }
-    others = [what for what, is_other in differs.items() if is_other]
-    if others:
-        raise InvalidInput(
-            f"the batch {name!r} exists and was graded in another way ({listed(others)} differ); choose another name"
-        )
+        return specs, _fence_of_the_page().mark
+    mark = client().fence(name).mark
+    specs, problems = _specs_joining(upload, order, batch)
+    if problems:
+        raise InvalidInput(problems[0])
+    return specs, mark
+
+
+def _specs_joining(upload: Upload, order: Order, batch: BatchOverview) -> tuple[list[JobSpec], list[str]]:
+    """As they join this batch, searched for its students, too."""
+    fence = Fence(batch.origin.fence) if batch.origin.fence else _fence_of_the_page()
+    others = client().batch(batch.name).people()
+    key = batch.origin.pseudonym_key or None
+    return build_specs_of(
+        upload.items, order.defaults(fence), order.identity, roster=order.roster, others=others, key=key
+    )
 
 
 def _say(problem: GradequeueError) -> None:

@@ -9,10 +9,11 @@ import streamlit as st
 from producer.inputs.moments import span_or_moment
 from producer.page.plain_text import plain
 from producer.page.who import may_own
-from producer.page.words import failure_advice, failure_title
+from producer.page.words import UNFOUNDED, failure_advice, failure_title
 from producer.terminal.advice import enough_tokens
 from producer.terminal.words import counted
 from workers.contract.errors import GradequeueError
+from workers.contract.flag import FlagKind
 from workers.contract.outcome import FailureKind
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ def retry_form(batch: Batch, failures: Mapping[FailureKind, int]) -> None:
         st.markdown("**Failures**")
         for kind, count in failures.items():
             st.text(f"{count} {failure_title(kind)}: {failure_advice(kind)}")
+        is_any_unfounded = FailureKind.INVALID_OUTPUT in failures and _is_any_unfounded(batch)
+        if is_any_unfounded:
+            st.text(UNFOUNDED)
         if not may_own():
             return
         again = [kind for kind in failures if kind is not FailureKind.NOT_GRADED]
@@ -39,7 +43,7 @@ def retry_form(batch: Batch, failures: Mapping[FailureKind, int]) -> None:
         kinds = st.multiselect(
             "Failures to run again", again, default=again, format_func=failure_title, key=f"kinds {sorted(failures)}"
         )
-        model, parameters = _other_parameters(batch, kinds)
+        model, parameters = _other_parameters(batch, kinds, may_take_unfounded=is_any_unfounded)
         if st.button("Run the failed ones again", icon=":material/replay:", key="retry", disabled=not kinds):
             try:
                 count = batch.retry_failed(kinds, model=model, parameters=parameters)
@@ -50,7 +54,14 @@ def retry_form(batch: Batch, failures: Mapping[FailureKind, int]) -> None:
             st.rerun()
 
 
-def _other_parameters(batch: Batch, kinds: Sequence[FailureKind]) -> tuple[str | None, dict[str, object]]:
+def _is_any_unfounded(batch: Batch) -> bool:
+    """Whether a quotation that is not in the work failed an answer."""
+    return any(batch.ended_results(failures_only=True, flags=(FlagKind.EVIDENCE_NOT_FOUND,), at_most=1))
+
+
+def _other_parameters(
+    batch: Batch, kinds: Sequence[FailureKind], *, may_take_unfounded: bool
+) -> tuple[str | None, dict[str, object]]:
     """The model and parameters of the new round; None and nothing where they stay."""
     with st.expander("With other parameters", expanded=False):
         first, second = st.columns(2)
@@ -69,7 +80,12 @@ def _other_parameters(batch: Batch, kinds: Sequence[FailureKind]) -> tuple[str |
         repair = second.toggle(
             "Let the model correct an invalid answer once", FailureKind.INVALID_OUTPUT in kinds, key="retry repair"
         )
+        takes_unfounded = may_take_unfounded and second.toggle(
+            "Let answers count that quote what is not there, with a flag", key="retry evidence"
+        )
     parameters: dict[str, object] = {}
+    if takes_unfounded:
+        parameters["evidence"] = None
     if max_tokens:
         parameters["max_tokens"] = int(max_tokens)
     if repair:

@@ -173,7 +173,7 @@ def _pieces(part: Part, quotes: Sequence[Quote]) -> None:
 def _problems(found: OneStudent) -> None:
     row = found.row
     if row.failure_kind is not None:
-        st.error(failure_advice(row.failure_kind))
+        st.error(failure_advice(row.failure_kind, row.flags))
         st.text(row.failure_message or "")
     for flag in row.flags:
         st.warning(plain(_flag_line(flag)), icon=":material/flag:")

@@ -29,6 +29,7 @@ from workers.contract.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from producer.inputs.class_list import Who
     from workers.contract.identity import IdentityRule
     from workers.contract.job import JobSpec
 
@@ -201,22 +202,32 @@ class _Reader:
 
 
 def build_specs_of(
-    items: Collection[InputItem], defaults: JobDefaults, identity: IdentityRule, *, roster: Path | None = None
+    items: Collection[InputItem],
+    defaults: JobDefaults,
+    identity: IdentityRule,
+    *,
+    roster: Path | None = None,
+    others: Iterable[Who] = (),
+    key: str | None = None,
 ) -> tuple[list[JobSpec], list[str]]:
     """A spec for each item, or a sentence why there is none: one empty cell does not stop the others.
 
-    Prompts are searched for everybody of the items and of the roster; `InvalidInput` for one that cannot be read.
+    Prompts are searched for everybody of the items, `others` of their batch, and the roster; `key` makes the pseudonyms
+    [default: the fence's mark]. `InvalidInput` for a roster that cannot be read.
     """
+    made: list[JobSpec] = []
     specs: list[JobSpec] = []
     problems: list[str] = []
-    people = ClassList()
-    for item in items:
-        people.add(item.id, item.metadata)
-    if roster is not None:
-        people.add_roster(roster)
     for item in items:
         try:
-            specs.append(searched(build_spec(item, defaults), people, identity, fence=defaults.fence))
+            made.append(build_spec(item, defaults))
+        except InvalidInput as problem:
+            problems.append(str(problem))
+    known = {spec.id: spec.metadata for spec in made}
+    people = ClassList.of([*((item.id, known.get(item.id, item.metadata)) for item in items), *others], roster)
+    for spec in made:
+        try:
+            specs.append(searched(spec, people, identity, fence=defaults.fence, key=key))
         except InvalidInput as problem:
             problems.append(str(problem))
     return specs, problems

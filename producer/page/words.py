@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workers.contract.decision import DecisionKind, ReleaseRule, ReviewState
-from workers.contract.flag import FlagKind
+from workers.contract.flag import FlagKind, is_unfounded
 from workers.contract.headline import TOTALS
 from workers.contract.outcome import FailureKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from workers.contract.flag import Flag
     from workers.contract.registry import SchemaRegistry
 
 FAILURES: Mapping[FailureKind, tuple[str, str]] = {
@@ -118,13 +119,21 @@ DEDUCTIONS = frozenset({"exam_errors", "error_report"})
 """Kinds of result whose number says what is deducted."""
 
 
+UNFOUNDED = (
+    "The answer quotes what is not in the submission. Read the submission, or run it again and let such answers count, "
+    "with a flag: under With other parameters."
+)
+
+
 def failure_title(kind: FailureKind) -> str:
     """In a few words; a kind of a later release by its own name."""
     return FAILURES[kind][0] if kind in FAILURES else kind.replace("_", " ")
 
 
-def failure_advice(kind: FailureKind) -> str:
+def failure_advice(kind: FailureKind, flags: Iterable[Flag] = ()) -> str:
     """What an instructor can do about it."""
+    if is_unfounded(kind, flags):
+        return UNFOUNDED
     return FAILURES[kind][1] if kind in FAILURES else kind.advice
 
 

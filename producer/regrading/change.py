@@ -33,6 +33,8 @@ class Change:
     max_tokens: int | None = None
     input_path: Path | None = None
     """The submissions, read again instead of cut out of the prompts."""
+    roster: Path | None = None
+    """A class list to search prompts for; the old batch's when not given."""
     encoding: str | None = None
     """Of the input's files that are not UTF-8; detected when not given."""
     on_note: Callable[[str], None] | None = None
@@ -75,6 +77,7 @@ def change_with(kit: Kit, **given: Any) -> Change:
         "template": kit.template,
         "scheme": kit.scheme(),
         "given": kit.given,
+        "roster": kit.options.get("roster"),
         **{name: kit.options.get(name) for name in ("model", "effort", "verbosity", "max_tokens")},
     }
     return Change(**{**from_kit, **{name: value for name, value in given.items() if value is not None}})

@@ -18,7 +18,8 @@ from producer.inputs.kits.kit import NO_KIT, load_kit
 from producer.inputs.nightly_file import NightlyEntry
 from producer.inputs.templates import Template
 from producer.regrading.change import change_with
-from producer.regrading.regrade import linked_name, regrade
+from producer.regrading.linked_name import linked_name
+from producer.regrading.regrade import regrade
 from producer.regrading.submission_of_prompt import SubmissionUnknown
 from workers.contract.errors import InvalidInput
 from workers.contract.job import QueueName

@@ -8,19 +8,18 @@ again. See docs/decisions/.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from producer.client import MAX_NAME_LENGTH
 from producer.inputs import InputOptions, check_items
 from producer.inputs.specs import NOT_GRADED, SUBMISSION, values_of_row
 from producer.inputs.templates import Template, as_text, keep_template, template_of_origin
+from producer.regrading.linked_name import linked_name
+from producer.regrading.names import NamesOfRegrade
 from producer.regrading.submission_of_prompt import SubmissionUnknown, fenced_text, submission_fields
 from workers.contract.errors import InvalidInput
-from workers.contract.identity import IdentityRule
 from workers.contract.job import JobParameters, JobSpec, QueueName, prompt_hash
 from workers.contract.origin import PARTS, BatchOrigin
 from workers.contract.pictures import marked_anew
@@ -57,12 +56,11 @@ def regrade(
 
     Without a new rubric or catalogue every job keeps its own. Every job is prepared before anything is enqueued, so a
     batch is regraded as a whole or not at all; only where its jobs have several rubrics, it is enqueued rubric by
-    rubric, and the same call completes what was interrupted. `nightly` is the entry's name, kept with the new
-    batch; `by` is as for `enqueue`, and the old batch's moment is not taken over.
-    Raises `InvalidInput`, as `SubmissionUnknown` when a prompt was purged or a submission cannot be recovered.
+    rubric, and the same call completes what was interrupted. `nightly` is the entry's name, kept with the new batch;
+    `by` is as for `enqueue`. Raises `InvalidInput`, as `SubmissionUnknown` when a submission cannot be recovered.
     """
     regrading = _Regrading(client, client.batch(batch).overview(), change, name or regrade_name(batch, change))
-    prepared = list(regrading.prepared())
+    prepared = regrading.searched(list(regrading.prepared()))
     if not prepared:
         raise InvalidInput(f"batch {batch!r} holds no jobs")
     reports = [
@@ -72,6 +70,7 @@ def regrade(
             queue=queue,
             context=change.scheme.context if change.scheme else _context(client, context_hash),
             origin=replace(regrading.origin(), nightly=nightly),
+            names_are_searched=True,
             by=by,
         )
         for context_hash, specs in _by_context(prepared).items()
@@ -84,14 +83,6 @@ def regrade(
 def regrade_name(batch: str, change: Change) -> str:
     """`week3-regrade-1f2e3d4c`: the same change finds its own batch again."""
     return linked_name(batch, f"regrade-{change.digest[:8]}")
-
-
-def linked_name(batch: str, suffix: str) -> str:
-    """The batch's name with a suffix, within the bound; a long name is cut and gets its hash."""
-    room = MAX_NAME_LENGTH - len(suffix) - 1
-    if len(batch) > room:
-        batch = f"{batch[: room - 9]}-{hashlib.sha256(batch.encode()).hexdigest()[:8]}"
-    return f"{batch}-{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +122,7 @@ class _Regrading:
         self._client = client
         self._old = old
         self._change = change
+        self._names = NamesOfRegrade(client, old, change, name)
         self._template_fields: frozenset[str] = frozenset()
         self._bound = cache(self._bind)
         self._kept_scheme = cache(self._read_scheme)
@@ -144,6 +136,11 @@ class _Regrading:
             parts = self._parts(job)
             likeness = None if self._change.asks_differently else job.twin_key
             yield self._as_before(job, parts, likeness or self._likeness(parts))
+
+    def searched(self, prepared: list[_Prepared]) -> list[_Prepared]:
+        """The same jobs with what their prompts may say of students."""
+        specs = self._names.searched(self._client, [each.spec for each in prepared], mark=self._fence_in_use)
+        return [replace(each, spec=spec) for each, spec in zip(prepared, specs, strict=True)]
 
     def _likeness(self, parts: _Parts) -> str:
         """Equal for prompts whose work is the same by the batch's own rule."""
@@ -168,9 +165,8 @@ class _Regrading:
             fence=self._fence_in_use,
             prompt_layout=PARTS if self._is_made_anew else old.prompt_layout,
             twins=old.twins,
-            identity=old.identity,
         )
-        origin = self._given_in(origin)
+        origin = self._given_in(self._names.kept_in(origin))
         return keep_template(origin, change.template, self._template_fields) if change.template else origin
 
     @property
@@ -284,12 +280,11 @@ class _Regrading:
         jobs = {job.id: replace(job, prompt=None) for job in self._client.batch(self._old.name).jobs()}
         if not jobs:
             return
-        takes_raw = any(map(self._scheme, jobs.values()))
-        checked = self._checked(path, next(iter(jobs.values())), takes_raw=takes_raw)
+        checked = self._checked(path, jobs, takes_raw=any(map(self._scheme, jobs.values())))
         given = {spec.id for spec in checked.specs()}
         if missing := sorted(jobs.keys() - given):
             raise InvalidInput(f"{path.name} lacks {len(missing)} of the batch's jobs, {missing[0]!r} among them")
-        for spec in checked.specs(self._fence if checked.is_fenced else None):
+        for spec in checked.specs(self._fence if checked.is_fenced else None, key=self._names.key):
             job = jobs.get(spec.id)
             if job is not None:
                 parts = self._parts_of_input(spec, checked, self._scheme(job))
@@ -304,7 +299,8 @@ class _Regrading:
             return _Parts(None, self._fence.contents(spec.prompt)[0])
         return _Parts(self._instructions(checked.template or "", scheme), spec.prompt)
 
-    def _checked(self, path: Path, first: StoredJob, *, takes_raw: bool) -> CheckedInput:
+    def _checked(self, path: Path, jobs: Mapping[str, StoredJob], *, takes_raw: bool) -> CheckedInput:
+        first = next(iter(jobs.values()))
         template = self._change.template
         if template is None:
             self._refuse_lost_template()
@@ -318,10 +314,14 @@ class _Regrading:
             parameters=JobParameters(),
             section="" if takes_raw else None,  # each job's own rubric is put in later
             given=self._given,
-            identity=IdentityRule(self._old.origin.identity or IdentityRule.WARN),
+            identity=self._names.rule,
+            others=[(job.id, job.metadata) for job in jobs.values()],
             encoding=self._change.encoding,
             options=InputOptions(
-                layout=self._old.origin.layout or "", id_column=self._old.origin.id_column or "", is_strict=False
+                layout=self._old.origin.layout or "",
+                id_column=self._old.origin.id_column or "",
+                is_strict=False,
+                roster=self._names.roster,
             ),
         )
         self._template_fields = checked.template_fields

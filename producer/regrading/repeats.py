@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from producer.regrading.regrade import linked_name
+from producer.regrading.linked_name import linked_name
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobSpec, QueueName
 
@@ -52,7 +52,16 @@ def repeat(
             origin = replace(overview.origin, regrade_of=batch, repeat_of=batch, nightly=None)
             context = None if context_hash is None else client.context(context_hash)
             name = repeat_name(batch, number)
-            report = client.enqueue(specs, name=name, queue=queue, context=context, origin=origin, twins=False, by=by)
+            report = client.enqueue(
+                specs,
+                name=name,
+                queue=queue,
+                context=context,
+                origin=origin,
+                twins=False,
+                names_are_searched=True,
+                by=by,
+            )
             reports.append(report)
     return reports
 
@@ -92,4 +101,6 @@ def _again(job: StoredJob) -> JobSpec:
         model=job.model,
         parameters=replace(job.parameters, is_repeat=True, deadline_at=None),
         metadata=job.metadata,
+        flags=job.input_flags,
+        pseudonyms=job.pseudonyms,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from producer.terminal.words import command
+from workers.contract.flag import failure_advice, is_unfounded
 from workers.contract.outcome import FailureKind
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def next_steps(batch: str, failures: Iterable[ResultRow]) -> list[str]:
     for row in failures:
         if row.failure_kind is not None:
             rows.setdefault(row.failure_kind, []).append(row)
-    return [f"{kind} ({len(found)}): {kind.advice}\n    {_step(batch, kind, found)}" for kind, found in rows.items()]
+    return [
+        f"{kind} ({len(found)}): {_advice(kind, found)}\n    {_step(batch, kind, found)}"
+        for kind, found in rows.items()
+    ]
 
 
 def enough_tokens(truncated: Iterable[ResultRow]) -> int:
@@ -44,12 +48,19 @@ def enough_tokens(truncated: Iterable[ResultRow]) -> int:
     return limit
 
 
+def _advice(kind: FailureKind, rows: Iterable[ResultRow]) -> str:
+    return " ".join(dict.fromkeys(failure_advice(kind, row.flags) for row in rows))
+
+
 def _step(batch: str, kind: FailureKind, rows: list[ResultRow]) -> str:
     by_hand = command("override", batch, "ID", options=["--points", "NUMBER", "--reason", "TEXT"])
     if kind is FailureKind.NOT_GRADED:
         again = "run the same command with the readable files and --update; nobody else is graded or paid for again"
         return f"{again}\n    by hand: {by_hand}"
     options = _OPTIONS.get(kind, ())
+    unfounded = sum(is_unfounded(kind, row.flags) for row in rows)
+    if unfounded:
+        options = ("--evidence", "flag", *(options if unfounded < len(rows) else ()))
     if kind is FailureKind.TRUNCATED:
         options = ("--max-tokens", str(enough_tokens(rows)))
     again = f"again: {command('retry', batch, options=['--kind', str(kind), *options])}"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from producer.terminal.words import STANDIN_NOTICE, cost, cost_between, duration
+from producer.terminal.words import STANDIN_NOTICE, command, cost, cost_between, duration
+from workers.contract.flag import FlagKind
+from workers.contract.outcome import FailureKind
 from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def summary_table(progress: Progress, *, elapsed_seconds: float | None = None, c
     table.add_row("jobs", f"{progress.total}")
     table.add_row("succeeded", f"{progress.succeeded}")
     for kind, count in progress.failures.items():
-        table.add_row(f"failed: {kind}", f"{count}   {kind.advice}")
+        table.add_row(f"failed: {kind}", f"{count}   {_advice(kind, progress)}")
     if progress.followers:
         table.add_row("same work", f"{progress.followers}   graded once with another job's, at no cost")
     for flag, count in progress.flags.items():
@@ -47,6 +49,13 @@ def summary_table(progress: Progress, *, elapsed_seconds: float | None = None, c
     else:
         table.add_row("provider", progress.provider)
     return table
+
+
+def _advice(kind: FailureKind, progress: Progress) -> str:
+    if kind is FailureKind.INVALID_OUTPUT and FlagKind.EVIDENCE_NOT_FOUND in progress.flags:
+        said_by = command("failures", progress.batch)
+        return f"The answer did not fit the schema, or quotes what is not in the work; which, says: {said_by}"
+    return kind.advice
 
 
 def _repeated(repeats: Repeats) -> list[tuple[str, int, str]]:

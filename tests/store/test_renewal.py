@@ -103,3 +103,12 @@ def test_another_round_may_ask_with_other_parameters_and_the_same_command_still_
         (found,) = read_jobs(connection, "b")
     assert (found.model, found.parameters.max_tokens) == ("larger", 8192)
     assert enqueue(store, [new_job("ann")]).existing == 1
+
+
+def test_another_round_may_take_evidence_that_the_last_one_refused(store: Store):
+    enqueue(store, [new_job("ann", evidence="strict")])
+    (job,) = claim(store, publish(store)).values()
+    settle(store, ending=failure(job, FailureKind.INVALID_OUTPUT))
+    assert retry_failed(store, "b", parameters={"evidence": None}) == 1
+    (again,) = claim(store, publish(store)).values()
+    assert (job.parameters.evidence, again.parameters.evidence) == ("strict", None)

@@ -24,6 +24,7 @@ class Counts:
 
     refusals: int = 0
     suspicions: int = 1
+    seconds: float = 0.0
     singled: Singled = NOT_SINGLED
     counted: list[str] = field(default_factory=list)
     alone_counts: list[bool] = field(default_factory=list)
@@ -35,6 +36,9 @@ class Counts:
 
     async def refused_jobs(self) -> frozenset[str]:
         return frozenset({"refused before"})
+
+    async def refused_seconds(self) -> float:
+        return self.seconds
 
     async def suspected(self, _job_id: str) -> int:
         return self.suspicions

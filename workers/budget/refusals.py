@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 REMEMBERED_SECONDS = 3600
+LONGEST_BETWEEN_REFUSALS_SECONDS = 300
+"""A model that refuses is tried more often; after a longer pause nothing is known of the time in between."""
 SINGLED_SECONDS = 86_400
 RESET_EVERY_SECONDS = 0.25
 """Between two resets by successes while this process has counted no refusal: other processes may have."""
@@ -58,6 +60,10 @@ class RefusalCounts(Protocol):
 
     async def refused_jobs(self) -> frozenset[str]:
         """Those that `refused` has counted since the last success."""
+        ...
+
+    async def refused_seconds(self) -> float:
+        """Since this was first asked after the last success, by any worker."""
         ...
 
     async def suspected(self, job_id: str) -> int:
@@ -96,6 +102,19 @@ class SharedRefusals:
             return frozenset()
         return frozenset(str(member, "ascii") for member in members)
 
+    async def refused_seconds(self) -> float:
+        """Since this was first asked after the last success, by any worker; 0 while Redis is away."""
+        key = self._key("refused-since")
+        try:
+            now, _microseconds = await self._client.time()
+            await self._client.set(key, now, nx=True)
+            await self._client.expire(key, LONGEST_BETWEEN_REFUSALS_SECONDS)
+            since = await self._client.get(key)
+        except AWAY as error:
+            _not_counted(error)
+            return 0.0
+        return float(now - int(since or now))
+
     async def suspected(self, job_id: str) -> int:
         """Count this job; returns how many jobs got such an answer since the last success."""
         return await self._count("suspected", job_id)
@@ -128,7 +147,7 @@ class SharedRefusals:
         self._reset_at, self._is_counting = now, False
         try:
             removed: int = await self._client.delete(self._key("refused"))
-            await self._client.delete(self._key("suspected"))
+            await self._client.delete(self._key("suspected"), self._key("refused-since"))
         except AWAY as error:
             _not_counted(error)
             return False
@@ -172,6 +191,10 @@ class UncountedRefusals:
     async def refused_jobs(self) -> frozenset[str]:
         """Always none."""
         return frozenset()
+
+    async def refused_seconds(self) -> float:
+        """Always 0."""
+        return 0.0
 
     async def suspected(self, _job_id: str) -> int:
         """Always 0."""

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from workers.contract.outcome import FailureKind
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class FlagKind(StrEnum):
@@ -57,3 +59,17 @@ class Flag:
     def from_json(cls, content: Mapping[str, str]) -> Flag:
         """Read what `as_json` wrote; `ValueError` or `KeyError` for what this version does not know."""
         return cls(kind=FlagKind(content["kind"]), path=content["path"], message=content["message"])
+
+
+UNFOUNDED = "Its quotations are not in the work, which --evidence strict refuses: read it; retry with --evidence flag."
+"""What to do about an `invalid_output` that fits its schema and is not founded on the work."""
+
+
+def failure_advice(kind: FailureKind, flags: Iterable[Flag]) -> str:
+    """One sentence on what to do about a failure with these flags."""
+    return UNFOUNDED if is_unfounded(kind, flags) else kind.advice
+
+
+def is_unfounded(kind: FailureKind | None, flags: Iterable[Flag]) -> bool:
+    """True where strict evidence refused the answer: any other answer of that kind is not looked at for quotations."""
+    return kind is FailureKind.INVALID_OUTPUT and any(flag.kind is FlagKind.EVIDENCE_NOT_FOUND for flag in flags)

@@ -56,6 +56,10 @@ class BatchOrigin:
     """The mark of the fence around the students' work (see `schemes.fence`)."""
     identity: str | None = None
     """`replace` where pseudonyms are sent for students' names (see `identity.IdentityRule`)."""
+    names_key: str | None = None
+    """Of the pseudonyms, random; None where they are made from the fence's mark."""
+    roster: str | None = None
+    """Absolute path of the class list, when one was given: a regrade searches for who stands on it."""
     twins: str | None = None
     """`off` or `near` (see `twins.TwinRule`); None: the same work is graded once."""
     regrade_of: str | None = None
@@ -66,6 +70,11 @@ class BatchOrigin:
     """Name of the nightly entry that made the batch."""
     others: Mapping[str, object] = field(default_factory=dict)
     """Keys that this release does not know, and known ones whose value is of another type."""
+
+    @property
+    def pseudonym_key(self) -> str:
+        """What pseudonyms are made from; empty in batches of whole prompts by an earlier release."""
+        return self.names_key or self.fence or ""
 
     @property
     def given(self) -> dict[str, str]:

@@ -180,7 +180,9 @@ class LedgerRow:
             fault = await provider.health.fault_of(
                 attempt, job_id=run.job.id, model=run.model, sent_at=sent_at, is_alone=is_alone
             )
-            is_away = fault is Fault.AWAY and not run.may_fall_back
+            if fault is Fault.AWAY and run.may_fall_back:
+                fault = Fault.OWN
+            is_away = fault is Fault.AWAY
             sample = rate_sample_of(grant, attempt, latency_seconds=latency_seconds, is_away=is_away)
             sample = opening.learned(attempt, sample)
         finally:
@@ -188,7 +190,7 @@ class LedgerRow:
         if opening.is_stream_refused(attempt):
             return Ended(opening.rejected(attempt), ProviderHealth(is_stream_refused=True))
         health = await provider.health.after(
-            attempt, job_id=run.job.id, model=run.model, is_outage=is_away or fault is Fault.OVER, is_alone=is_alone
+            attempt, job_id=run.job.id, model=run.model, fault=fault, is_alone=is_alone
         )
         return Ended(attempt, health)
 

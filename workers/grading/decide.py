@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workers.budget.outage import Fault
 from workers.budget.refusals import NOT_SINGLED
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.retry_policy import Retry, RetryRules, Spent, retry_of
@@ -37,6 +38,9 @@ JOBS_OF_AN_ALARM = 20
 JOBS_OF_AN_UNNAMED_LIMIT = 8
 """The same for a 429 that names neither its wait nor a known limit. The jobs are tried one by one, after 1, 2, 4 to 60
 seconds: a limit a minute has passed by then."""
+SECONDS_OF_AN_ALARM = 600.0
+"""The same for rate limits alone, however few the jobs: a limit of minutes lets something through in that time, and
+waits of more than a minute that are named do not count."""
 JOBS_OF_A_SUSPICION = 2
 REFUSALS_OF_ONE_JOB = 10
 """While others of its model were answered: it is the request, and it must not block them for ever."""
@@ -60,12 +64,14 @@ class Counters:
 class ProviderHealth:
     """What other requests of the account show about this ending."""
 
-    is_outage: bool = False
-    """The provider answers nobody, or was away for a moment: the failure spends no attempt."""
+    fault: Fault = Fault.OWN
+    """Of a failure; one that is not the job's own spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
     is_stream_refused: bool = False
     """It may have been rejected for being streamed: ask again without."""
+    refused_seconds: float = 0.0
+    """For so long every call was refused for a rate limit, and none answered."""
     refused_before: frozenset[str] = frozenset()
     """The jobs of an alarm: some have failed for what was the account's fault."""
     is_unnamed_limit: bool = False
@@ -78,7 +84,8 @@ class ProviderHealth:
     @property
     def is_alarm(self) -> bool:
         """The account must be the cause."""
-        return self.refused_jobs >= (JOBS_OF_AN_UNNAMED_LIMIT if self.is_unnamed_limit else JOBS_OF_AN_ALARM)
+        jobs = JOBS_OF_AN_UNNAMED_LIMIT if self.is_unnamed_limit else JOBS_OF_AN_ALARM
+        return self.refused_jobs >= jobs or self.refused_seconds >= SECONDS_OF_AN_ALARM
 
     @property
     def is_requests_fault(self) -> bool:
@@ -124,7 +131,7 @@ class Hold:
 
     The budget may hold the model; then one job at a time probes it.
 
-    `after_seconds` is the wait that the server named.
+    `after_seconds` is the wait that the server named, where the model is not held.
     """
 
     after_seconds: float = 0.0
@@ -182,6 +189,8 @@ def _park_message(blocked: Blocked, health: ProviderHealth) -> str:
 
 
 def _alarm_message(last: str, health: ProviderHealth) -> str:
+    if health.refused_seconds >= SECONDS_OF_AN_ALARM:
+        return f"for {health.refused_seconds / 60:.0f} minutes every call was refused; the last: {last}"
     return f"{health.refused_jobs} jobs in a row were refused, and none succeeded; the last: {last}"
 
 
@@ -205,7 +214,9 @@ def _after_block(blocked: Blocked, counters: Counters, parameters: JobParameters
 def _after_transient(
     ending: Transient, counters: Counters, parameters: JobParameters, health: ProviderHealth
 ) -> Decision:
-    if health.is_outage or health.is_stream_refused:
+    if health.fault is Fault.AWAY:
+        return Hold()  # of the model, for as long as the server named
+    if health.fault is Fault.OVER or health.is_stream_refused:
         return Hold(min(ending.wait_seconds or 0.0, LONGEST_WAIT_IN_PLACE_SECONDS))
     retry = retry_of(ending, counters.spent, _rules(parameters))
     if retry is not None:

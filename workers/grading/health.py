@@ -67,7 +67,7 @@ class HealthMonitor:
         return found
 
     async def after(
-        self, attempt: Attempt, *, job_id: str, model: str, is_outage: bool, is_alone: bool = True
+        self, attempt: Attempt, *, job_id: str, model: str, fault: Fault = Fault.OWN, is_alone: bool = True
     ) -> ProviderHealth:
         """Judge by all workers' refusals, this one included; a round trip for a refusal, none for an answer.
 
@@ -84,6 +84,7 @@ class HealthMonitor:
             counts = self._counts_as_refusal(ending, model)
             return await self._with_jobs_of_alarm(
                 refused_jobs=await refusals.refused(job_id) if counts else 0,
+                refused_seconds=await refusals.refused_seconds() if _is_short(ending) else 0.0,
                 singled=await refusals.singled_out(model, job_id, alone_counts=_is_short(ending)),
                 is_unnamed_limit=ending.could_be_account,
             )
@@ -92,7 +93,7 @@ class HealthMonitor:
             if refused_jobs >= JOBS_OF_AN_ALARM and not is_alone and await self._succeeds_soon():
                 return ProviderHealth()
             return await self._with_jobs_of_alarm(refused_jobs=refused_jobs)
-        return ProviderHealth(is_outage=is_outage)
+        return ProviderHealth(fault=fault)
 
     async def _with_jobs_of_alarm(self, **seen: Any) -> ProviderHealth:
         health = ProviderHealth(**seen)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from workers.contract.errors import InvalidInput
+from workers.contract.flag import failure_advice
 from workers.contract.outcome import FailureKind, Usage
 from workers.store.ledger import usage_of
 from workers.store.result_pages import Wanted, cost_of, result_pages
@@ -77,7 +78,7 @@ class ResultRow:
     @property
     def advice(self) -> str:
         """What to do about the failure; empty when there is none."""
-        return self.failure_kind.advice if self.failure_kind else ""
+        return failure_advice(self.failure_kind, self.flags) if self.failure_kind else ""
 
     def as_line(self) -> dict[str, object]:
         """The result line of the command line and of every export."""

@@ -71,3 +71,10 @@ def read_jobs(connection: Connection, name: str, *, at_most: int | None = None) 
             )
         last = page[-1].position
         left = None if left is None else left - len(page)
+
+
+def read_people(connection: Connection, name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Id and metadata of every job of the batch; nobody when there is no such batch."""
+    rows = select(jobs.c.item_id, jobs.c.metadata).join(batches, batches.c.id == jobs.c.batch_id)
+    for row in connection.execute(rows.where(batches.c.name == name)):
+        yield row.item_id, row.metadata

@@ -95,6 +95,25 @@ async def test_how_long_a_job_has_been_refused_is_told_by_redis(
     assert (await workers[1].singled_out(key.model, "a", alone_counts=True)).seconds == 63.0
 
 
+async def test_how_long_every_call_was_refused_is_counted_for_all_workers_until_a_success(
+    workers: list[SharedRefusals], redis: FakeAsyncRedis, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = workers
+    now = 1_000
+
+    async def time() -> tuple[int, int]:
+        return now, 0
+
+    monkeypatch.setattr(redis, "time", time)
+    assert await one.refused_seconds() == 0.0
+    now += 600
+    assert await other.refused_seconds() == 600.0
+
+    await one.answered()
+
+    assert await other.refused_seconds() == 0.0
+
+
 async def test_without_redis_every_refusal_is_the_jobs_own(key: BudgetKey):
     from workers.budget.shared import connect
 
@@ -102,6 +121,7 @@ async def test_without_redis_every_refusal_is_the_jobs_own(key: BudgetKey):
 
     assert (await away.refused("a"), await away.suspected("a")) == (0, 0)
     assert await away.refused_jobs() == frozenset()
+    assert await away.refused_seconds() == 0.0
     assert await away.singled_out("m", "a", alone_counts=True) == NOT_SINGLED
     assert not await away.answered()
     await away.close()

@@ -74,6 +74,17 @@ RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay":
         (429, error("Provider returned error", code=429, metadata={"raw": '{"error":{"message":"Your account org-1 is '
                     'suspended due to insufficient balance"}}'}), QUOTA),
         (403, error("Your newly created team doesn't have any credits yet.", code="permission-denied"), QUOTA),
+        (400, error("You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+                    "invalid_request_error"), QUOTA),
+        (403, {"code": "no permission", "error": "Your team 16f2 has either used all available credits or reached its "
+               "monthly spending limit."}, QUOTA),
+        (403, error("The free tier of the model has been exhausted.", code="AllocationQuota.FreeTierOnly"), QUOTA),
+        (400, error("The free tier of the model has been exhausted."), QUOTA),
+        (403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None}, QUOTA),
+        (429, error("No deployments available - crossed budget: Exceeded budget for deployment", code="429"), QUOTA),
+        (400, error("Organization has been restricted.", "invalid_request_error", "organization_restricted"), AUTH),
+        (400, error("This organization has been disabled.", "invalid_request_error"), AUTH),
+        (400, google(400, "User location is not supported for the API use.", "FAILED_PRECONDITION"), AUTH),
         (400, google(400, "API key not valid.", "INVALID_ARGUMENT", KEY_INVALID), AUTH),
         (400, {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: st***in."}, AUTH),
         (401, error("no"), AUTH),

@@ -84,11 +84,11 @@ async def test_rejections_sent_with_calls_that_are_answered_later_raise_no_alarm
     monitor = HealthMonitor(scene.counts, patience_seconds=5.0 if others_succeed else 0.2)
     scene.counts.refusals = 20
     rejected = Attempt(REJECTED, Reply(parameters_sent={}, received=True, status_code=400))
-    judging = asyncio.create_task(monitor.after(rejected, job_id="a", model="m", is_outage=False, is_alone=False))
+    judging = asyncio.create_task(monitor.after(rejected, job_id="a", model="m", is_alone=False))
     await until(lambda: scene.counts.counted == ["refused"])
     if others_succeed:
         answered = Attempt(Success(Feedback.model_construct()), Reply(parameters_sent={}, received=True))
-        await monitor.after(answered, job_id="b", model="m", is_outage=False)
+        await monitor.after(answered, job_id="b", model="m")
 
     assert (await judging).is_alarm is not others_succeed
 
@@ -103,6 +103,20 @@ async def test_a_limit_that_nobody_knows_and_that_names_no_wait_parks_after_eigh
     assert isinstance(await scene.grader.run(published(store)), Snoozed)
 
     assert bool(scene.parked) is parks
+
+
+@pytest.mark.parametrize(("seconds", "wait", "parks"), [(600.0, 1.0, True), (599.0, 1.0, False), (600.0, 61.0, False)])
+async def test_a_few_jobs_that_alone_are_left_and_refused_for_ten_minutes_park_the_account_instead_of_going_round(
+    scene: Scene, store: Store, *, seconds: float, wait: float, parks: bool
+):
+    scene.counts.refusals, scene.counts.seconds = 2, seconds
+    scene.playing.endings.append(Throttled("Rate limit exceeded", wait, 429))
+
+    assert isinstance(await scene.grader.run(published(store)), Snoozed)
+
+    assert [park.account_state for park in scene.parked] == [AccountState.REFUSING] * parks
+    if parks:
+        assert scene.parked[0].message == "for 10 minutes every call was refused; the last: Rate limit exceeded"
 
 
 async def test_a_single_rejection_is_the_jobs_own(scene: Scene, store: Store):

@@ -103,6 +103,7 @@ async def test_strict_evidence_that_stays_made_up_is_an_invalid_answer_with_its_
     graded = await grade(answer(names=MADE_UP), answer(loops=MADE_UP), evidence="strict")
     assert graded.ended == Finished(FailureKind.INVALID_OUTPUT)
     assert [flag.path for flag in graded.row.flags] == ["criteria.loops.evidence"]
+    assert "--evidence flag" in graded.row.advice
 
 
 async def test_a_criterion_that_cannot_be_assessed_has_no_points_and_the_total_says_so(grade: Grade):

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from producer.terminal.advice import enough_tokens, next_steps
+from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import FailureKind, Usage
 
+MADE_UP = Flag(kind=FlagKind.EVIDENCE_NOT_FOUND, path="evidence", message="the quotation is not in the submission")
 
-def failed(kind: FailureKind, *, tokens: int = 0, attempts: int = 1) -> Any:
-    return SimpleNamespace(failure_kind=kind, usage=Usage(prompt_tokens=1, completion_tokens=tokens), attempts=attempts)
+
+def failed(kind: FailureKind, *, tokens: int = 0, attempts: int = 1, flags: tuple[Flag, ...] = ()) -> Any:
+    usage = Usage(prompt_tokens=1, completion_tokens=tokens)
+    return SimpleNamespace(failure_kind=kind, usage=usage, attempts=attempts, flags=flags)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +35,23 @@ def test_each_kind_has_the_command_that_its_advice_means(kind: FailureKind, comm
     assert step.splitlines()[1] == f"    again: {command}"
     for option in ("--max-tokens", "--allow-repair", "--deadline"):
         assert (option in kind.advice) == (option in command), "the words and the command name the same option"
+
+
+def test_an_answer_that_strict_evidence_refused_is_not_said_to_miss_the_schema():
+    unfounded = failed(FailureKind.INVALID_OUTPUT, flags=(MADE_UP,))
+    (step,) = next_steps("b", [unfounded])
+    advice, command = step.splitlines()
+    assert "quotations are not in the work" in advice
+    assert "schema" not in advice
+    assert command == "    again: gradequeue retry b --kind invalid_output --evidence flag"
+    (both,) = next_steps("b", [unfounded, failed(FailureKind.INVALID_OUTPUT)])
+    assert FailureKind.INVALID_OUTPUT.advice in both
+    assert both.endswith("--evidence flag --allow-repair")
+
+
+def test_a_flag_alone_changes_no_other_advice():
+    (step,) = next_steps("b", [failed(FailureKind.REFUSED, flags=(MADE_UP,))])
+    assert step.startswith(f"refused (1): {FailureKind.REFUSED.advice}")
 
 
 def test_who_handed_in_nothing_readable_is_not_retried():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from producer.inputs.templates import Template
 from producer.regrading.change import Change
-from producer.regrading.regrade import linked_name, regrade, regrade_name
+from producer.regrading.linked_name import linked_name
+from producer.regrading.regrade import regrade, regrade_name
 from producer.regrading.submission_of_prompt import SubmissionUnknown, submission_fields
 from tests.support.regrading import (
     OLD,
