@@ -15,6 +15,7 @@ local CAREFUL_GAPS = {1, 0.7, 0.5, 0.4, 0.3, 0.3, 0.3}  -- a refusal comes withi
 local REFUSED_PROBE_SECONDS = 0.5 -- refusals come at once; no answer yet means that it was accepted
 local AWAY_PROBE_SECONDS = 30     -- after an outage only an answer shows that the provider is back
 local FULL_WAIT_SECONDS = 0.5     -- the end of a call of another process is noticed only by asking
+local WAITING_COUNTS_SECONDS = 10 -- what an older process says is of a dead one
 local SLOT_SECONDS = 0.02
 local COSTS_AT = 13               -- where the waiters' tokens begin
 
@@ -57,11 +58,28 @@ if full then
   if most == 0 then wait = math.max(wait, FULL_WAIT_SECONDS) end
 end
 
+-- The stock of other queues is lost when nobody is left to use the rate: the last waiters of all processes may take it,
+-- and it is back within the time that they would have waited.
+local function fits_in_stock()
+  local count, tokens = tonumber(ARGV[6]), tonumber(ARGV[7])
+  local flat = redis.call('HGETALL', KEYS[3])
+  for i = 1, #flat, 2 do
+    local others, their_tokens, said_at = string.match(flat[i + 1], '(%S+) (%S+) (%S+)')
+    if flat[i] ~= worker and now - tonumber(said_at) < WAITING_COUNTS_SECONDS then
+      count, tokens = count + tonumber(others), tokens + tonumber(their_tokens)
+    end
+  end
+  return count <= held_back * (state.r_cap or math.huge) and tokens <= held_back * (state.t_cap or math.huge)
+end
+
+local share_of_margin = 1
+if held_back > 0 and fits_in_stock() then held_back, share_of_margin = 0, 0.5 end
+
 local function delay_of(b, cost)
   if not state[b .. 'limit'] then return 0 end
   -- more than a full bucket is admitted from a full bucket
   local cap = state[b .. 'cap']
-  local need = math.min(cost + margin(state, b) + held_back * cap, cap) + slack(state, b, cost)
+  local need = math.min(cost + share_of_margin * margin(state, b) + held_back * cap, cap) + slack(state, b, cost)
   return math.max(0, need - state[b .. 'level']) / state[b .. 'rate']
 end
 

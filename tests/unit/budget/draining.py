@@ -26,7 +26,7 @@ from workers.budget.records import (
 from workers.completion.errors.server_wait import duration_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ops.standin.config import Config
     from tests.unit.budget.conftest import Clock
@@ -59,8 +59,7 @@ class Drain:
     limits: Limits = field(default_factory=Limits)
     """Known in advance."""
     most_jobs: int | None = None
-    stalls: Sequence[tuple[float, float]] = ()
-    """Our process does nothing from the one second to the other: what it would have done in between comes late."""
+    held_back_share: float = 0.0
     changes: dict[float, dict[str, object]] = field(default_factory=dict)
     admitted: list[tuple[float, int]] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
@@ -95,6 +94,7 @@ class Drain:
                     if self.streams and grant.is_careful:
                         updates.hear(answers[number])
                         settled_at, answers[number] = 0.0, _sample(grant, {})
+                        ask_at = now  # waiters are woken
                     heapq.heappush(events, (at + self.latency_seconds, number, "answer", grant, charge))
                 else:
                     sample = answers.pop(number)
@@ -114,8 +114,8 @@ class Drain:
                 answer = await self.shared.reserve(
                     self.key,
                     estimates,
-                    waiting=QueueLength(waiters=100, tokens=sum(estimates)),
-                    policy=QueuePolicy(),
+                    waiting=QueueLength(waiters=len(estimates), tokens=sum(estimates)),
+                    policy=QueuePolicy(held_back_share=self.held_back_share),
                     limits=self.limits,
                 )
                 taken += len(answer.grants)

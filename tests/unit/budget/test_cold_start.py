@@ -33,6 +33,28 @@ async def test_where_headers_come_at_once_unknown_limits_cost_no_answers_time(dr
     assert len(cold.refused) <= 5
 
 
+@pytest.mark.parametrize("headers_at_admission", [False, True], ids=["at answer", "at admission"])
+async def test_of_a_full_first_bucket_bulk_uses_nearly_all_that_is_available(
+    drain: Callable[..., Drain],
+    headers_at_admission: bool,  # noqa: FBT001 - pytest passes by name
+):
+    run = drain(
+        1.0,
+        {"rpm": 3000, "slice_seconds": 6.0},
+        streams=True,
+        headers_at_admission=headers_at_admission,
+        most_jobs=1000,
+        held_back_share=0.1,
+    )
+
+    await run.run(20)
+
+    taken_seconds = run.admitted[-1][0] - run.admitted[0][0]
+    assert len(run.admitted) == 1000
+    assert 0.93 * taken_seconds <= (1000 - 300) / 50
+    assert not run.refused
+
+
 @pytest.mark.parametrize("streams", [True, False], ids=["headers at once", "headers with the answer"])
 @pytest.mark.parametrize("slice_seconds", [2.0, 60.0])
 @pytest.mark.parametrize("charge_refused", [True, False], ids=["refused calls count", "they do not"])
