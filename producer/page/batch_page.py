@@ -41,8 +41,16 @@ if TYPE_CHECKING:
 
 LIVE_SECONDS = 1.0
 RESULTS_SECONDS = 3.0
+JOBS_PER_SECOND = 2000
+"""A list in the order of doubt is made of every result: a large batch's is refreshed less often."""
+STUDENTS_TAB = "Students"
 MOST_ENTRIES = 100
 """Lines of the activity; the newest."""
+
+
+def refresh_seconds(glance: BatchGlance) -> float | None:
+    """Between two looks at the list of students; None when nothing of the batch changes by itself."""
+    return None if glance.is_finished else max(RESULTS_SECONDS, glance.finished / JOBS_PER_SECOND)
 
 
 def show(name: str, *, back: Callable[[], None]) -> None:
@@ -147,16 +155,15 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
     """Only the open one is read and drawn."""
     problems = f"Problems ({glance.failed})" if glance.failed else "Problems"
     tabs = st.tabs(
-        ["Students", "Charts", problems, "Release", "Points", "Compare", "Limits", "Activity"],
+        [STUDENTS_TAB, "Charts", problems, "Release", "Points", "Compare", "Limits", "Activity"],
         on_change="rerun", key="tabs",
     )  # fmt: skip
     students, charts, failed, release, points, compare, limits, activity = tabs
     schema = glance.origin.schema
-    is_live = not glance.is_finished
     with students:
         if students.open:
             ask_choice(glance)
-            drawn = st.fragment(says_when_away(show_students), run_every=RESULTS_SECONDS if is_live else None)
+            drawn = st.fragment(says_when_away(show_students), run_every=refresh_seconds(glance))
             drawn(board, schema)
     with charts:
         if charts.open:
@@ -169,7 +176,7 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
             says_when_away(show_releasing)(board.batch, glance)
     with points:
         if points.open:
-            says_when_away(show_rescoring)(board, schema=schema)
+            says_when_away(show_rescoring)(board)
     with compare:
         if compare.open:
             says_when_away(show_comparing)(board.batch)
@@ -196,6 +203,10 @@ def _problems(batch: Batch, glance: BatchGlance) -> None:
     if not glance.failures and not glance.flags:
         st.info("No failures and no flags.")
     if glance.failures:
+        st.button(
+            "Show who has no grade", key="show failed", on_click=_show, args=(batch.name, Choice(show=Show.FAILED)),
+            help="Each can be graded by hand.",
+        )  # fmt: skip
         retry_form(batch, glance.failures)
     if glance.flags:
         with st.container(border=True, key="flags"):
@@ -205,9 +216,15 @@ def _problems(batch: Batch, glance: BatchGlance) -> None:
             st.button(
                 "Show the flagged ones",
                 key="show flagged",
-                on_click=choose,
+                on_click=_show,
                 args=(batch.name, Choice(show=Show.FLAGGED)),
             )
+
+
+def _show(batch: str, choice: Choice) -> None:
+    """List these, on the tab of the list."""
+    choose(batch, choice)
+    st.session_state["tabs"] = STUDENTS_TAB
 
 
 def _activity(name: str) -> None:

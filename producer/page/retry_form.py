@@ -8,6 +8,7 @@ import streamlit as st
 
 from producer.inputs.moments import span_or_moment
 from producer.page.plain_text import plain
+from producer.page.spending import show_ending_models
 from producer.page.who import may_own
 from producer.page.words import UNFOUNDED, failure_advice, failure_title
 from producer.terminal.advice import enough_tokens
@@ -44,6 +45,7 @@ def retry_form(batch: Batch, failures: Mapping[FailureKind, int]) -> None:
             "Failures to run again", again, default=again, format_func=failure_title, key=f"kinds {sorted(failures)}"
         )
         model, parameters = _other_parameters(batch, kinds, may_take_unfounded=is_any_unfounded)
+        show_ending_models(batch.models() if model is None else [model])
         if st.button("Run the failed ones again", icon=":material/replay:", key="retry", disabled=not kinds):
             try:
                 count = batch.retry_failed(kinds, model=model, parameters=parameters)

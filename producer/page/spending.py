@@ -20,7 +20,7 @@ from workers.contract.errors import GradequeueError
 from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from producer.batch import Batch
     from producer.review.glance import BatchGlance
@@ -39,9 +39,7 @@ def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | N
     """What these jobs are likely to cost, and where that comes from; and which of their models end soon."""
     if settings().offline:
         return
-    models = {model for spec in specs for model in (spec.model, spec.parameters.fallback_model) if model is not None}
-    for notice in ending_notices(sorted(models), settings()).values():
-        st.warning(plain(notice), icon=":material/event_busy:")
+    show_ending_models({model for spec in specs for model in (spec.model, spec.parameters.fallback_model) if model})
     for each in client().estimate(specs, context=context):
         st.caption(
             plain(
@@ -49,6 +47,12 @@ def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | N
                 f"retries. Estimated from: {judged_by(each)}."
             )
         )
+
+
+def show_ending_models(models: Iterable[str]) -> None:
+    """A warning for each of these models that is shut down or soon will be."""
+    for notice in ending_notices(sorted(models), settings()).values():
+        st.warning(plain(notice), icon=":material/event_busy:")
 
 
 def ask_limits(jobs: int) -> Limits:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tests.support.command_line import Bench
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 OWNER, GRADER = "the owners password", "the graders password"
 NAMES = [f"s{number:02}" for number in range(8)]
 LEVELS = [
@@ -163,6 +163,11 @@ def test_from_an_upload_through_pilot_review_and_correction_to_a_release(bench: 
         two_reviewers(page, served.url)
         correct(page)
         release_and_download(page)
+        graded_again(bench)
+        look_at_the_other_tabs(page)
+        page.get_by_role("tab", name="Problems (1)").click()
+        page.get_by_role("button", name="Show who has no grade").click()
+        say_of(page, "1 in this list")
     with open_browser(size=PHONE) as page:
         on_a_phone(page, served.url)
 
@@ -217,14 +222,50 @@ def release_and_download(page: Page) -> None:
     look(page, "activity")
 
 
+def graded_again(bench: Bench) -> None:
+    """With longer answers allowed: another batch of the same work, to compare with."""
+    bench.run("regrade", "week1", "--name", "again", "--max-tokens", "3000", "--queue", "interactive")
+
+    def is_over() -> bool:
+        progress = json.loads(bench.run("status", "again", "--json").stdout)
+        assert progress["failures"].keys() <= {"not_graded"}, progress
+        return bool(progress["succeeded"] == len(NAMES) + 1)
+
+    wait_until(is_over, "the other grading is over")
+
+
+def look_at_the_other_tabs(page: Page) -> None:
+    """What went wrong, other points, another grading of the same work, and what the account lets through."""
+    for tab, what in (
+        ("Problems (1)", "nothing to grade"),
+        ("Points", "can be computed again by other points"),
+        ("Limits", "Workers running"),
+        ("Compare", "Compare with"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        say_of(page, what)
+        at_rest(page)
+        look(page, tab.split()[0].lower())
+    choose(page, "Compare with", "again")
+    page.get_by_text("Is it more than chance?").click()
+    say_of(page, "How far the model scatters by itself")
+    at_rest(page)
+    look(page, "drift")
+
+
 def on_a_phone(page: Page, url: str) -> None:
     """Nothing sticks out, and nothing is out of reach."""
     come_in(page, f"{url}/batches", "Kim", OWNER)
     say_of(page, "10 of 10 done")
     look(page, "batches")
-    page.get_by_role("button", name="week1").click()
+    page.get_by_role("button", name="week1", exact=True).click()
     say_of(page, "in this list")
     look(page, "batch")
+    look_at_the_other_tabs(page)
+    page.get_by_role("tab", name="Students").click()
+    page.get_by_label("Search by id, name or e-mail").fill("s03")
+    page.get_by_label("Search by id, name or e-mail").press("Enter")
+    say_of(page, "1 in this list")
     page.get_by_role("button", name="s03", exact=True).click()
     shown(page, "s03")
     say_of(page, "Correctness")

@@ -38,6 +38,17 @@ def test_two_rounds_are_told_with_their_requests_flags_and_cost(store: Store):
     assert "secret" not in repr(life)
 
 
+def test_of_a_counterfactual_numbers_are_told_and_no_text(store: Store):
+    enqueue(store, [new_job("ada")])
+    [job_id] = publish(store)
+    fields = {"total": {"graded": 5, "without": 3}, "errors[0].evidence": {"graded": "print(k)", "without": None}}
+    found = {"counterfactual": {"differences": 2, "fields": fields}}
+    settle(store, ending=replace(success(claim(store, [job_id])[job_id]), provenance=found))
+    with store.snapshot() as connection:
+        life = read_life(connection, "b", "ada")
+    assert life.moments[-1].facts["counterfactual"] == {"differences": 2, "fields": {"total": fields["total"]}}
+
+
 def test_a_follower_names_the_item_that_was_graded_for_it(store: Store):
     enqueue(store, [new_job(item, twin_key="k") for item in ("ada", "ben")])
     [job_id] = publish(store)

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import insert
 
 from tests.store.steps import (
     claim,
@@ -26,6 +27,7 @@ from workers.store import enqueue as enqueue_module
 from workers.store import steering as module
 from workers.store.releases import Release, free_claims
 from workers.store.steering import cancel_batch, reopen_rejected, retry_failed
+from workers.store.tables import batch_gates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,6 +120,19 @@ def test_jobs_that_were_rejected_for_the_accounts_fault_wait_again_and_no_others
         "another rejection is no part of the alarm"
     )
     assert [job.round for job in claim(store, publish(store)).values()] == [2]
+
+
+def test_jobs_of_a_batch_that_has_ended_or_waits_for_a_word_stay_as_they_ended(store: Store):
+    [ended] = claimed(store)
+    settle(store, ending=failure(ended, FailureKind.REJECTED_REQUEST))
+    enqueue(store, 2, name="closed")
+    closed, _waiting = claim(store, publish(store)).values()
+    settle(store, ending=failure(closed, FailureKind.REJECTED_REQUEST))
+    with store.transaction() as connection:
+        closing = {"batch_id": closed.batch_id, "held_usd": 0.0, "closed_at": 1.0, "closed_by": "same_failure"}
+        connection.execute(insert(batch_gates).values(closing))
+
+    assert store.run(lambda connection: reopen_rejected(connection, {ended.id, closed.id})) == 0
 
 
 def test_jobs_of_a_cancelled_batch_stay_as_they_ended(store: Store):

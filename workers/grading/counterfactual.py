@@ -6,16 +6,18 @@ The first answer is the grade, whatever comes of this: the difference is told, a
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from workers.contract.evidence import LINE_NUMBERS, quotations
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import Failure, Success
 from workers.grading.evidence.check import fenced_works, with_works
 from workers.grading.tripwire.scan import suspicious_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from workers.contract.flag import Flag
     from workers.contract.outcome import Outcome
@@ -26,6 +28,8 @@ FINDING = "counterfactual"
 """Key of what it showed in an outcome's provenance."""
 MOST_DIFFERENCES = 20
 _MOST_TOLD = 2
+_PLACE = re.compile(r"\[\d+\]")
+_LINES = re.compile(rf"(?:^|\.){LINE_NUMBERS}(?: \(number\)|\[\d+\])$")
 _Leaf = bool | int | float | str | None
 
 
@@ -55,7 +59,9 @@ def concluded(kept: JobEnding, outcome: Outcome, *, claim: int) -> JobEnding:
         finding: dict[str, object] = {"failed": kind}
         told = f"without it the model gave no grade ({kind})"
     else:
-        found = differences(json.loads(kept.outcome.as_json_text()), json.loads(outcome.as_json_text()))
+        quoted = _quoted(kept.outcome.value) | _quoted(outcome.value)
+        graded, without = (json.loads(each.as_json_text()) for each in (kept.outcome, outcome))
+        found = differences(graded, without, quoted=quoted)
         finding = {"differences": len(found), "fields": dict(list(found.items())[:MOST_DIFFERENCES])}
         told = _told(found)
     return replace(
@@ -66,15 +72,32 @@ def concluded(kept: JobEnding, outcome: Outcome, *, claim: int) -> JobEnding:
     )
 
 
-def differences(graded: object, without: object) -> dict[str, dict[str, _Leaf]]:
-    """Fields that differ by path, those of the whole first; sentences, which never come twice, are not compared."""
+def differences(graded: object, without: object, *, quoted: Collection[str] = ()) -> dict[str, dict[str, _Leaf]]:
+    """Fields that differ by path, those of the whole first; sentences, which never come twice, are not compared.
+
+    Nor are quotations and their lines: `quoted` holds the paths of those, as `_any_place` writes them.
+    """
     before, after = dict(_leaves(graded)), dict(_leaves(without))
-    paths = sorted({*before, *after}, key=_rank)
+    paths = sorted((path for path in {*before, *after} if not _is_quoted(path, quoted)), key=_rank)
     return {
         path: {"graded": before.get(path), "without": after.get(path)}
         for path in paths
         if before.get(path) != after.get(path)
     }
+
+
+def _quoted(answer: object) -> set[str]:
+    """Where the answer quotes; nothing where it was read back without its schema."""
+    return {_any_place(quotation.path) for quotation in quotations(answer)}
+
+
+def _any_place(path: str) -> str:
+    """`errors[3].evidence` as `errors[].evidence`."""
+    return _PLACE.sub("[]", path)
+
+
+def _is_quoted(path: str, quoted: Collection[str]) -> bool:
+    return _any_place(path) in quoted or _LINES.search(path) is not None
 
 
 def _rank(path: str) -> tuple[int, bool, str]:

@@ -133,7 +133,7 @@ def _outcomes(connection: Connection, job_id: str) -> Iterator[Moment]:
                 "message": row.failure_message,
                 "model_answered": row.model_answered,
                 "is_standin": bool(row.is_standin) or None,
-                **(row.provenance or {}),
+                **_without_texts(row.provenance or {}),
             },
         )
         for (flagged_job, number), found in flags.items():
@@ -144,6 +144,15 @@ def _outcomes(connection: Connection, job_id: str) -> Iterator[Moment]:
                         what=f"flag: {flag.kind}",
                         facts={"path": flag.path, "message": flag.message},
                     )
+
+
+def _without_texts(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What a counterfactual showed in numbers alone: other fields of it are the model's, or quoted from the work."""
+    told = dict(provenance)
+    if isinstance(found := told.get("counterfactual"), dict) and isinstance(fields := found.get("fields"), dict):
+        numbers = {path: each for path, each in fields.items() if not any(isinstance(v, str) for v in each.values())}
+        told["counterfactual"] = {**found, "fields": numbers}
+    return told
 
 
 def _decided(connection: Connection, batch: str, item_id: str) -> Iterator[Moment]:

@@ -14,7 +14,7 @@ from workers.store.kept import end_with_kept_answers
 from workers.store.overviews import find_batch
 from workers.store.provenance import read_asked_only
 from workers.store.sql import IS_OPENED, IS_UNFINISHED, LIST_LENGTH, lock_batch, lock_jobs
-from workers.store.tables import batches, jobs, now_seconds, outcomes
+from workers.store.tables import batch_gates, batches, jobs, now_seconds, outcomes
 from workers.store.twins import count_following, end_followers, reopen_followers
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def _reopen_some(
 def reopen_rejected(connection: Connection, job_ids: Collection[str]) -> int:
     """Open another round for those of these jobs whose last one ended `rejected_request`: it was not their fault.
 
-    Not for those of a cancelled batch. Returns how many jobs were reopened, followers not counted.
+    Only in batches that go on: nobody expects further requests for one that was cancelled, has ended, or waits for
+    somebody's word. Returns how many jobs were reopened, followers not counted.
     """
     if not job_ids:
         return 0
@@ -105,13 +106,21 @@ def reopen_rejected(connection: Connection, job_ids: Collection[str]) -> int:
             outcomes.c.failure_kind == str(FailureKind.REJECTED_REQUEST),
         )
     ).all()
-    for batch_id in sorted({row.batch_id for row in rejected}):
-        lock_batch(connection, batch_id)
-        forget_same_failure(connection, batch_id)
-    locked = lock_jobs(connection, [row.id for row in rejected])
+    going_on = {batch_id for batch_id in sorted({row.batch_id for row in rejected}) if _goes_on(connection, batch_id)}
+    locked = lock_jobs(connection, [row.id for row in rejected if row.batch_id in going_on])
     failed = [job.id for job in locked.values() if job.state == JobState.FAILED]
     _open_next_round(connection, failed)
     return len(failed)
+
+
+def _goes_on(connection: Connection, batch_id: int) -> bool:
+    """Locks the batch."""
+    lock_batch(connection, batch_id)
+    unfinished = select(jobs.c.id).where(jobs.c.batch_id == batch_id, IS_UNFINISHED).limit(1)
+    closed = select(batch_gates.c.batch_id).where(
+        batch_gates.c.batch_id == batch_id, batch_gates.c.closed_at.is_not(None)
+    )
+    return connection.execute(unfinished).first() is not None and connection.execute(closed).first() is None
 
 
 def _open_next_round(connection: Connection, job_ids: Sequence[str]) -> int:

@@ -117,6 +117,16 @@ async def test_the_second_answer_decides_nothing_and_its_difference_is_said_to_l
     assert not scene.keeps_an_answer(job_id)
 
 
+async def test_another_quotation_for_the_same_grade_is_no_difference(scene: Scene):
+    job_id = scene.enqueue()
+    scene.playing.endings = [answer(), answer(loops=GOOD | {"evidence": "print(x)"})]
+
+    await scene.grader.run(job_id)
+    leader = scene.results()[0]
+    assert leader.provenance["counterfactual"] == {"differences": 0, "fields": {}}
+    assert leader.flags[0].message.endswith("without it the grade is the same")
+
+
 async def test_work_without_a_passage_and_jobs_that_do_not_ask_for_it_are_graded_once(scene: Scene):
     job_id = scene.enqueue(work="for i in x:\n    return i\n")
     scene.playing.endings = [answer()]
@@ -200,6 +210,12 @@ def test_sentences_are_not_compared_and_lists_by_their_length():
         "total": {"graded": 5, "without": 3},
         "errors[0].kind": {"graded": "major", "without": None},
     }
+
+
+def test_quotations_and_their_lines_are_no_judgement():
+    graded = {"errors": [{"evidence": "print(k)", "line_numbers": [3]}], "total": 5}
+    without = {"errors": [{"evidence": "x", "line_numbers": [4, 5]}], "total": 5}
+    assert differences(graded, without, quoted={"errors[].evidence"}) == {}
 
 
 async def test_a_refused_first_answer_is_not_asked_again(scene: Scene):

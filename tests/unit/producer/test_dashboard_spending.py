@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.producer.test_dashboard_new_batch import ANNA, BEN, CLEO, client, named, sent, texts, uploaded  # noqa: F401
+from tests.unit.producer.test_dashboard_pages import end, enqueue, opened
 from workers.store.feed import Feed, due_jobs
 from workers.store.tables import jobs
 
@@ -55,12 +56,36 @@ def test_a_price_that_is_unknown_is_said_before_the_button_and_refuses_a_cap():
     assert any("price of m at p is unknown" in text for text in texts(app))
 
 
-@pytest.mark.usefixtures("client")
-def test_a_model_that_ends_soon_is_said_before_the_button(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model `m` ends in a month."""
     soon = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
     profile = {"shutdown_on": soon, "replacement": "m2"}
     (tmp_path / "profiles.json").write_text(json.dumps({"models": {"m": profile}}))
     monkeypatch.setenv("GRADEQUEUE_MODEL_PROFILES", str(tmp_path / "profiles.json"))
+
+
+@pytest.mark.usefixtures("client", "ending")
+def test_a_model_that_ends_soon_is_said_before_the_button():
     app = named(uploaded(ANNA), "week3")
     said = [warning.value for warning in app.warning]
     assert any("m shuts down" in text and "m2" in text for text in said), said
+
+
+def page_of_failures() -> None:
+    from producer.page import services
+    from producer.page.retry_form import retry_form
+    from workers.contract.outcome import FailureKind
+
+    retry_form(services.client().batch("b"), {FailureKind.TRUNCATED: 1})
+
+
+@pytest.mark.usefixtures("ending")
+def test_a_model_that_ends_soon_is_said_before_failures_run_again(client: JobClient):  # noqa: F811
+    enqueue(client, "anna")
+    end(client, "anna", kind="truncated")
+    app = opened(page_of_failures)
+    assert any("m shuts down" in warning.value for warning in app.warning)
+    app.text_input(key="retry model").set_value("lasting").run()
+    assert not app.exception
+    assert not any("shuts down" in warning.value for warning in app.warning)
