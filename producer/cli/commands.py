@@ -36,7 +36,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Review": {
         "review": "List the grades of BATCH, the most doubtful first, with what people decided.",
         "approve": "Make grades of BATCH official as the model gave them.",
-        "override": "Correct one grade of BATCH; points, total and band are computed again.",
+        "override": "Correct a grade of BATCH, or give one by hand; totals are computed.",
         "hold": "Keep grades of BATCH from being official until someone decides again.",
         "undo": "Take back the last decision about items of BATCH; the one before it holds again.",
         "release": "Mark the official grades of BATCH as ones that students may see.",

@@ -38,7 +38,7 @@ def override(
     by: str | None,
     data_dir: Path | None,
 ) -> int:
-    """Correct one grade of BATCH, or give one by hand; points, total and band are computed again.
+    """Correct a grade of BATCH, or give one by hand; totals are computed.
 
     Where the model gave none (failed, left out, pictures only), give the total with --points NUMBER, or by a rubric
     every criterion with --set criteria.NAME.level=LABEL or --points NAME=NUMBER.
