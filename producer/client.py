@@ -23,6 +23,7 @@ from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec, QueueName
 from workers.contract.model_parameters import ChoiceCheck
 from workers.contract.model_profile import load_profiles, profile_of
+from workers.contract.notification import targets_of
 from workers.contract.origin import BatchOrigin
 from workers.contract.printable import printable
 from workers.contract.registry import SchemaRegistry, builtin_registry
@@ -36,6 +37,7 @@ from workers.store.day_caps import raise_day
 from workers.store.enqueue import CHUNK, EnqueueReport, NewJob, add_jobs, open_batch
 from workers.store.feed import Feed
 from workers.store.gates import GateRequest, choose_pilot
+from workers.store.outbox import note_night
 from workers.store.overviews import (
     EVERY_BATCH,
     BatchChoice,
@@ -107,18 +109,23 @@ class JobClient:
         identity: IdentityRule | str | None = None,
         roster: Path | None = None,
     ) -> JobClient:
-        """A client for the services of these settings; brings the store's schema up to date.
+        """A client for the services of these settings; makes the tables of an empty store.
 
         `identity` and `roster` are as in `enqueue`, and hold where it gives none. `schemas` finds users' own schemas
         [default: by file, among what is installed, then in the working folder].
 
-        Raises `ServiceUnavailable` when the store is not configured or away. The broker is not needed to enqueue.
+        Raises `ServiceUnavailable` when the store is not configured, away or waits for `gradequeue upgrade`. The
+        broker is not needed to enqueue.
         """
         settings = settings or load_settings()
         if settings.database_url is None:
             raise ServiceUnavailable("store", "DATABASE_URL is not set")
         store = Store.open(settings.database_url)
-        store.migrate()
+        try:
+            store.prepare()
+        except ServiceUnavailable:
+            store.close()
+            raise
         publisher = _publisher(settings)
         trust = SchemaTrust(settings.data_dir, settings.trusted_schemas)
         registry = builtin_registry(finder=schemas or LocalSchemas(Path.cwd()), trusts=trust.allows)
@@ -155,6 +162,7 @@ class JobClient:
         max_cost_usd: float | None = None,
         weight: float | None = None,
         by: datetime | None = None,
+        notify: Iterable[str] = (),
         renews: bool = False,
         starts_carefully: bool = True,
     ) -> EnqueueReport:
@@ -175,6 +183,7 @@ class JobClient:
         `weight`: its share of the queue against 1 of other batches; None leaves it as it is.
         `by`: an aware moment after which none of the jobs starts, those that exist and have not ended too; the report's
         `outlooks` say what will be late. None leaves it as it is.
+        `notify`: who is told, beside those named before, when it ends or stops: `https://...` or `mailto:...`.
         Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON, a model without a price
         under a cap) before the batch is opened; nothing at all is written when it concerns the first thousand jobs and
         the batch is new.
@@ -188,7 +197,13 @@ class JobClient:
         if by is not None:
             check_moment(by)
         context_hash = self._texts.keep(context)
-        gate = GateRequest(pilot_jobs=pilot, max_usd=max_cost_usd, weight=weight, starts_carefully=starts_carefully)
+        gate = GateRequest(
+            pilot_jobs=pilot,
+            max_usd=max_cost_usd,
+            weight=weight,
+            notify=targets_of(notify),
+            starts_carefully=starts_carefully,
+        )
         kept = origin if isinstance(origin, BatchOrigin) else BatchOrigin.from_json(origin or {})
         made: Iterable[JobSpec] = (spec_of(each, schema=schema, model=model, parameters=params) for each in specs)
         if not names_are_searched:
@@ -275,6 +290,10 @@ class JobClient:
         if self._publisher is not None:
             self._publisher.close()
         self.store.close()
+
+    def note_night(self, *, entry: str, night: str, reason: str) -> None:
+        """Tell the operator that a nightly run did not happen as it should; workers send it."""
+        self.store.run(lambda connection: note_night(connection, entry=entry, night=night, reason=reason))
 
     def raise_day_cap(self) -> None:
         """Open a day that a lower cap than this client's closed, as a worker that starts does."""

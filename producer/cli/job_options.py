@@ -9,6 +9,7 @@ import click
 
 from producer.cli.options import data_dir_option
 from producer.cli.points_question import points_option
+from workers.contract.errors import InvalidInput
 from workers.contract.identity import IdentityRule
 from workers.contract.job import STRICT_EVIDENCE, QueueName
 from workers.contract.model_profile import EFFORTS, VERBOSITIES
@@ -44,9 +45,27 @@ by_option = click.option(
 )
 
 
+def _targets(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    from workers.contract.notification import targets_of
+
+    try:
+        return targets_of(given)
+    except InvalidInput as problem:
+        raise click.BadParameter(problem.message) from None
+
+
+notify_option = click.option(
+    "--notify",
+    multiple=True,
+    callback=_targets,
+    metavar="URL|mailto:ADDRESS",
+    help="Tell this webhook or address when the batch ends, stops at a cap or waits for its account; may be repeated.",
+)
+
+
 def spend_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a batch may cost, its share of the queue and by when it is wanted, for commands that enqueue."""
-    command = by_option(command)
+    """What a batch may cost, its share of the queue, by when it is wanted and who is told."""
+    command = notify_option(by_option(command))
     command = click.option(
         "--weight",
         type=click.FloatRange(0.01, 100),

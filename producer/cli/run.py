@@ -80,6 +80,7 @@ def run(input_path: Path, processes: int, out_path: Path | None, *, go: bool, **
             max_cost_usd=options["max_cost"],
             weight=options["weight"],
             by=by,
+            notify=options["notify"],
             renews=options["update"],
             on_note=lambda note: print_notes([note]),
         )

@@ -41,9 +41,9 @@ def status(batch: str | None, *, watch: bool, as_json: bool, data_dir: Path | No
 
 
 def _print_store(url: str, batch: str | None, data_dir: Path | None, *, watch: bool, as_json: bool) -> None:
-    from producer.cli.session import migrated_store
+    from producer.cli.session import prepared_store
 
-    with migrated_store(url) as store:
+    with prepared_store(url) as store:
         if watch and batch:
             _watch(store, batch, data_dir)
         for name in [batch] if batch else _all_batches(store):
@@ -139,11 +139,13 @@ def _print_limits_and_notices(store: Store) -> None:
         day_cap_notices,
         hold_notices,
         limits_line,
+        outbox_notices,
         park_notice,
         pause_notice,
     )
     from workers.store.day_caps import read_days
     from workers.store.model_limits import read_limits
+    from workers.store.outbox import read_outbox
     from workers.store.parks import parked_accounts
     from workers.store.pauses import read_pauses
     from workers.store.worker_reports import day_caps_kept, latest_budgets
@@ -155,6 +157,7 @@ def _print_limits_and_notices(store: Store) -> None:
         days = read_days(connection)
         pauses = read_pauses(connection)
         limits = read_limits(connection)
+        outbox = read_outbox(connection)
     for day in days:
         out.print(day_line(day), soft_wrap=True)
     if budgets:
@@ -164,7 +167,7 @@ def _print_limits_and_notices(store: Store) -> None:
     for each in limits:
         out.print(limits_line(each), soft_wrap=True)
     notices = (*map(pause_notice, pauses), *hold_notices(budgets), *map(park_notice, parks), *day_cap_notices(caps))
-    for notice in notices:
+    for notice in (*notices, *outbox_notices(outbox)):
         err.print(notice, style="yellow", soft_wrap=True)
 
 

@@ -48,7 +48,7 @@ _WITHHELD = {
     Role.WORKER: frozenset(
         {"dashboard_password", "grader_password", "viewer_password", "oidc_secrets", "roles", "nightly"}
     ),
-    Role.PAGE: frozenset({"openai_api_key", "nightly"}),
+    Role.PAGE: frozenset({"openai_api_key", "nightly", "notify", "notify_secret", "smtp_url", "mail_from"}),
     Role.STANDIN: frozenset(Settings.model_fields),
 }
 """Fields of `Settings` that a role does not get."""

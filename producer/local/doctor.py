@@ -15,9 +15,12 @@ from sqlalchemy import text
 
 from producer.local.data_folder import DataFolder
 from producer.local.named_models import named_models
+from producer.local.notified import notification_looks
 from producer.local.provider_models import listed_models, shutdown_date
+from producer.local.store_growth import recount_line, size_line
 from producer.terminal.notices import day_cap_notices
 from workers.contract.errors import GradequeueError
+from workers.contract.notification import shown_target, targets_of
 from workers.publisher import Publisher
 from workers.settings import Settings, SettingsError
 from workers.store import Store
@@ -67,6 +70,8 @@ def _shown(field: str, value: object) -> str:
         return "not set"
     if field == "openai_api_key":
         return "set (hidden)"
+    if field == "notify":
+        return ", ".join(map(shown_target, targets_of([str(value)])))
     return _shown_url(str(value)) if field.endswith("_url") else str(value)
 
 
@@ -85,18 +90,30 @@ def _shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, f"{login}{place}", parts.path, query, ""))
 
 
-def service_findings(settings: Settings, services: Services, *, kit: Path | None = None) -> Iterator[Finding]:
-    """Broker, store and provider, each after a real call; then every model that ends soon and is about to be asked."""
+def service_findings(
+    settings: Settings, services: Services, *, kit: Path | None = None, recounts: bool = False
+) -> Iterator[Finding]:
+    """Broker, store and provider, each after a real call; then models that end soon, and notifications.
+
+    `recounts` compares the store's counters with its rows, which takes a minute for some million rows.
+    """
     yield _tried("python", lambda: f"{sys.version.split()[0]} on {sys.platform}")
     yield _tried("disk", lambda: _disk(settings.data_dir))
     yield from _broker(settings, services)
     caps: list[str] = []
-    yield _tried("store", lambda: _store(services.database_url, caps))
+    of_store = _tried("store", lambda: _store(services.database_url, caps))
+    yield of_store
+    if of_store.is_well:
+        yield _tried("size", lambda: _looked_at(services.database_url, size_line))
+        if recounts:
+            yield _tried("counters", lambda: _looked_at(services.database_url, recount_line))
     for notice in caps:
         yield Finding(subject="workers", value=notice, source="GRADEQUEUE_MAX_USD_PER_DAY")
     listed: dict[str, Mapping[str, object]] = {}
     yield _tried("provider", lambda: _provider(settings, listed))
     yield from _models(settings, services.database_url, kit, listed)
+    for subject, look in notification_looks(settings, services.database_url):
+        yield _tried(subject, look)
 
 
 def _tried(subject: str, look: Callable[[], str]) -> Finding:
@@ -138,7 +155,7 @@ def _store(url: str, caps: list[str]) -> str:
     """Fills `caps` with what is to be said of day caps that differ from worker to worker."""
     store = Store.open(url)
     try:
-        store.migrate()
+        store.prepare()
         with store.snapshot() as connection:
             caps.extend(day_cap_notices(day_caps_kept(connection)))
         if store.is_sqlite:
@@ -148,6 +165,14 @@ def _store(url: str, caps: list[str]) -> str:
     finally:
         store.close()
     return f"PostgreSQL {version}"
+
+
+def _looked_at(url: str, look: Callable[[Store], str]) -> str:
+    store = Store.open(url)
+    try:
+        return look(store)
+    finally:
+        store.close()
 
 
 def _sqlite(store: Store, file: Path) -> str:

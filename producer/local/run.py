@@ -64,6 +64,8 @@ class RunRequest:
     weight: float | None = None
     by: datetime | None = None
     """Start no job after this moment."""
+    notify: tuple[str, ...] = ()
+    """Who is told when it ends or stops."""
     renews: bool = False
     """Grade again who handed in other work since."""
     on_note: Callable[[str], None] = print
@@ -141,6 +143,7 @@ def _enqueue(request: RunRequest, client: JobClient, fleet: WorkerFleet) -> None
         max_cost_usd=request.max_cost_usd,
         weight=request.weight,
         by=request.by,
+        notify=request.notify,
         renews=request.renews,
         names_are_searched=True,
     )

@@ -49,6 +49,7 @@ class Schedule:
         self._began_at = began_at
         self._finished: datetime | None = None
         self._missed: datetime | None = None
+        self._untold: datetime | None = None
         self._attempted_at: datetime | None = None
 
     def due(self, now: datetime) -> datetime | None:
@@ -58,6 +59,11 @@ class Schedule:
             return None
         if not self._is_in_time(night, now) or self._waits_to_retry(now):
             return None
+        return night
+
+    def newly_missed(self) -> datetime | None:
+        """The night that was found missed since this was last asked."""
+        night, self._untold = self._untold, None
         return night
 
     def attempted(self, now: datetime) -> None:
@@ -79,6 +85,7 @@ class Schedule:
                 "nightly.missed entry=%s night=%s catch_up_hours=%g",
                 self.entry.name, night_of(night), self.entry.catch_up_hours,
             )  # fmt: skip
+            self._untold = night
         self._missed = night
         return False
 
@@ -134,6 +141,8 @@ class Beat:
             if interrupts is not None and interrupts.count:
                 return
             night = schedule.due(self._now())
+            if (missed := schedule.newly_missed()) is not None:
+                self._tell(schedule.entry, missed, "missed")
             if night is not None:
                 self._run(schedule, night)
 
@@ -152,11 +161,22 @@ class Beat:
             return
         except GradequeueError as error:
             logger.error("nightly.refused entry=%s reason=%s", entry.name, error)  # noqa: TRY400 - the reason says all
+            self._tell(entry, night, "refused")
         except Exception as error:  # noqa: BLE001 - the task boundary; its text might quote a prompt
             logger.error("nightly.failed entry=%s error=%s", entry.name, type(error).__name__)  # noqa: TRY400
+            self._tell(entry, night, "failed")
         else:
             _log_report(entry, night, report)
+            if report.refused:
+                self._tell(entry, night, "passed_over")
         schedule.finished(night)
+
+    def _tell(self, entry: NightlyEntry, night: datetime, reason: str) -> None:
+        """The log has it, should the store be away."""
+        try:
+            self._client.note_night(entry=entry.name, night=str(night_of(night)), reason=reason)
+        except ServiceUnavailable as error:
+            logger.warning("nightly.not_told entry=%s service=%s reason=%s", entry.name, error.service, error)
 
 
 def _log_report(entry: NightlyEntry, night: datetime, report: NightReport) -> None:

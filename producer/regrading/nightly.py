@@ -23,6 +23,7 @@ from producer.regrading.regrade import regrade
 from producer.regrading.submission_of_prompt import SubmissionUnknown
 from workers.contract.errors import InvalidInput
 from workers.contract.job import QueueName
+from workers.contract.notification import OPERATOR
 from workers.contract.schemes.scheme import scheme_from_options
 from workers.log import get_logger
 
@@ -79,7 +80,9 @@ def run_night(client: JobClient, entry: NightlyEntry, *, due: datetime, folder: 
     for overview in selected(client.batches(at_most=None), entry, due=due, provider=client.provider):
         name = _night_name(overview.name, entry, due)
         try:
-            report = regrade(client, overview.name, change, name=name, queue=QueueName.BULK, nightly=entry.name)
+            report = regrade(
+                client, overview.name, change, name=name, queue=QueueName.BULK, nightly=entry.name, notify=[OPERATOR]
+            )
         except SubmissionUnknown as problem:
             refused.append(f"{overview.name}: {problem.message}; regrade it by hand, with its submissions given again")
             continue

@@ -30,7 +30,7 @@ from workers.contract.schemes.scheme import scheme_of_context
 from workers.contract.twins import TwinRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -51,13 +51,12 @@ def regrade(
     queue: QueueName = QueueName.BULK,
     nightly: str | None = None,
     by: datetime | None = None,
+    notify: Iterable[str] = (),
 ) -> EnqueueReport:
     """Enqueue the batch's jobs with the change as a new batch linked to it; again does nothing.
 
-    Without a new rubric or catalogue every job keeps its own. Every job is prepared before anything is enqueued, so a
-    batch is regraded as a whole or not at all; only where its jobs have several rubrics, it is enqueued rubric by
-    rubric, and the same call completes what was interrupted. `nightly` is the entry's name, kept with the new batch;
-    `by` is as for `enqueue`. Raises `InvalidInput`, as `SubmissionUnknown` when a submission cannot be recovered.
+    A batch is regraded as a whole or not at all; only one of several rubrics is enqueued rubric by rubric, and the same
+    call completes it. `by` and `notify` are as for `enqueue`. `SubmissionUnknown` when a prompt cannot be cut apart.
     """
     regrading = _Regrading(client, client.batch(batch).overview(), change, name or regrade_name(batch, change))
     prepared = regrading.searched(list(regrading.prepared()))
@@ -72,6 +71,7 @@ def regrade(
             origin=replace(regrading.origin(), nightly=nightly),
             names_are_searched=True,
             by=by,
+            notify=notify,
         )
         for context_hash, specs in _by_context(prepared).items()
     ]

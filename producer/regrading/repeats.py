@@ -15,7 +15,7 @@ from workers.contract.errors import InvalidInput
 from workers.contract.job import JobSpec, QueueName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from producer.batch import StoredJob
@@ -32,6 +32,7 @@ def repeat(
     sample: int,
     queue: QueueName = QueueName.BULK,
     by: datetime | None = None,
+    notify: Iterable[str] = (),
 ) -> list[EnqueueReport]:
     """Enqueue `repeats` further gradings of `sample` succeeded items, drawn by a hash: the same at every call.
 
@@ -61,6 +62,7 @@ def repeat(
                 twins=False,
                 names_are_searched=True,
                 by=by,
+                notify=notify,
             )
             reports.append(report)
     return reports

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from workers.store.model_limits import ModelLimits
+    from workers.store.outbox import OutboxState
     from workers.store.parks import Park
     from workers.store.pauses import BatchPauses, Pause
 
@@ -25,6 +26,14 @@ def park_notice(park: Park) -> str:
     """Why an account is parked, since when, and what the operator must do."""
     since, cause = moment(park.parked_at, with_seconds=True), park.message.rstrip(".")
     return f"{park.account} is parked ({park.state}) since {since}: {cause}. {park.state.advice}"
+
+
+def outbox_notices(outbox: OutboxState) -> list[str]:
+    """What of the notifications did not go as it should; nothing while all were sent."""
+    if outbox.error is None:
+        return []
+    count = f"{outbox.waiting} to be sent, {outbox.given_up} given up"
+    return [f"notifications: {count}; the last failure: {outbox.error}. Try the settings with: gradequeue doctor"]
 
 
 def pause_notice(pause: Pause) -> str:

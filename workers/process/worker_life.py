@@ -39,6 +39,7 @@ from workers.grading.records import Account, Collaborators, Provider
 from workers.log import get_logger, set_up_logs
 from workers.process.feeder import Feeder
 from workers.process.heartbeat import Heartbeat
+from workers.process.notifier import Notifier
 from workers.process.steering import hear, own_limits
 from workers.publisher import KEY_PREFIX, Publisher
 from workers.store import Store
@@ -79,7 +80,7 @@ def wait_for_store(store: Store, *, patience_seconds: float) -> None:
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
-            store.migrate()
+            store.prepare()
         except ServiceUnavailable as error:
             if time.monotonic() > deadline:
                 raise
@@ -167,9 +168,11 @@ class WorkerLife:
                 loop.call_soon_threadsafe(grader.drain)
 
         worker_shutting_down.connect(expect_stop, weak=False)
+        notifier = Notifier.of(settings, store, holder=self._worker_id)
         writer.start()
         heartbeat.start()
         feeder.start()
+        notifier.start()
         _spare_the_collector()
         if settings.exit_with_stdin:
             threading.Thread(target=_exit_with_stdin, name="lifeline", daemon=True).start()
@@ -183,6 +186,7 @@ class WorkerLife:
             )
             self._say_how_it_ended(writer)
             await asyncio.to_thread(self._deregister, store, spool)
+            await asyncio.to_thread(notifier.stop)  # what ended last is told, too; no claim waits for a receiver
             await budget.close()
             await refusals.close()
             await warm_parts.close()

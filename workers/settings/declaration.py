@@ -24,6 +24,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from workers.contract.errors import InvalidInput
+from workers.contract.notification import targets_of
 from workers.contract.validation_words import first_fault
 from workers.settings.files import ENVIRONMENT, NO_FILES, UnsafeFile, settings_files
 
@@ -87,6 +89,16 @@ class Settings(BaseSettings):
     """The TOML file with the entries of `gradequeue beat`."""
     kits: Path | None = Field(default=None, validation_alias="GRADEQUEUE_KITS")
     """Folder whose sub-folders are course kits (`gradequeue init`); the page offers them."""
+    notify: str = Field(default="", validation_alias="GRADEQUEUE_NOTIFY")
+    """Who is told, by workers, of parked accounts, reached caps, skipped nights and nightly batches: comma-separated
+    `https://...` and `mailto:...`."""
+    notify_secret: SecretStr | None = Field(default=None, validation_alias="GRADEQUEUE_NOTIFY_SECRET")
+    """Signs webhooks (Standard Webhooks): `whsec_` and base64 of 24 to 64 bytes; workers send none without it."""
+    smtp_url: str | None = Field(default=None, validation_alias="GRADEQUEUE_SMTP_URL")
+    """Takes mail to `mailto:` targets: `smtps://user:password@host`, or `smtp://...` with STARTTLS; percent-encode
+    what is no letter or digit in the password."""
+    mail_from: str | None = Field(default=None, validation_alias="GRADEQUEUE_MAIL_FROM")
+    """The address that this mail comes from."""
     log_format: Literal["console", "json"] = Field(default="console", validation_alias="GRADEQUEUE_LOG_FORMAT")
     """How workers and `gradequeue beat` log: `console`, text with key=value fields, or `json`, one object per line."""
     exit_with_stdin: bool = Field(default=False, validation_alias="GRADEQUEUE_EXIT_WITH_STDIN")
@@ -150,6 +162,15 @@ class Settings(BaseSettings):
     def _is_absolute(cls, path: Path | None) -> Path | None:
         """Children run in another folder, and mean the same file."""
         return path if path is None else path.expanduser().absolute()
+
+    @field_validator("notify")
+    @classmethod
+    def _names_targets(cls, notify: str) -> str:
+        try:
+            targets_of([notify])
+        except InvalidInput as problem:
+            raise ValueError(str(problem)) from None
+        return notify
 
     @field_validator("database_url")
     @classmethod

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal, select, update
 
+from workers.contract.notification import Happening
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
 from workers.store.day_caps import DAY_SECONDS, day_of, make_day
 from workers.store.gates import FIRST_JOBS, ClosedBy
 from workers.store.ledger import IS_CORRECTED, counted_usd, open_attempts
+from workers.store.outbox import note_account, note_batch_stopped
 from workers.store.pauses import paused_openings
 from workers.store.sql import IS_READY, in_lists, upsert
 from workers.store.tables import attempts, batch_gates, batches, day_gates, jobs, now_seconds, outcomes
@@ -188,6 +190,7 @@ class Gates:
 
     def _close(self, batch_id: int, closed_by: ClosedBy, message: str) -> Admission:
         self.closed.add(batch_id)
+        note_batch_stopped(self.connection, batch_id, str(closed_by))
         values = {"closed_at": now_seconds(), "closed_by": str(closed_by), "message": message}
         if batch_id in self.rows:
             self.connection.execute(update(batch_gates).where(batch_gates.c.batch_id == batch_id).values(**values))
@@ -200,6 +203,7 @@ class Gates:
 
     def _close_day(self, message: str) -> Admission:
         self.is_day_closed = True
+        note_account(self.connection, Happening.DAY_CAP_REACHED, self.provider or "", day=self.today)
         self.connection.execute(
             update(day_gates)
             .where(day_gates.c.provider == self.provider, day_gates.c.day == self.today)

@@ -1,8 +1,11 @@
-"""Tables of what people set while jobs run. Only `workers.store` imports this; times are as in `tables`."""
+"""Tables of what people set while jobs run, and of what they are told.
+
+Only `workers.store` imports this; times are as in `tables`.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, ForeignKey, Integer, String, Table
+from sqlalchemy import JSON, Column, Double, ForeignKey, Index, Integer, String, Table, Text
 
 from workers.store.tables import metadata
 
@@ -33,4 +36,39 @@ model_limits = Table(
     Column("calls_in_flight", Integer),
     Column("set_at", Double, nullable=False),
     comment="what a person allows a model, over all workers; the account '' is every account without a row of its own",
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("done_at", Double),
+    comment="what existing rows must fill after a migration: the place reached, and when all were filled",
+)
+
+notify_targets = Table(
+    "notify_targets",
+    metadata,
+    Column("batch_id", Integer, ForeignKey("batches.id"), primary_key=True, autoincrement=False),
+    Column("target", String(1000), primary_key=True),
+    Column("told_at", Double),
+    comment="who is told of a batch; told_at: when its last outcome was made, of which its end was told",
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("happening", String(32), nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("target", String(1000), nullable=False),
+    Column("happened_at", Double, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Double),
+    Column("sent_at", Double),
+    Column("given_up_at", Double),
+    Column("error", Text),
+    Index("ix_notifications_next", "next_at"),
+    comment="the outbox: what is to be told, written with what happened; next_at is null once sent or given up",
 )

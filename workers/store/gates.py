@@ -20,6 +20,7 @@ from sqlalchemy import exists, func, insert, select, update
 
 from workers.contract.errors import InvalidInput
 from workers.store.day_caps import is_same_usd
+from workers.store.outbox import add_targets
 from workers.store.parks import shift_deadlines
 from workers.store.sql import IS_UNFINISHED, lock_batch
 from workers.store.tables import attempts, batch_gates, batches, jobs, now_seconds, pilot_jobs
@@ -52,6 +53,8 @@ class GateRequest:
     """Cap the cost of its requests; None leaves the cap as it is."""
     weight: float | None = None
     """Share of its queue, against 1 of the others; None leaves it as it is."""
+    notify: tuple[str, ...] = ()
+    """Who is told when it ends or stops, beside those who are already (see `notification.target_of`)."""
     starts_carefully: bool = True
     """Few requests until the first answers show that the rest can succeed."""
 
@@ -108,7 +111,8 @@ def open_gate(connection: Connection, batch_id: int, request: GateRequest, *, ba
 
 
 def change_gate(connection: Connection, batch_id: int, request: GateRequest) -> None:
-    """Give a batch the weight and the cap that were asked for; saying it again changes nothing."""
+    """Give a batch the weight, the cap and the targets that were asked for; saying it again changes nothing."""
+    add_targets(connection, batch_id, request.notify)
     if request.weight is not None:
         set_weight(connection, batch_id, request.weight)
     if request.max_usd is not None:

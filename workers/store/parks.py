@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import case, delete, func, select, update
 
+from workers.contract.notification import Happening
 from workers.contract.outcome import AccountState
 from workers.store.deadlines import SPAN
+from workers.store.outbox import note_account
 from workers.store.sql import (
     IS_BATCH_OPEN,
     IS_DUE,
@@ -44,16 +46,13 @@ class Park:
 
 
 def park_account(connection: Connection, *, account: str, state: AccountState, message: str) -> None:
-    """Park an account; parking it twice changes nothing but that its probe is over."""
-    connection.execute(
-        upsert(
-            connection,
-            parks,
-            key={"account": account},
-            values={"probe_job_id": None},
-            new={"state": str(state), "message": message, "parked_at": now_seconds()},
-        )
-    )
+    """Park an account, and tell of it; parking it twice changes nothing but that its probe is over."""
+    new = {"state": str(state), "message": message, "parked_at": now_seconds()}
+    added = connection.execute(upsert(connection, parks, key={"account": account}, new=new).returning(parks.c.account))
+    if added.scalar() is not None:
+        note_account(connection, Happening.ACCOUNT_PARKED, account, reason=str(state))
+    else:
+        connection.execute(update(parks).where(parks.c.account == account).values(probe_job_id=None))
 
 
 def resume_account(
