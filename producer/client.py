@@ -109,18 +109,23 @@ class JobClient:
         identity: IdentityRule | str | None = None,
         roster: Path | None = None,
     ) -> JobClient:
-        """A client for the services of these settings; brings the store's schema up to date.
+        """A client for the services of these settings; makes the tables of an empty store.
 
         `identity` and `roster` are as in `enqueue`, and hold where it gives none. `schemas` finds users' own schemas
         [default: by file, among what is installed, then in the working folder].
 
-        Raises `ServiceUnavailable` when the store is not configured or away. The broker is not needed to enqueue.
+        Raises `ServiceUnavailable` when the store is not configured, away or waits for `gradequeue upgrade`. The
+        broker is not needed to enqueue.
         """
         settings = settings or load_settings()
         if settings.database_url is None:
             raise ServiceUnavailable("store", "DATABASE_URL is not set")
         store = Store.open(settings.database_url)
-        store.migrate()
+        try:
+            store.prepare()
+        except ServiceUnavailable:
+            store.close()
+            raise
         publisher = _publisher(settings)
         trust = SchemaTrust(settings.data_dir, settings.trusted_schemas)
         registry = builtin_registry(finder=schemas or LocalSchemas(Path.cwd()), trusts=trust.allows)

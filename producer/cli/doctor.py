@@ -17,19 +17,26 @@ if TYPE_CHECKING:
     from producer.local.doctor import Finding
 
 
-@command_with("gradequeue doctor", "gradequeue doctor --kit week3-kit", "gradequeue doctor --offline --json")
+@command_with(
+    "gradequeue doctor",
+    "gradequeue doctor --kit week3-kit",
+    "gradequeue doctor --offline --json",
+    "gradequeue doctor --recount",
+)
 @click.option("--offline", is_flag=True, help="Test what the stand-in provider needs.")
 @click.option(
     "--kit",
     type=click.Path(file_okay=False, path_type=Path),
     help="Look at the models of this course kit, too [default: the kits in GRADEQUEUE_KITS].",
 )
+@click.option("--recount", is_flag=True, help="Compare the store's counters with its rows: every row is read.")
 @json_option
 @data_dir_option
-def doctor(*, as_json: bool, kit: Path | None, **options: Any) -> int:
+def doctor(*, as_json: bool, kit: Path | None, recount: bool, **options: Any) -> int:
     """Show each setting and its source, and test each service.
 
-    Names the models that end soon or have ended, of settings, kits, nightly entries and waiting jobs.
+    Shows the size of the store and of a job in it. Names the models that end soon or have ended, of settings, kits,
+    nightly entries and waiting jobs.
     Exit status 3 when a service is missing.
     """
     from producer.cli.session import joined_services, settings_of
@@ -39,7 +46,7 @@ def doctor(*, as_json: bool, kit: Path | None, **options: Any) -> int:
     settings = settings_of(options)
     findings = list(setting_findings(settings, {name for name, value in options.items() if value}))
     with joined_services(settings) as services:
-        services_found = list(service_findings(settings, services, kit=kit))
+        services_found = list(service_findings(settings, services, kit=kit, recounts=recount))
     if as_json:
         click.echo(json.dumps({"settings": [*map(asdict, findings)], "services": [*map(asdict, services_found)]}))
     else:

@@ -100,7 +100,7 @@ def _estimates(input_path: Path, settings: Settings, options: dict[str, Any], st
 @contextmanager
 def _existing_store(settings: Settings) -> Iterator[Store | None]:
     """For earlier answers; None where there is no store yet, and none is made."""
-    from producer.cli.session import migrated_store
+    from producer.cli.session import prepared_store
     from producer.local.data_folder import DataFolder
 
     url = settings.database_url
@@ -110,5 +110,5 @@ def _existing_store(settings: Settings) -> Iterator[Store | None]:
             yield None
             return
         url = folder.store_url
-    with migrated_store(url) as store:
+    with prepared_store(url) as store:
         yield store

@@ -38,7 +38,7 @@ def override(
     by: str | None,
     data_dir: Path | None,
 ) -> int:
-    """Correct one grade of BATCH, or give one by hand; points, total and band are computed again.
+    """Correct one grade of BATCH, or give one by hand; its points are computed again.
 
     Where the model gave none (failed, left out, pictures only), give the total with --points NUMBER, or by a rubric
     every criterion with --set criteria.NAME.level=LABEL or --points NAME=NUMBER.

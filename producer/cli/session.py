@@ -143,7 +143,7 @@ def joined_known_work(request: EnqueueRequest, client: JobClient) -> EnqueueRequ
 @contextmanager
 def opened_store(data_dir: Path | None) -> Iterator[Store]:
     """The store that is there already, for commands that need no broker: none is started for them."""
-    with migrated_store(existing_store_url(data_dir)) as store:
+    with prepared_store(existing_store_url(data_dir)) as store:
         yield store
 
 
@@ -166,13 +166,13 @@ def existing_store_url(data_dir: Path | None) -> str:
 
 
 @contextmanager
-def migrated_store(url: str) -> Iterator[Store]:
-    """The store behind this URL, its schema up to date."""
+def prepared_store(url: str) -> Iterator[Store]:
+    """The store behind this URL, with the schema that this version works with."""
     from workers.store import Store
 
     store = Store.open(url)
     try:
-        store.migrate()
+        store.prepare()
         yield store
     finally:
         store.close()

@@ -41,9 +41,9 @@ def status(batch: str | None, *, watch: bool, as_json: bool, data_dir: Path | No
 
 
 def _print_store(url: str, batch: str | None, data_dir: Path | None, *, watch: bool, as_json: bool) -> None:
-    from producer.cli.session import migrated_store
+    from producer.cli.session import prepared_store
 
-    with migrated_store(url) as store:
+    with prepared_store(url) as store:
         if watch and batch:
             _watch(store, batch, data_dir)
         for name in [batch] if batch else _all_batches(store):

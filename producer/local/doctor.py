@@ -17,6 +17,7 @@ from producer.local.data_folder import DataFolder
 from producer.local.named_models import named_models
 from producer.local.notified import notification_looks
 from producer.local.provider_models import listed_models, shutdown_date
+from producer.local.store_growth import recount_line, size_line
 from producer.terminal.notices import day_cap_notices
 from workers.contract.errors import GradequeueError
 from workers.contract.notification import shown_target, targets_of
@@ -89,13 +90,23 @@ def _shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, f"{login}{place}", parts.path, query, ""))
 
 
-def service_findings(settings: Settings, services: Services, *, kit: Path | None = None) -> Iterator[Finding]:
-    """Broker, store and provider, each after a real call; then models that end soon, and notifications."""
+def service_findings(
+    settings: Settings, services: Services, *, kit: Path | None = None, recounts: bool = False
+) -> Iterator[Finding]:
+    """Broker, store and provider, each after a real call; then models that end soon, and notifications.
+
+    `recounts` compares the store's counters with its rows, which takes a minute for some million rows.
+    """
     yield _tried("python", lambda: f"{sys.version.split()[0]} on {sys.platform}")
     yield _tried("disk", lambda: _disk(settings.data_dir))
     yield from _broker(settings, services)
     caps: list[str] = []
-    yield _tried("store", lambda: _store(services.database_url, caps))
+    of_store = _tried("store", lambda: _store(services.database_url, caps))
+    yield of_store
+    if of_store.is_well:
+        yield _tried("size", lambda: _looked_at(services.database_url, size_line))
+        if recounts:
+            yield _tried("counters", lambda: _looked_at(services.database_url, recount_line))
     for notice in caps:
         yield Finding(subject="workers", value=notice, source="GRADEQUEUE_MAX_USD_PER_DAY")
     listed: dict[str, Mapping[str, object]] = {}
@@ -144,7 +155,7 @@ def _store(url: str, caps: list[str]) -> str:
     """Fills `caps` with what is to be said of day caps that differ from worker to worker."""
     store = Store.open(url)
     try:
-        store.migrate()
+        store.prepare()
         with store.snapshot() as connection:
             caps.extend(day_cap_notices(day_caps_kept(connection)))
         if store.is_sqlite:
@@ -154,6 +165,14 @@ def _store(url: str, caps: list[str]) -> str:
     finally:
         store.close()
     return f"PostgreSQL {version}"
+
+
+def _looked_at(url: str, look: Callable[[Store], str]) -> str:
+    store = Store.open(url)
+    try:
+        return look(store)
+    finally:
+        store.close()
 
 
 def _sqlite(store: Store, file: Path) -> str:

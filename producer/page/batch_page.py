@@ -41,9 +41,16 @@ if TYPE_CHECKING:
 
 LIVE_SECONDS = 1.0
 RESULTS_SECONDS = 3.0
+JOBS_PER_SECOND = 2000
+"""A list in the order of doubt is made of every result: a large batch's is refreshed less often."""
 STUDENTS_TAB = "Students"
 MOST_ENTRIES = 100
 """Lines of the activity; the newest."""
+
+
+def refresh_seconds(glance: BatchGlance) -> float | None:
+    """Between two looks at the list of students; None when nothing of the batch changes by itself."""
+    return None if glance.is_finished else max(RESULTS_SECONDS, glance.finished / JOBS_PER_SECOND)
 
 
 def show(name: str, *, back: Callable[[], None]) -> None:
@@ -153,11 +160,10 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
     )  # fmt: skip
     students, charts, failed, release, points, compare, limits, activity = tabs
     schema = glance.origin.schema
-    is_live = not glance.is_finished
     with students:
         if students.open:
             ask_choice(glance)
-            drawn = st.fragment(says_when_away(show_students), run_every=RESULTS_SECONDS if is_live else None)
+            drawn = st.fragment(says_when_away(show_students), run_every=refresh_seconds(glance))
             drawn(board, schema)
     with charts:
         if charts.open:

@@ -159,7 +159,7 @@ def test_all_that_the_producer_image_runs_works_without_the_sdk_and_the_core():
         "producer.regrading.regrade",
         "producer.page.batch_page",
     ]
-    modules = [*producers, "ops.deploy.flower_app", "ops.deploy.healthcheck", "ops.deploy.migrate"]
+    modules = [*producers, "ops.deploy.flower_app", "ops.deploy.healthcheck", "producer.cli.upgrade"]
     program = (
         "import sys; sys.modules['openai'] = None; sys.modules['workers.completion'] = None\n"
         f"import importlib; [importlib.import_module(name) for name in {modules!r}]"

@@ -167,7 +167,7 @@ def test_every_process_that_serves_starts_and_stops_there(hostile: HostileFolder
     assert hostile.imported() == set()
 
 
-@pytest.mark.parametrize("module", ["ops.deploy.migrate", "ops.deploy.healthcheck", "ops.deploy.flower_app"])
+@pytest.mark.parametrize("module", ["ops.deploy.healthcheck", "ops.deploy.flower_app"])
 def test_what_the_containers_start_imports_none_of_it(hostile: HostileFolder, module: str):
     done = subprocess.run(
         [sys.executable, "-P", "-m", module, "http", "nowhere"],
@@ -186,7 +186,7 @@ def test_what_the_containers_start_imports_none_of_it(hostile: HostileFolder, mo
 def test_a_guard_that_is_missing_is_seen(hostile: HostileFolder):
     """The folder does what it is made for: without the guard, the first import writes the marker."""
     subprocess.run(
-        [sys.executable, "-m", "ops.deploy.migrate"],
+        [sys.executable, "-m", "ops.deploy.healthcheck", "http", "nowhere"],
         cwd=hostile.folder,
         env=hostile.environment(),
         capture_output=True,

@@ -80,7 +80,7 @@ def wait_for_store(store: Store, *, patience_seconds: float) -> None:
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
-            store.migrate()
+            store.prepare()
         except ServiceUnavailable as error:
             if time.monotonic() > deadline:
                 raise

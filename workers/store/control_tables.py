@@ -38,6 +38,15 @@ model_limits = Table(
     comment="what a person allows a model, over all workers; the account '' is every account without a row of its own",
 )
 
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("done_at", Double),
+    comment="what existing rows must fill after a migration: the place reached, and when all were filled",
+)
+
 notify_targets = Table(
     "notify_targets",
     metadata,

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
-HEAD_REVISION = "0019_notifications"
+HEAD_REVISION = "0020_backfills"
 """The schema this code works with; a test holds it equal to the newest migration."""
+MOVING = "moving"
+"""The revision of a copy that is not complete; see `moving`."""
 SQLITE_BUSY_SECONDS = 30.0
 """Several workers, a page and the sweeper share one file; each write is short, so waiting is right."""
 CONNECT_SECONDS = 10
@@ -116,18 +118,47 @@ class Store:
         """True for a file on this machine, which only processes of this machine can share."""
         return self.engine.dialect.name == "sqlite"
 
+    def prepare(self) -> None:
+        """Make sure of the schema at a process's start; cheap when it is the one that this version works with.
+
+        An empty store is made, and a SQLite file, which no other host uses, is upgraded. A server's store is upgraded
+        by `gradequeue upgrade` alone: when it is older or newer, this raises `ServiceUnavailable`.
+        """
+        present = self.revision
+        if present == MOVING:
+            raise ServiceUnavailable(
+                "store", "the store is a copy that is not complete; run the same `gradequeue migrate` again"
+            )
+        if present is None or self.is_sqlite or present > HEAD_REVISION:
+            self.migrate()  # which names a newer store
+            return
+        if present == HEAD_REVISION:
+            return
+        raise ServiceUnavailable(
+            "store",
+            f"the store's tables are those of an earlier version ({present}; this one works with {HEAD_REVISION}); "
+            "run `gradequeue upgrade` once, then start this again",
+        )
+
     def migrate(self) -> None:
         """Bring the schema to `HEAD_REVISION`; cheap when it is there, safe when several processes start at once.
 
         Raises `ServiceUnavailable` when a newer version of this program made the store.
         """
-        if self._revision() == HEAD_REVISION:
+        if self.revision == HEAD_REVISION and not self._has_rows_to_fill():
             return
         from workers.store.migrations import upgrade  # noqa: PLC0415 - Alembic costs 0.2 s, needed once
 
         upgrade(self)
 
-    def _revision(self) -> str | None:
+    def _has_rows_to_fill(self) -> bool:
+        with self.snapshot() as connection:
+            found = connection.execute(text("SELECT EXISTS (SELECT 1 FROM backfills WHERE done_at IS NULL)"))
+            return bool(found.scalar())
+
+    @property
+    def revision(self) -> str | None:
+        """Of the schema that is there; None in an empty store."""
         try:
             with self.snapshot() as connection:
                 return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

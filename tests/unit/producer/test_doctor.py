@@ -57,14 +57,20 @@ def test_missing_services_are_found_missing(folder: Path):
     settings = load_settings(data_dir=folder, openai_base_url="http://127.0.0.1:9/v1", openai_api_key="sk-x")
     services = Services("redis://127.0.0.1:9/0", "postgresql://127.0.0.1:9/none", None)
     found = {each.subject: each for each in service_findings(settings, services)}
-    assert {name for name, each in found.items() if each.is_well is False} == {"broker", "store", "provider"}
+    assert {name for name, each in found.items() if each.is_well is False} == {
+        "broker",
+        "store",
+        "provider",
+        "notifications",
+    }
     assert "OPENAI_BASE_URL" in found["provider"].value
 
 
 def test_a_working_set_up_is_found_well(folder: Path, broker_url: str):
     services = Services(broker_url, f"sqlite:///{folder / 'x.db'}", None)
-    found = list(service_findings(load_settings(data_dir=folder, offline=True), services))
-    assert [each.is_well for each in found] == [True] * 5
+    found = list(service_findings(load_settings(data_dir=folder, offline=True), services, recounts=True))
+    assert [each.is_well for each in found] == [True] * 8
+    assert {each.subject for each in found} >= {"size", "counters"}
     assert any("journal wal" in each.value for each in found)
 
 

@@ -1,34 +1,113 @@
-"""Schema migrations, run by Alembic from inside the package; `Store.migrate` is the only caller."""
+"""Schema migrations, run by Alembic from inside the package; `Store` is the only caller beside `gradequeue upgrade`.
+
+A migration only adds (expand), in a transaction of its own: workers of the release before go on beside it. What it adds
+and existing rows must fill is filled afterwards, in chunks (`backfills`). What a release no longer needs is taken away
+by a migration of the next one (contract). A module whose migration holds others up while it reads or writes a table
+that grows says so in `locks`, a sentence.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import text
 
 from workers.contract.errors import ServiceUnavailable
+from workers.store.engine import HEAD_REVISION
+from workers.store.migrations.backfills import run_backfills
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from workers.store.engine import Store
 
 _ADVISORY_LOCK = 0x67726164  # "grad": one migration at a time on PostgreSQL; SQLite's BEGIN IMMEDIATE does it there
+LOCK_SECONDS = 10
+"""Whoever comes after a waiting migration waits behind it."""
 
 
-def upgrade(store: Store) -> None:
-    """Upgrade to the newest revision in one transaction. Raises `ServiceUnavailable` for a store from the future."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One migration that a store has before it."""
+
+    revision: str
+    says: str
+    """What it is for, in a sentence."""
+    locks: str
+    """Who waits while it runs, for a time that grows with the store; empty when nobody does."""
+
+
+def waiting_steps(store: Store) -> list[Step]:
+    """The migrations between the store and this version, in order. Raises `ServiceUnavailable` for a newer store."""
+    script = ScriptDirectory.from_config(_config())
+    with store.snapshot() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+    known = [each for each in reversed(list(script.walk_revisions())) if each.revision]
+    names = [each.revision for each in known]
+    if present is not None and present not in names:
+        raise _newer()
+    waiting = known if present is None else known[names.index(present) + 1 :]
+    return [
+        Step(
+            revision=each.revision,
+            says=each.doc.splitlines()[0],
+            locks="" if present is None else getattr(each.module, "locks", ""),
+        )
+        for each in waiting
+    ]
+
+
+def upgrade(store: Store, *, to: str = HEAD_REVISION) -> None:
+    """Bring the store to this revision, then fill what migrations left to fill; one that was broken off is resumed.
+
+    Raises `ServiceUnavailable` for a store from the future, and where a lock was not to be had.
+    """
+    if store.revision is None:  # nobody uses it yet
+        _in_transaction(store, to)
+    for step in waiting_steps(store):
+        if step.revision > to:
+            return
+        _in_transaction(store, step.revision)
+    run_backfills(store)
+
+
+def _in_transaction(store: Store, revision: str) -> None:
+    try:
+        with store.transaction() as connection:
+            if not store.is_sqlite:
+                _begin(connection)
+            if (MigrationContext.configure(connection).get_current_revision() or "") >= revision:
+                return  # another process was faster
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+    except CommandError:
+        raise _newer() from None
+    except ServiceUnavailable as error:
+        raise ServiceUnavailable(
+            "store", f"{error}; {revision} was not written, what came before it stays; upgrade again"
+        ) from None
+
+
+def _begin(connection: Connection) -> None:
+    """As long as it takes, but no long wait for a lock."""
+    connection.execute(text("SELECT set_config('statement_timeout', '0', true)"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    connection.execute(text("SELECT set_config('lock_timeout', :most, true)"), {"most": f"{LOCK_SECONDS}s"})
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    with store.transaction() as connection:
-        if not store.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError:
-            raise ServiceUnavailable(
-                "store", "the store was made by a newer version of gradequeue; upgrade this installation"
-            ) from None
+    return config
+
+
+def _newer() -> ServiceUnavailable:
+    return ServiceUnavailable("store", "the store was made by a newer version of gradequeue; upgrade this installation")
