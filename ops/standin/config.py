@@ -53,6 +53,8 @@ class Config:
     bill_abandoned: bool = False
     """Whether a call is billed whose client left before the answer."""
     faults: tuple[FaultRule, ...] = ()
+    marks: bool = True
+    """Whether the faults that marks in prompts ask for are acted out; false: a provider that is well."""
 
     def changed(self, changes: Mapping[str, object]) -> Config:
         """This configuration with some fields set anew; ValueError names the field and what it takes."""
@@ -166,4 +168,5 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "project_tier": _read_tier,
     "bill_abandoned": _read_switch,
     "faults": _read_faults,
+    "marks": _read_switch,
 }

@@ -157,7 +157,7 @@ class Service:
         if call.number and call.fault not in MET_BY_LEAVING:
             # A script says what a job meets, not what it fails to wait for on a slow machine.
             call.record.past_limits -= 1
-            self._state.script.not_shown(call.fault, call.asked.prompt, call_number=call.number)
+            self._state.script.not_shown(call.fault, self._marks_of(call), call_number=call.number)
         works_on = self._state.slots is not None  # and bills at its end
         if self._state.config.bill_abandoned and call.is_admitted and not works_on and call.completion is None:
             self._completed(call)
@@ -165,9 +165,12 @@ class Service:
     def _choose_fault(self, call: _Call) -> None:
         call.record.past_limits += 1
         call.number = call.record.past_limits
-        call.fault = self._state.script.next_fault(call.asked.prompt, call_number=call.number)
+        call.fault = self._state.script.next_fault(self._marks_of(call), call_number=call.number)
         if call.fault is not None:
             self._state.tally.call_faulted(call.fault)
+
+    def _marks_of(self, call: _Call) -> str:
+        return call.asked.prompt if self._state.config.marks else ""
 
     async def _wait(self, call: _Call) -> None:
         if call.fault is Fault.HANG:

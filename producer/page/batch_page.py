@@ -176,7 +176,7 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
             says_when_away(show_releasing)(board.batch, glance)
     with points:
         if points.open:
-            says_when_away(show_rescoring)(board, schema=schema)
+            says_when_away(show_rescoring)(board)
     with compare:
         if compare.open:
             says_when_away(show_comparing)(board.batch)

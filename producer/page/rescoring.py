@@ -29,17 +29,18 @@ if TYPE_CHECKING:
 MOST_REASONS = 10
 
 
-def show_rescoring(board: Board, *, schema: str | None) -> None:
+def show_rescoring(board: Board) -> None:
     """The rubric or list of errors as it was, to be changed or replaced; then the difference, then the button."""
     say_done()
-    if schema not in {RUBRIC_SCHEMA, CATALOGUE_SCHEMA}:
+    context = board.context()
+    schema = RUBRIC_SCHEMA if "criteria" in context else CATALOGUE_SCHEMA if "error_definitions" in context else None
+    if schema is None:
         st.info("These grades follow from no rubric and no list of errors, so there are no points to change.")
         return
     st.caption(
         "Grades can be computed again by other points, levels or weights, from the answers that are there. No model is "
         "asked and nothing is paid."
     )
-    context = board.context()
     try:
         scheme = asked_scheme(schema, Kit(name=board.batch, context=context, options={"schema": schema}))
     except InvalidInput as problem:
@@ -64,12 +65,13 @@ def _show_difference(batch: str, scheme: GradingScheme) -> None:
         return
     for note in found.notes:
         st.warning(plain(f"{note[0].upper()}{note[1:]}."))
-    show_moves(difference_to(review, found.results), key="new points")
+    moved = difference_to(review, found.results)
+    show_moves(moved, key="new points")
     for item_id, why in list(found.left_out.items())[:MOST_REASONS]:
         st.text(f"Left out: {item_id}: {why}")
     if len(found.left_out) > MOST_REASONS:
         st.caption(f"{len(found.left_out) - MOST_REASONS} more are left out.")
-    if not found.results:
+    if not moved.changed:
         return
     if not may_own():
         st.caption("Making new grades official needs the role of the owner.")

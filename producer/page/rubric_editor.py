@@ -44,6 +44,6 @@ def edited(rubric: Rubric | None, *, key: str) -> Rubric:
     st.caption(f"{made.max_points:g} points at most")
     st.download_button(
         "Save as rubric.json", rubric_file(made), "rubric.json", "application/json", key=f"save {key}",
-        on_click="ignore", help="For a course kit, or for --rubric.",
+        on_click="ignore", help="For a course kit, or to be uploaded again.",
     )  # fmt: skip
     return made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.scene import Scene, open_scene
+from tests.support.scene import Scene, SharedScene
 from tests.support.store_id import STORE_ID, queue_key
 from tests.support.wait import wait_until
 from workers.contract.wire import TASK_NAME, broker_queue
@@ -17,9 +17,6 @@ from workers.publisher import KEY_PREFIX, unacked_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    from workers.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -29,9 +26,16 @@ SECRET = "text-of-a-student"
 LINE = "broker.broken_message_dropped"
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedScene]:
+    shared = SharedScene(tmp_path_factory.mktemp("scene"), latency_ms="100-200")
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def scene(store: Store, tmp_path: Path) -> Iterator[Scene]:
-    with open_scene(store, tmp_path, latency_ms="100-200") as scene:
+def scene(shared: SharedScene) -> Iterator[Scene]:
+    with shared.borrowed() as scene:
         yield scene
 
 
@@ -123,7 +127,7 @@ def test_a_worker_lives_through_every_broken_message_and_grades_the_others(scene
         with scene.broker.client() as client:
             return not client.llen(QUEUE) and not client.hlen(KEY_PREFIX + UNACKED["unacked_key"])
 
-    wait_until(is_all_gone, "no broken message is left", 30)
+    wait_until(is_all_gone, "no broken message is left")
     logs = scene.workers.logs().decode()
     assert progress.succeeded == 12
     assert progress.attempts == {"answered": 12}
@@ -140,7 +144,7 @@ def test_garbage_on_the_control_channel_and_among_the_unacknowledged_harms_nothi
             tag = uuid.uuid4().hex
             client.hset(KEY_PREFIX + UNACKED["unacked_key"], tag, content)
             client.zadd(KEY_PREFIX + UNACKED["unacked_index_key"], {tag: 1.0})
-    scene.enqueue(6, "b")
-    scene.wait_for("b", lambda progress: progress.is_finished, "all is done")
+    scene.enqueue(6, "c")
+    scene.wait_for("c", lambda progress: progress.is_finished, "all is done")
 
     assert scene.workers.pids == [pid]

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from producer.client import JobClient
-from tests.support.scene import Scene, open_scene
+from tests.support.scene import Scene, SharedScene, open_scene
 from tests.support.wait import wait_until
 from workers.broker.needs import NEEDS
 from workers.contract.job import JobSpec
@@ -32,9 +32,16 @@ pytestmark = pytest.mark.integration
 WORDS = "worker.waiting_for_broker"
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedScene]:
+    shared = SharedScene(tmp_path_factory.mktemp("scene"), GRADEQUEUE_BROKER_TIMEOUT="2")
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def scene(store: Store, tmp_path: Path) -> Iterator[Scene]:
-    with open_scene(store, tmp_path, GRADEQUEUE_BROKER_TIMEOUT="2") as scene:
+def scene(shared: SharedScene) -> Iterator[Scene]:
+    with shared.borrowed() as scene:
         yield scene
 
 
@@ -75,7 +82,7 @@ def persistence_broken(broker: Broker) -> Iterator[None]:
         client.config_set("stop-writes-on-bgsave-error", "yes")
         client.config_set("save", "3600 1")
         client.bgsave()
-        wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "the snapshot failed", 20)
+        wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "the snapshot failed")
         yield
         client.config_set("save", "")
         client.config_set("dir", before)
@@ -104,7 +111,7 @@ def busy(broker: Broker) -> Iterator[None]:
         script.start()
         yield
         client.execute_command("SCRIPT", "KILL")
-        script.join(20)
+        script.join()
 
 
 FAULTS = [read_only, stale_replica, out_of_memory, persistence_broken, not_permitted, busy]
@@ -114,14 +121,15 @@ FAULTS = [read_only, stale_replica, out_of_memory, persistence_broken, not_permi
 def test_calls_in_flight_go_on_and_every_job_is_graded_once_the_error_is_lifted(
     scene: Scene, fault: Callable[[Broker], AbstractContextManager[None]]
 ):
-    scene.enqueue(36, "b")
+    name, said_before = fault.__name__, scene.workers.logs().decode().count(WORDS)
+    scene.enqueue(36, name)
     [pid] = scene.workers.pids
-    scene.wait_for("b", lambda progress: progress.running >= 10 and progress.succeeded >= 5, "the worker is busy")
+    scene.wait_for(name, lambda progress: progress.running >= 10 and progress.succeeded >= 5, "the worker is busy")
     with fault(scene.broker):
-        wait_until(lambda: not scene.provider.stats()["in_flight"], "every call that was sent is answered", 30)
-        wait_until(lambda: scene.workers.logs().decode().count(WORDS) >= 1, "it waits, and says so", 60)
+        wait_until(lambda: not scene.provider.stats()["in_flight"], "every call that was sent is answered")
+        wait_until(lambda: scene.workers.logs().decode().count(WORDS) > said_before, "it waits, and says so")
         assert scene.workers.pids == [pid], "the process lives while the error lasts"
-    progress = scene.wait_for("b", lambda progress: progress.is_finished, "all is done")
+    progress = scene.wait_for(name, lambda progress: progress.is_finished, "all is done")
 
     assert progress.succeeded == 36
     assert scene.workers.pids == [pid], "the process lived through it"
@@ -130,10 +138,10 @@ def test_calls_in_flight_go_on_and_every_job_is_graded_once_the_error_is_lifted(
 
 def test_a_worker_that_starts_while_the_broker_refuses_waits_and_then_works(store: Store, tmp_path: Path):
     with open_scene(store, tmp_path, GRADEQUEUE_BROKER_TIMEOUT="2") as scene:
-        assert scene.workers.stop(seconds=30)
+        assert scene.workers.stop()
         with out_of_memory(scene.broker):
             scene.workers.start()
-            wait_until(lambda: WORDS in scene.workers.logs().decode(), "it waits, and says so", 60)
+            wait_until(lambda: WORDS in scene.workers.logs().decode(), "it waits, and says so")
             [pid] = scene.workers.pids
             scene.enqueue(3, "b")
         scene.wait_for("b", lambda progress: progress.is_finished, "all is done")
@@ -142,13 +150,13 @@ def test_a_worker_that_starts_while_the_broker_refuses_waits_and_then_works(stor
 
 def test_a_worker_that_waits_for_its_broker_stops_when_asked(store: Store, tmp_path: Path):
     with open_scene(store, tmp_path, GRADEQUEUE_BROKER_TIMEOUT="2") as scene, read_only(scene.broker):
-        wait_until(lambda: WORDS in scene.workers.logs().decode(), "it waits, and says so", 60)
-        assert scene.workers.stop(seconds=30), "SIGTERM was enough"
+        wait_until(lambda: WORDS in scene.workers.logs().decode(), "it waits, and says so")
+        assert scene.workers.stop(), "SIGTERM was enough"
 
 
 def test_the_rights_that_doctor_names_are_the_rights_that_a_worker_needs(store: Store, tmp_path: Path):
     with open_scene(store, tmp_path) as scene:
-        assert scene.workers.stop(seconds=30)
+        assert scene.workers.stop()
         with scene.broker.client() as client:
             client.execute_command("ACL", "SETUSER", "grader", "on", ">secret", "+ping")
         url = f"redis://grader:secret@127.0.0.1:{scene.broker.port}/0"

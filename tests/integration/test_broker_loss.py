@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.scene import Scene, open_scene
+from tests.support.scene import Scene, SharedScene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from ops.bench.chaos.services import Broker
-    from workers.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -24,9 +22,16 @@ PAUSE_SECONDS = float(os.environ.get("BROKER_PAUSE_SECONDS", "5"))
 TIMEOUT_SECONDS = 15.0 if PAUSE_SECONDS > 15 else 2.0
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedScene]:
+    shared = SharedScene(tmp_path_factory.mktemp("scene"), GRADEQUEUE_BROKER_TIMEOUT=str(TIMEOUT_SECONDS))
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def scene(store: Store, tmp_path: Path) -> Iterator[Scene]:
-    with open_scene(store, tmp_path, GRADEQUEUE_BROKER_TIMEOUT=str(TIMEOUT_SECONDS)) as scene:
+def scene(shared: SharedScene) -> Iterator[Scene]:
+    with shared.borrowed() as scene:
         yield scene
 
 
@@ -63,11 +68,12 @@ LOSSES = [kill, shut_down, kill_clients, pause, flush]
 
 @pytest.mark.parametrize("lose", LOSSES)
 def test_calls_in_flight_go_on_and_nothing_is_lost_or_paid_twice(scene: Scene, lose: Callable[[Broker], None]):
-    scene.enqueue(36, "b")
+    name = f"calls-{lose.__name__}"
+    scene.enqueue(36, name)
     [pid] = scene.workers.pids
-    scene.wait_for("b", lambda progress: progress.running >= 10 and progress.succeeded >= 5, "the worker is busy")
+    scene.wait_for(name, lambda progress: progress.running >= 10 and progress.succeeded >= 5, "the worker is busy")
     lose(scene.broker)
-    progress = scene.wait_for("b", lambda progress: progress.is_finished, "all is done")
+    progress = scene.wait_for(name, lambda progress: progress.is_finished, "all is done")
 
     assert progress.succeeded == 36
     assert scene.workers.pids == [pid], "the process lived through it"
@@ -77,12 +83,13 @@ def test_calls_in_flight_go_on_and_nothing_is_lost_or_paid_twice(scene: Scene, l
 
 @pytest.mark.parametrize("lose", [kill, shut_down])
 def test_an_idle_worker_takes_work_again(scene: Scene, lose: Callable[[Broker], None]):
-    scene.enqueue(1, "first")
+    first, second = (f"{order}-{lose.__name__}" for order in ("first", "second"))
+    scene.enqueue(1, first)
     [pid] = scene.workers.pids
-    scene.wait_for("first", lambda progress: progress.is_finished, "the worker works")
+    scene.wait_for(first, lambda progress: progress.is_finished, "the worker works")
     lose(scene.broker)
-    scene.enqueue(12, "second")
-    scene.wait_for("second", lambda progress: progress.is_finished, "all is done")
+    scene.enqueue(12, second)
+    scene.wait_for(second, lambda progress: progress.is_finished, "all is done")
 
     assert scene.workers.pids == [pid]
     assert scene.provider.stats()["received"] == 13

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
+
+import redis
+from sqlalchemy import func, select
 
 from ops.bench.chaos.services import Broker, Workers
 from ops.bench.processes import Standin, standin
 from producer.client import JobClient
+from tests.support.stores import new_store
 from tests.support.wait import wait_until
 from workers.contract.job import JobSpec
 from workers.contract.registry import builtin_registry
 from workers.publisher import Publisher
 from workers.settings import load_settings
 from workers.store.progress import read_progress
+from workers.store.tables import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +73,44 @@ class Scene:
             lambda: f"{what}\n{self.workers.logs().decode()[-3000:]}",
         )
         return self.progress(name)
+
+    def is_quiet(self) -> bool:
+        """The worker lives, the broker takes writes, and no job has still to end."""
+        with self.store.snapshot() as connection:
+            left = connection.execute(select(func.count()).where(jobs.c.state.in_(("ready", "running")))).scalar_one()
+        return not left and bool(self.workers.pids) and self._broker_takes_writes()
+
+    def _broker_takes_writes(self) -> bool:
+        try:
+            with self.broker.client() as client:
+                return bool(client.set("is it writable", "yes", px=1))
+        except redis.RedisError:
+            return False
+
+
+class SharedScene:
+    """One scene for the tests of a file, as long as each leaves it as it was; after a failure the next has its own."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self._folder, self._options = folder, options
+        self._opened = ExitStack()
+        self._scene: Scene | None = None
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Scene]:
+        """The scene, with nothing counted yet."""
+        if self._scene is None:
+            folder = Path(mkdtemp(dir=self._folder))
+            store = self._opened.enter_context(closing(new_store(folder / "store.db")))
+            self._scene = self._opened.enter_context(open_scene(store, folder, **self._options))
+        self._scene.provider.reset()
+        yield self._scene
+        if not self._scene.is_quiet():
+            self.close()
+
+    def close(self) -> None:
+        self._scene = None
+        self._opened.close()
 
 
 @contextmanager

@@ -122,7 +122,7 @@ class SharedRefusals:
     async def singled_out(self, model: str, job_id: str, *, alone_counts: bool) -> Singled:
         """How often this job was refused and no other; without `alone_counts`, only among answers to others."""
         name = state_key(self._prefix, BudgetKey(self._account, model))
-        key = f"{name}:singled"
+        key = f"{name}:singled-out"  # an earlier release wrote other values under `singled`
         try:
             answers = int(float(await self._client.hget(name, "answers") or 0))
             now, _microseconds = await self._client.time()

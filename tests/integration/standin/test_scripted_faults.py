@@ -132,6 +132,14 @@ async def test_a_marker_with_a_count_lets_later_calls_pass(client: AsyncOpenAI):
     assert (await complete(client, prompt)).choices[0].message.parsed is not None
 
 
+async def test_marks_are_passed_over_where_they_are_switched_off(standin: Standin, client: AsyncOpenAI):
+    prompt = f"{PROMPT} [[standin:server_error]]"
+    with pytest.raises(openai.InternalServerError):
+        await complete(client, prompt)
+    standin.configure(marks=False)
+    assert (await complete(client, prompt)).choices
+
+
 async def test_a_call_refused_by_the_limits_uses_up_no_counted_fault(standin: Standin, client: AsyncOpenAI):
     standin.configure(rpm=1, charge_refused=False, faults=["server_error@2"])
     with pytest.raises(openai.InternalServerError):

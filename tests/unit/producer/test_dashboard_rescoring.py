@@ -49,7 +49,7 @@ def page_of_points() -> None:
     from producer.page import rescoring, services
     from producer.review.opening import board_of
 
-    rescoring.show_rescoring(board_of(services.client(), "b"), schema="rubric_assessment")
+    rescoring.show_rescoring(board_of(services.client(), "b"))
 
 
 def previewed(new: GradingScheme, *, role: Role = Role.OWNER) -> AppTest:
@@ -108,6 +108,13 @@ def test_a_grader_sees_the_difference_and_no_button():
 
 
 @pytest.mark.usefixtures("graded")
+def test_where_nothing_would_change_there_is_nothing_to_decide():
+    app = previewed(OLD)
+    assert [each for each in app.text if each.value.startswith("0 grades change")]
+    assert "rescore" not in {str(each.key) for each in app.button}
+
+
+@pytest.mark.usefixtures("graded")
 def test_what_cannot_be_computed_is_said_without_a_command():
     app = previewed(scheme(third=True))
     said = " ".join(each.value for each in (*app.text, *app.warning, *app.info))
@@ -117,12 +124,6 @@ def test_what_cannot_be_computed_is_said_without_a_command():
 
 def test_grades_without_a_rubric_have_no_points_to_change(client: JobClient):
     enqueue(client, "anna")
-    app = AppTest.from_function(_page_without_a_rubric, default_timeout=60).run()
+    end(client, "anna")
+    app = AppTest.from_function(page_of_points, default_timeout=60).run()
     assert "no rubric" in app.info[0].value
-
-
-def _page_without_a_rubric() -> None:
-    from producer.page import rescoring, services
-    from producer.review.opening import board_of
-
-    rescoring.show_rescoring(board_of(services.client(), "b"), schema="feedback")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from scipy.stats import hypergeom
 
 from producer.review.neighbours import outliers
 from producer.review.unread import Graded, read_so_many, read_until
@@ -21,6 +20,8 @@ def order(errors: list[float], *, every: int = 4, read: tuple[int, ...] = ()) ->
 
 def test_errors_of_all_or_nothing_have_exactly_the_hypergeometric_bound():
     """At most so many are off: the greatest number under which so few in the sample are not improbable (10 %)."""
+    from scipy.stats import hypergeom  # costs every process that collects half a second
+
     size, wrong = 200, {0, 40, 80}
     items = order([1.0 if place in wrong else 0.0 for place in range(size)])
     sampled = size // 4
