@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from producer.client import JobClient
     from producer.inputs.prices import PriceCheck
     from workers.store import Store
 
@@ -60,19 +61,19 @@ def resume_target(
     return Steered(target, store.run(lambda connection: _lift(connection, target)))
 
 
-def resume_account_named(store: Store, account: str) -> bool:
+def resume_account_named(client: JobClient, account: str) -> bool:
     """Let a parked account be tried at once, and lift its pause; false where nothing held it back."""
-    return store.run(lambda connection: _lift(connection, Target(PauseScope.ACCOUNT, account)))
+    return client.store.run(lambda connection: _lift(connection, Target(PauseScope.ACCOUNT, account)))
 
 
-def lift_pauses(store: Store, targets: Sequence[Target]) -> None:
+def lift_pauses(client: JobClient, targets: Sequence[Target]) -> None:
     """Lift these pauses and nothing else: what is parked or capped stays so."""
 
     def work(connection: Connection) -> None:
         for target in targets:
             lift_pause(connection, target)
 
-    store.run(work)
+    client.store.run(work)
 
 
 def _lift(connection: Connection, target: Target) -> bool:

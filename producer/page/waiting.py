@@ -115,8 +115,8 @@ def show_going_on(glance: BatchGlance) -> None:
     if not may_own() or not glance.waiting:
         return
     if glance.park is not None and st.button(TRY_AGAIN, icon=":material/refresh:", key="try account"):
-        resume_account_named(client().store, glance.provider)
+        resume_account_named(client(), glance.provider)
         st.rerun()
     if glance.paused.pauses and st.button(GO_ON, icon=":material/play_arrow:", key="go on"):
-        lift_pauses(client().store, [each.target for each in glance.paused.pauses])
+        lift_pauses(client(), [each.target for each in glance.paused.pauses])
         st.rerun()

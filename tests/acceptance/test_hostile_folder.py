@@ -84,7 +84,7 @@ class HostileFolder:
 
     def stop(self, process: subprocess.Popen[bytes]) -> int:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=DEADLINE_SECONDS)
         return process.returncode
 
     def succeeded(self, batch: str) -> int:

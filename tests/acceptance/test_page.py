@@ -21,7 +21,7 @@ from tests.support.accessibility import violations
 from tests.support.browser import PATIENCE_MILLISECONDS, PHONE, open_browser
 from tests.support.page_stack import archive, upload
 from tests.support.unnamed_provider import unnamed_provider
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     import subprocess
@@ -77,7 +77,7 @@ class Served:
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=DEADLINE_SECONDS)
 
 
 @pytest.fixture

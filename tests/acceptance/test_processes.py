@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.test_run import RUN, TWO, made_up_programs
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from tests.support.command_line import Bench
@@ -57,7 +57,7 @@ def test_a_second_ctrl_c_gives_back_what_is_in_flight(bench: Bench):
     running.send_signal(signal.SIGINT)
     wait_until(lambda: f"draining: {FIRST_JOBS} in flight" in " ".join(said.read_text().split()), "the run drains")
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=60)
+    running.communicate(timeout=DEADLINE_SECONDS)
     assert running.returncode == 130, said.read_text()
     progress = bench.progress("batch")
     assert progress is not None
@@ -71,6 +71,6 @@ def test_the_broker_that_dies_in_a_run_is_started_again_and_nothing_is_lost(benc
     running = bench.start(*RUN, "--concurrency", "10")
     wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded >= 10, "ten jobs are done")
     os.kill(int((bench.data_dir / "broker.pid").read_text()), signal.SIGKILL)
-    _stdout, stderr = running.communicate(timeout=120)
+    _stdout, stderr = running.communicate(timeout=DEADLINE_SECONDS)
     assert running.returncode == 0, stderr + bench.logs()[-3000:]
     assert set(bench.standin.calls_per_prompt().values()) == {1}

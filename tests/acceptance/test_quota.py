@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.test_run import RUN, TWO, ledger, made_up_programs, result_lines
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ def test_a_limit_that_falls_while_it_is_used_loses_nothing(bench: Bench, start_s
     running = bench.start(*RUN, *TWO, "--max-retries", "0")
     wait_until(lambda: bench.standin.stats()["admitted"] >= 80, "a part is done")
     bench.standin.configure(rpm=450)
-    _stdout, stderr = running.communicate(timeout=120)
+    _stdout, stderr = running.communicate(timeout=DEADLINE_SECONDS)
 
     assert running.returncode == 0, stderr
     endings = ledger(bench)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ def test_after_ctrl_c_the_same_command_does_the_rest_and_nothing_twice(bench: Be
     running = bench.start(*RUN, *TWO, "--concurrency", "10")
     wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded >= 20, "20 jobs are done")
     running.send_signal(signal.SIGINT)
-    _stdout, stderr = running.communicate(timeout=60)
+    _stdout, stderr = running.communicate(timeout=DEADLINE_SECONDS)
 
     assert running.returncode == 130, stderr
     assert "Run the same command to resume." in stderr
@@ -124,7 +124,7 @@ def test_a_killed_worker_loses_no_job_and_its_calls_stand_as_unknown_in_the_ledg
     assert len(workers) == 2, "two worker processes show in ps"
     os.kill(workers[0], signal.SIGKILL)
     bench.standin.configure(answers=True)
-    _stdout, stderr = running.communicate(timeout=120)
+    _stdout, stderr = running.communicate(timeout=DEADLINE_SECONDS)
 
     assert running.returncode == 0, stderr + bench.logs()[-3000:]
     assert len(result_lines(bench.folder)) == 200
@@ -161,7 +161,7 @@ def test_no_prompt_text_reaches_the_broker_the_logs_or_an_exception(bench: Bench
     running = bench.start(*RUN, "--concurrency", "10")
     wait_until(lambda: (progress := bench.progress("batch")) and progress.finished >= 10, "some jobs are done")
     contents = broker_contents(bench)
-    _stdout, stderr = running.communicate(timeout=120)
+    _stdout, stderr = running.communicate(timeout=DEADLINE_SECONDS)
 
     assert running.returncode in {0, 1}, stderr
     assert "gradequeue.grade" in contents, "the broker held messages when it was looked at"

@@ -19,7 +19,7 @@ from producer.local.run import ExitStatus, RunRequest, _Watch
 from producer.terminal.display import ProgressDisplay
 from tests.acceptance.test_run import RUN, made_up_programs
 from tests.integration.test_broker_errors import out_of_memory, read_only
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 from workers.contract.errors import ServiceUnavailable
 from workers.settings import load_settings
 from workers.store.progress import read_progress
@@ -55,7 +55,7 @@ def test_a_broker_that_refuses_is_named_by_run_and_status_and_outlived(
         wait_until(lambda: words in " ".join(said.read_text().split()), "the display says what it waits for")
         assert words in " ".join(bench.run("status", "batch").stderr.split())
         assert running.poll() is None
-    running.communicate(timeout=120)
+    running.communicate(timeout=DEADLINE_SECONDS)
 
     assert running.returncode == 0, said.read_text() + bench.logs()[-3000:]
     assert set(bench.standin.calls_per_prompt().values()) == {1}
@@ -130,7 +130,7 @@ def test_a_worker_that_ended_with_answers_it_could_not_save_is_remembered(code: 
     )
     process = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"], stdin=subprocess.PIPE)
     fleet._workers = [_Worker(process, None)]
-    assert fleet.wait(60)
+    assert fleet.wait(DEADLINE_SECONDS)
     fleet.close()
 
     assert fleet.has_unsaved() is (code == UNSAVED_EXIT)

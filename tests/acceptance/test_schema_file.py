@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_worker_that_nobody_told_runs_no_stored_code_and_says_what_to_set(benc
     worker = bench.start("worker", "--queues", "bulk", "--offline")
     wait_until(lambda: (progress := bench.progress("w")) and progress.is_finished, "the jobs have ended")
     worker.send_signal(signal.SIGTERM)
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=DEADLINE_SECONDS)
 
     said = bench.run("failures", "w", expect=1).stdout
     assert "unknown_schema" in said
@@ -75,7 +75,7 @@ def test_a_worker_that_nobody_told_runs_no_stored_code_and_says_what_to_set(benc
     worker = bench.start("worker", "--queues", "bulk", "--offline")
     wait_until(lambda: (progress := bench.progress("w")) and progress.succeeded == 2, "the kept source was run")
     worker.send_signal(signal.SIGTERM)
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=DEADLINE_SECONDS)
 
 
 def test_code_is_named_by_a_person_never_by_a_row_or_from_among_the_submissions(bench: Bench, course: Path):

@@ -11,7 +11,7 @@ import pytest
 
 from ops.bench.processes import free_port
 from tests.acceptance.test_run import made_up_programs
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from tests.support.command_line import Bench
@@ -47,7 +47,7 @@ def test_serve_brings_page_and_workers_of_both_queues_and_takes_them_down_again(
         wait_until(lambda queue=queue: (found := bench.progress(queue)) and found.succeeded == 3, f"{queue} is graded")
 
     serving.send_signal(signal.SIGINT)
-    serving.communicate(timeout=60)
+    serving.communicate(timeout=DEADLINE_SECONDS)
     assert serving.returncode in {0, 130}, said.read_text()
     assert "Traceback" not in said.read_text()
     assert bench.worker_pids() == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.test_run import RUN, TWO, made_up_programs
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from tests.support.command_line import Bench
@@ -23,7 +23,7 @@ def test_a_pause_under_load_stops_every_worker_and_the_same_run_goes_on_without_
     running = bench.start(*RUN, *TWO, "--concurrency", "5")
     wait_until(lambda: (progress := bench.progress("batch")) and progress.succeeded >= 10, "ten jobs are done")
     bench.run("pause", "batch")
-    said = running.communicate(timeout=120)[1]
+    said = running.communicate(timeout=DEADLINE_SECONDS)[1]
 
     assert running.returncode == 4, "jobs were left waiting"
     assert "batch is paused since" in " ".join(said.split())

@@ -10,7 +10,7 @@ import pytest
 
 from ops.bench.processes import free_port
 from tests.acceptance.test_run import RUN, TWO, ledger, made_up_programs, result_lines
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,11 +56,11 @@ def test_a_provider_that_is_gone_for_seconds_fails_no_job_and_spends_no_attempt(
     first.process.kill()
     killed_at = time.monotonic()
     wait_until(lambda: ledger(bench)["unavailable"] >= 3, "the provider was probed in vain")
-    status = wait_until(lambda: held_notice(bench), "status says it", 20.0)
+    status = wait_until(lambda: held_notice(bench), "status says it")
     wait_until(lambda: time.monotonic() - killed_at >= 6, "it was away for 6 s")
     bench.standin = start_standin("--latency-ms", "50-150", *options)
     seconds_away = time.monotonic() - killed_at
-    _stdout, stderr = running.communicate(timeout=120)
+    _stdout, stderr = running.communicate(timeout=DEADLINE_SECONDS)
 
     assert running.returncode == 0, stderr
     assert {line["state"] for line in result_lines(bench.folder)} == {"succeeded"}

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.wait import DEADLINE_SECONDS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
-
-DEADLINE_SECONDS = 60.0
 
 
 def command(folder: Path, *options: str) -> list[str]:

@@ -94,9 +94,9 @@ def test_threads_with_loops_of_their_own_do_not_share_a_client():
     together = threading.Barrier(4)
 
     async def many(thread: int) -> object:
-        together.wait(20)
+        together.wait(60)
         client = await get_client()
-        together.wait(20)
+        together.wait(60)
         results = await asyncio.gather(*(complete(thread * 100 + number) for number in range(20)))
         assert await get_client() is client
         assert len(results) == 20
@@ -115,7 +115,7 @@ def test_a_thread_that_closes_the_last_client_leaves_the_one_that_another_makes(
 
     def make_slowly() -> openai.AsyncOpenAI:
         is_made.set()
-        is_closed.wait(20)
+        is_closed.wait(60)
         return make()
 
     async def come() -> bool:

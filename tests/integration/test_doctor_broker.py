@@ -84,7 +84,7 @@ def tls_broker(tmp_path: Path) -> Iterator[tuple[int, Path]]:
         if _speaks_tls(port, process):
             yield port, certificate
             process.terminate()
-            process.wait(20)
+            process.wait(60)
             return
     pytest.skip("no Redis here was built with TLS")
 
@@ -185,4 +185,4 @@ def test_a_socket_with_a_password_lets_both_clients_in(user: str, tmp_path: Path
         assert ping_both(f"unix://{path}?db=1") == ["it refuses the password"] * 2
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)

@@ -30,7 +30,7 @@ def test_without_user_and_password_flower_does_not_start(auth: str, tmp_path: Pa
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.scene import Scene, open_scene
 from tests.support.stores import new_store
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 from workers.store.spool import UNSAVED_EXIT
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def end(scene: Scene, data_dir: Path, how: str) -> None:
         for pid in scene.workers.pids:
             scene.workers.kill(pid)
     else:
-        assert scene.workers.stop(seconds=60), "it stops by itself"
+        assert scene.workers.stop(seconds=DEADLINE_SECONDS), "it stops by itself"
         # the spare room that it gives back may be enough for the store on the same disk
         assert spooled(data_dir) + scene.progress("b").succeeded == CALLS
 
@@ -167,7 +167,7 @@ def test_a_worker_that_can_save_nowhere_ends_with_a_sentence_and_its_own_status(
             reserved.truncate(0)  # somebody took the room that was reserved
         fill_under_way(scene, store_disk)
         [process] = scene.workers._processes
-        assert scene.workers.stop(seconds=90), "it gives up by itself"
+        assert scene.workers.stop(seconds=DEADLINE_SECONDS), "it gives up by itself"
         assert process.returncode == UNSAVED_EXIT
         assert b"make room on its disk" in scene.workers.logs()
         assert f"answers_lost answers={CALLS}".encode() in scene.workers.logs()
@@ -187,5 +187,5 @@ def test_a_worker_that_finds_no_room_for_its_answers_does_not_start(
         spool_disk.fill()
         scene.workers.start()
         [process] = scene.workers._processes
-        assert process.wait(60) != 0
+        assert process.wait(DEADLINE_SECONDS) != 0
         assert b"free some space" in scene.workers.logs()

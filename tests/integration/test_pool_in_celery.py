@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.local.embedded import EmbeddedBroker
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 from workers.publisher import KEY_PREFIX, new_celery, new_redis
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).parents[2]
-DEADLINE_SECONDS = 60.0
 QUEUE = KEY_PREFIX + "pool"
 UNACKED = KEY_PREFIX + "unacked"
 
@@ -71,7 +70,7 @@ class Scene:
         self.wait_until(lambda: set(events) <= set(self.events()), f"{events} happen")
 
     def wait_until(self, condition: Callable[[], object], what: str) -> None:
-        wait_until(condition, lambda: f"{what}\n{self.events()}\n{self.log()[-4000:]}", DEADLINE_SECONDS)
+        wait_until(condition, lambda: f"{what}\n{self.events()}\n{self.log()[-4000:]}")
 
     def log(self) -> str:
         return (self.folder / "worker.log").read_text()
@@ -128,7 +127,7 @@ def test_inspect_shows_what_is_active_and_how_full_the_pool_is(scene: Scene):
     ids = {scene.send(name) for name in "ab"}
     scene.wait_for("began a", "began b")
 
-    inspect = scene.app.control.inspect(timeout=5)
+    inspect = scene.app.control.inspect(timeout=30, limit=1)
     [active] = inspect.active().values()
     [stats] = inspect.stats().values()
 
@@ -153,7 +152,7 @@ def test_a_hard_time_limit_frees_the_slot_though_the_coroutine_goes_on(scene: Sc
 
     scene.wait_for("began next")
     assert "ended stuck" not in scene.events()
-    [active] = scene.app.control.inspect(timeout=5).active().values()
+    [active] = scene.app.control.inspect(timeout=30, limit=1).active().values()
     assert [request["args"] for request in active] == [["next"]]
 
 

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ops.standin.command_line import main
+from tests.support.wait import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-DEADLINE_SECONDS = 30
 
 
 @contextmanager

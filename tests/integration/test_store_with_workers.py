@@ -10,7 +10,7 @@ import pytest
 from ops.bench.chaos.services import Cluster, cluster
 from tests.support.scene import Scene, open_scene
 from tests.support.store_id import give_known_id, queue_key
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 from workers.store import Store
 from workers.store.steering import cancel_batch
 
@@ -82,7 +82,7 @@ def test_a_worker_that_stops_while_the_store_is_away_spools_its_paid_answers_for
         scene.begin_calls(12, "b", prompt=MARKER)
         own_cluster.crash()
         scene.answer(12)
-        assert scene.workers.stop(seconds=60), "it stops in order, without the store"
+        assert scene.workers.stop(seconds=DEADLINE_SECONDS), "it stops in order, without the store"
 
         [file] = list((tmp_path / "spool").rglob("*.jsonl"))
         lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -108,7 +108,7 @@ def test_two_workers_that_start_at_once_take_the_spool_up_once(
         scene.begin_calls(12, "b")
         own_cluster.crash()
         scene.answer(12)
-        scene.workers.stop(seconds=60)
+        scene.workers.stop(seconds=DEADLINE_SECONDS)
         own_cluster.start()
         scene.workers.count = 2
         scene.workers.start()

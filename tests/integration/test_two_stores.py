@@ -15,7 +15,7 @@ from ops.bench.processes import Standin, standin
 from producer.client import JobClient
 from tests.support.postgres import fresh_schema
 from tests.support.scene import REPOSITORY
-from tests.support.wait import wait_until
+from tests.support.wait import DEADLINE_SECONDS, wait_until
 from workers.budget.view import BudgetView
 from workers.contract.job import JobSpec
 from workers.contract.registry import builtin_registry
@@ -94,12 +94,12 @@ def test_each_store_is_graded_by_its_own_workers_and_nothing_crosses(
         try:
             for store in stores:
                 enqueue(store, publisher)
-            wait_until(lambda: finished(stores[0]) == CALLS, "the first store's jobs are done", 90)
+            wait_until(lambda: finished(stores[0]) == CALLS, "the first store's jobs are done")
             assert finished(stores[1]) == 0, "its own workers have not started"
             second.start()
-            wait_until(lambda: finished(stores[1]) == CALLS, "the second store's jobs are done", 90)
+            wait_until(lambda: finished(stores[1]) == CALLS, "the second store's jobs are done")
         finally:
-            stopped = [workers.stop(seconds=30) for workers in (first, second)]
+            stopped = [workers.stop(seconds=DEADLINE_SECONDS) for workers in (first, second)]
         stats = provider.stats()
 
     assert stopped == [True, True]
@@ -142,11 +142,11 @@ def test_two_stores_share_the_budget_of_one_account_on_purpose(
             for store, workers in zip(stores, fleets, strict=True):
                 workers.start()
                 enqueue(store, publisher)
-            wait_until(lambda: all(finished(store) == CALLS for store in stores), "all is done", 90)
+            wait_until(lambda: all(finished(store) == CALLS for store in stores), "all is done")
             assert [budget["model"] for budget in view.snapshot("standin") or ()] == ["standin"]
         finally:
             for workers in fleets:
-                workers.stop(seconds=30)
+                workers.stop(seconds=DEADLINE_SECONDS)
             view.close()
 
 

@@ -40,7 +40,7 @@ def test_two_transactions_that_wait_for_each_other_both_end_well(postgresql_stor
     store = postgresql_store
     with store.transaction() as connection:
         connection.execute(insert(leases), [{"name": name, "holder": "", "expires_at": 0} for name in "ab"])
-    both_hold_one = threading.Barrier(2, timeout=10)
+    both_hold_one = threading.Barrier(2, timeout=60)
     tries: list[str] = []
 
     def work(first: str, second: str) -> None:
@@ -57,7 +57,7 @@ def test_two_transactions_that_wait_for_each_other_both_end_well(postgresql_stor
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert len(tries) == 3, "one of the two ran again"
 
@@ -172,7 +172,7 @@ def test_many_processes_that_meet_a_new_store_all_get_in(expendable_store: Store
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(240)
 
     assert [process.exitcode for process in processes] == [0] * 5
     opened = Store.open(url)

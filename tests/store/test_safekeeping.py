@@ -64,7 +64,7 @@ async def test_a_store_that_hangs_does_not_keep_answers_in_memory(
     goes_on, original = threading.Event(), store.transaction
 
     def hang() -> Any:
-        assert goes_on.wait(30)
+        assert goes_on.wait(60)
         return original()
 
     monkeypatch.setattr(store, "transaction", hang)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workers.process.loop_thread import LoopThread
 
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 def in_another_thread(condition: Callable[[], object], action: Callable[[], object]) -> None:

@@ -47,7 +47,7 @@ async def raw_server(answer: Callable[[int, bytes], bytes]) -> AsyncIterator[Raw
     started.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     yield started
     server.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(*started.serving)
 
 

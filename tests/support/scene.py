@@ -152,7 +152,7 @@ def open_scene(
             _warm_up(scene, latency_ms)
             yield scene
         finally:
-            fleet.stop(seconds=20)
+            fleet.stop()
             publisher.close()
             broker.kill()
 
