@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from producer.inputs.moments import check_moment
 from producer.terminal.gate_notices import Costs, closed_notice
-from producer.terminal.notices import RECENT_SECONDS, day_cap_notices, hold_notices, park_notice, pause_notices
+from producer.terminal.notices import RECENT_SECONDS, day_cap_notices, hold_notices, pause_notices
+from producer.terminal.waiting import why_jobs_wait
 from workers.contract.errors import InvalidInput
 from workers.contract.flag import FlagKind
 from workers.contract.job import JobParameters, check_name
@@ -21,7 +22,7 @@ from workers.store.gates import BatchGate, read_gate, resume_batch
 from workers.store.overviews import BatchOverview, find_batch, find_overview, look_up_batch, read_work
 from workers.store.parks import parked_accounts
 from workers.store.pauses import BatchPauses, PauseScope, Target, lift_pause, pause, pauses_of
-from workers.store.progress import Counts, Progress, ended_jobs, read_pace, read_progress
+from workers.store.progress import Progress, ended_jobs, read_pace, read_progress
 from workers.store.result_lines import read_result_lines
 from workers.store.result_pages import Wanted
 from workers.store.results import ResultRow, read_results
@@ -31,7 +32,7 @@ from workers.store.weights import set_weight
 from workers.store.worker_reports import day_caps_kept, latest_budgets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from workers.contract.origin import BatchOrigin
     from workers.store import Store
     from workers.store.parks import Park
-    from workers.store.progress import Pace
 
 __all__ = ["Batch", "BatchOverview", "BatchProgress", "ResultRow", "StoredJob"]
 
@@ -319,35 +319,6 @@ class Batch:
             with self._store.snapshot() as connection:
                 rows = list(read_results(connection, self.name, job_ids=chunk))
             yield from rows
-
-
-def why_jobs_wait(
-    progress: Counts, pace: Pace, park: Park | None, *, closed: str | None, holds: Sequence[str]
-) -> tuple[str, ...]:
-    """A sentence per reason, the one that stops most first."""
-    if not progress.waiting:
-        return tuple(holds) if progress.running else ()
-    if park is not None:
-        return (park_notice(park),)
-    if closed is not None:
-        return (closed,)
-    reasons = list(holds)
-    if not pace.live_workers:
-        reasons.append(
-            f"no worker serves the queue {progress.queue} for {progress.provider}; "
-            f"start one with: {_worker_command(progress)}"
-        )
-    if progress.deferred:
-        seconds = max(1, round(pace.next_due_seconds or 0))
-        reasons.append(f"{progress.deferred} rate-limited; next retry in {seconds} s")
-    if pace.live_workers and progress.waiting > progress.deferred:
-        reasons.append(f"{progress.waiting - progress.deferred} wait for a free slot in a worker")
-    return tuple(reasons)
-
-
-def _worker_command(progress: Counts) -> str:
-    offline = " --offline" if progress.provider == "standin" else ""
-    return f"gradequeue worker --queues {progress.queue}{offline}"
 
 
 def _kind(kind: FailureKind | str) -> FailureKind:

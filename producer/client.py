@@ -172,10 +172,9 @@ class JobClient:
         `context` is what a schema is built from beside its name (a rubric). `origin` is kept with a new batch: a
         `BatchOrigin`, or a mapping ready for JSON whose keys are read as its fields where they have their names.
         With `twins`, jobs of the batch that have the same work under the same instructions are graded once.
-        `identity` (`warn`, `replace` or `refuse`) has each prompt searched for everybody of these items by id and
-        metadata, of the batch and of `roster`, a CSV; then all prompts are held in memory. None: as the client was
-        told, else as the batch was begun, else by `warn` where there is a roster. With `names_are_searched` that
-        was done already.
+        `identity` (`warn`, `replace` or `refuse`) has each prompt searched for everybody of these items, of the batch
+        and of `roster`, a CSV, with all prompts in memory. None: as the client was told, else as the batch was begun,
+        else by `warn` where there is a roster. With `names_are_searched` that was done already.
         `pilot`: only so many jobs start, spread over the input, until `Batch.resume` lets the rest go.
         With `renews` a job that exists with other work begins another round with it; its earlier outcomes are kept.
         With `starts_carefully`, three jobs of a new batch run until one succeeds, and three that fail alike close it.
@@ -185,8 +184,7 @@ class JobClient:
         `outlooks` say what will be late. None leaves it as it is.
         `notify`: who is told, beside those named before, when it ends or stops: `https://...` or `mailto:...`.
         Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON, a model without a price
-        under a cap) before the batch is opened; nothing at all is written when it concerns the first thousand jobs and
-        the batch is new.
+        under a cap) before the batch is opened; nothing is written when it concerns a new batch's first thousand jobs.
         """
         if not name or len(name) > MAX_NAME_LENGTH:
             raise InvalidInput(f"a batch name must have 1 to {MAX_NAME_LENGTH} characters")

@@ -64,6 +64,10 @@ class ChatRequest:
     """What of it may come from the prompt cache, or go into it."""
     tier: str
     """The service tier that answers and is billed."""
+    is_streamed: bool = False
+    """The answer is wanted as server-sent events."""
+    streams_usage: bool = False
+    """The last of them tells the usage."""
 
     @property
     def prompt_key(self) -> str:
@@ -104,6 +108,8 @@ def read_chat_request(body: bytes, *, any_model: bool, project_tier: str = "defa
         plan=_answer_plan(request.get("response_format"), model, conversation),
         cache=cache,
         tier=_TIERS.get(request.get("service_tier") or "auto", project_tier),
+        is_streamed=bool(request.get("stream")),
+        streams_usage=bool((request.get("stream_options") or {}).get("include_usage")),
     )
 
 

@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--foreign-share", type=float, default=0.0, help="part of the limit that others consume, 0 to 1")
     _add_switch(parser, "--retry-after", default=True, explain="send Retry-After with a 429")
     _add_switch(parser, "--retry-after-ms", default=False, explain="send retry-after-ms with a 429")
+    add("--streaming", choices=("served", "refused", "ignored"), default="served", help="of calls that ask for it")
+    _add_switch(parser, "--limit-headers", default=True, explain="name the limits in x-ratelimit-* headers")
     add("--scatter", type=float, default=0.0, help="how far answers move from call to call, 0 to 1")
     add("--fabricate", type=float, default=0.0, help="share of quotations that are made up, 0 to 1")
     add("--doubt", type=float, default=0.0, help="share of judgements it says it cannot make, 0 to 1")

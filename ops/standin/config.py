@@ -47,6 +47,10 @@ class Config:
     """0 to 1: the part of the limit that other clients of the account consume all the time."""
     retry_after: bool = True
     retry_after_ms: bool = False
+    streaming: Literal["served", "refused", "ignored"] = "served"
+    """What becomes of a call that asks for a stream; ignored means that the whole body answers it."""
+    limit_headers: bool = True
+    """Whether responses name the limits in x-ratelimit-* headers."""
     any_model: bool = False
     project_tier: Literal["default", "flex", "priority"] = "default"
     """The service tier of calls that ask for none, as a project's settings choose it."""
@@ -135,6 +139,12 @@ def _read_charge(value: object) -> str:
     return str(value)
 
 
+def _read_streaming(value: object) -> str:
+    if value not in ("served", "refused", "ignored"):
+        raise ValueError(f"expected 'served', 'refused' or 'ignored', not {value!r}")
+    return str(value)
+
+
 def _read_tier(value: object) -> str:
     if value not in ("default", "flex", "priority"):
         raise ValueError(f"expected 'default', 'flex' or 'priority', not {value!r}")
@@ -164,6 +174,8 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "foreign_share": _read_share,
     "retry_after": _read_switch,
     "retry_after_ms": _read_switch,
+    "streaming": _read_streaming,
+    "limit_headers": _read_switch,
     "any_model": _read_switch,
     "project_tier": _read_tier,
     "bill_abandoned": _read_switch,

@@ -115,8 +115,10 @@ class Limiter:
             bucket.take(costs[name])
 
     def headers(self, account: str, *, model: str, now: float) -> dict[str, str]:
-        """The x-ratelimit-* headers as they stand now; empty without limits."""
+        """The x-ratelimit-* headers as they stand now; empty without limits, or where they are switched off."""
         headers: dict[str, str] = {}
+        if not self._config.limit_headers:
+            return headers
         for name, bucket in self._current(account, model, now).named():
             headers[f"x-ratelimit-limit-{name}"] = str(bucket.limit)
             headers[f"x-ratelimit-remaining-{name}"] = str(bucket.remaining())

@@ -24,6 +24,9 @@ def check_parameters(request: Mapping[str, Any]) -> None:
     for name, value in request.items():
         if value is not None:
             PARAMETERS[name](name, value)
+    if request.get("stream_options") is not None and not request.get("stream"):
+        message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+        raise bad_request(message, param="stream_options")
 
 
 def invalid_type(name: str, *, expected: str, value: Any) -> ApiError:
@@ -131,8 +134,16 @@ def _metadata(name: str, value: Any) -> None:
             raise invalid_type(f"{name}.{key}", expected="a string", value=text)
 
 
+def _stream_options(name: str, value: Any) -> None:
+    _object(name, value)
+    for key, switch in value.items():
+        if key not in {"include_usage", "include_obfuscation"}:
+            raise bad_request(f"Unknown parameter: '{name}.{key}'.", param=f"{name}.{key}", code="unknown_parameter")
+        _boolean(f"{name}.{key}", switch)
+
+
 def _unserved(name: str, value: Any) -> None:
-    # An honest refusal: silence about a tool or a stream would look like an answer without one.
+    # An honest refusal: silence about a tool would look like an answer without one.
     if value not in (False, []):
         raise bad_request(f"The stand-in does not serve '{name}'.", param=name, code="standin_unsupported")
 
@@ -170,8 +181,8 @@ PARAMETERS: Mapping[str, Callable[[str, Any], None]] = {
     "prompt_cache_retention": _choice("in_memory", "in-memory", "24h"),
     "prompt_cache_options": _object,
     "parallel_tool_calls": _boolean,
-    "stream": _unserved,
-    "stream_options": _unserved,
+    "stream": _boolean,
+    "stream_options": _stream_options,
     "tools": _unserved,
     "tool_choice": _unserved,
     "functions": _unserved,

@@ -1,7 +1,7 @@
 """The stand-in's routes, keys, and the life of one call.
 
 A call: 1. key, 2. request read and checked, 3. let pass or refused by the limits, 4. fault chosen, 5. charged,
-6. latency, 7. answer or acted-out fault.
+6. of a stream: status and headers, 7. latency, 8. answer or acted-out fault.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ops.standin import control, errors
+from ops.standin import control, errors, streaming
 from ops.standin.chat_request import ChatRequest, read_chat_request
 from ops.standin.completion import completed
 from ops.standin.errors import ApiError
@@ -26,6 +26,7 @@ from ops.standin.faults import FLOODS, REFUSALS, Fault
 from ops.standin.floods import send_flood
 from ops.standin.models import Model, find_model, listed_models
 from ops.standin.refusing import refusal
+from ops.standin.streaming import NOT_STREAMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,8 @@ class _Call:
     is_admitted: bool = False
     completion: dict[str, Any] | None = None
     """The answer, once it was made."""
+    stream: web.StreamResponse | None = None
+    """Begun, where the answer is streamed."""
 
 
 class Service:
@@ -122,12 +125,18 @@ class Service:
         _check_key(key)
         config = self._state.config
         asked = read_chat_request(await _body_of(http), any_model=config.any_model, project_tier=config.project_tier)
+        if asked.is_streamed and config.streaming == "refused":
+            message = "Unsupported value: 'stream' does not support true with this model."
+            raise errors.bad_request(message, param="stream", code="unsupported_value")
         record = self._state.tally.prompt_called(asked.prompt_key)
         call = _Call(http, self._account(key), asked, record, started_at)
         try:
             self._admit(call)
+            if asked.is_streamed and self._state.config.streaming == "served" and call.fault not in NOT_STREAMED:
+                call.stream = await streaming.begin(http, self._headers(call))
             await self._wait(call)
-            response = await self._answer(call)
+            stream = call.stream
+            response = await (self._answer(call) if stream is None else self._streamed(call, stream))
         except ApiError as error:
             error.headers = self._headers(call) | error.headers
             raise
@@ -224,6 +233,14 @@ class Service:
         if call.fault is Fault.BROKEN_JSON:
             body = body[: len(body) // 2]
         return web.Response(body=body, headers=headers, content_type="application/json")
+
+    async def _streamed(self, call: _Call, stream: web.StreamResponse) -> web.StreamResponse:
+        is_whole = await streaming.finish(
+            stream, call.completion or {}, fault=call.fault, has_usage=call.asked.streams_usage
+        )
+        if not is_whole:
+            raise _reset(call.http)
+        return stream
 
     def _completed(self, call: _Call) -> dict[str, Any]:
         """Compute the answer and bill it; whether the client is still there changes nothing."""

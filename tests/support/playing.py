@@ -35,6 +35,11 @@ class Playing:
     told: list[str] = field(default_factory=list)
     requests: list[CompletionRequest] = field(default_factory=list)
     samples: list[RateSample] = field(default_factory=list)
+    heard: list[RateSample] = field(default_factory=list)
+    streams_in_vain: bool = False
+    learned: list[tuple[bool, bool]] = field(default_factory=list)
+    """Of streams: whether they are in vain, and whether that is sure."""
+    answers_streams: bool = True
     tokens: int = 0
     blocked: asyncio.Event | None = None
     confirms: NotGranted | None = None
@@ -77,6 +82,17 @@ class Playing:
         self.told.append("settle")
         self.samples.append(sample)
 
+    def wants_stream(self, grant: Grant) -> bool:
+        return grant.is_careful and not self.streams_in_vain
+
+    def hear(self, sample: RateSample) -> None:
+        self.told.append("hear")
+        self.heard.append(sample)
+
+    def learn_streaming(self, *, is_in_vain: bool, is_sure: bool = True) -> None:
+        self.streams_in_vain = is_in_vain
+        self.learned.append((is_in_vain, is_sure))
+
     def give_back(self, _grant: Grant) -> None:
         self.told.append("give_back")
 
@@ -89,7 +105,10 @@ class Playing:
         ending = self.endings.pop(0) if self.endings else Success(request.schema_model.model_construct())
         if isinstance(ending, Exception):
             raise ending
-        reply = Reply(parameters_sent={}, usage=self.usage, rate_limits=LIMITS, received=True)
+        if request.on_limits is not None and isinstance(ending, Success):
+            request.on_limits(LIMITS)
+        is_streamed = request.is_streamed and self.answers_streams
+        reply = Reply(parameters_sent={}, usage=self.usage, rate_limits=LIMITS, is_streamed=is_streamed, received=True)
         return Attempt(ending, reply)  # type: ignore[arg-type]
 
     async def park(self, park: Park) -> None:
@@ -117,6 +136,14 @@ class Playing:
         return Grader(collaborators, worker_id="w1", longest_countdown_seconds=120.0, draw=lambda: 0.5)
 
 
-def grant(model: str, tokens: int) -> Grant:
+def grant(model: str, tokens: int, *, is_careful: bool = False) -> Grant:
     key = BudgetKey("p", model)
-    return Grant(key=key, tokens=tokens, delay_seconds=0.0, starts_at=0.0, requests_base=None, tokens_base=None)
+    return Grant(
+        key=key,
+        tokens=tokens,
+        delay_seconds=0.0,
+        starts_at=0.0,
+        requests_base=None,
+        tokens_base=None,
+        is_careful=is_careful,
+    )

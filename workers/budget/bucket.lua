@@ -16,6 +16,7 @@ local FORGET_SECONDS = 60      -- time in which a scale without observations ret
 local LONGEST_MINUTE = 61      -- a reset beyond it belongs to a limit per hour or day
 local MARGIN_SECONDS = 0.5     -- requests may arrive closer together than they were sent
 local MARGIN_OF_CAP = 0.25
+local SLACK_SECONDS = 0.1
 local LAG_SECONDS = 0.5        -- between a grant and its arrival: what a full bucket cannot gain meanwhile is lost
 local LAG_OF_CAP = 0.5
 local GUESS_CUT = 0.4          -- of the refused rate, where only refusals show the limit
@@ -112,6 +113,13 @@ end
 
 local function margin(state, b)
   return math.min(state[b .. 'rate'] * MARGIN_SECONDS, state[b .. 'cap'] * MARGIN_OF_CAP)
+end
+
+-- A bucket that holds hardly more than one call has no room for a margin: the call waits a moment longer than until it
+-- is full.
+local function slack(state, b, cost)
+  local most = state[b .. 'rate'] * SLACK_SECONDS
+  return clamp(cost + most - state[b .. 'cap'], 0, most)
 end
 
 -- Grants per second, over the current slot of PACE_SECONDS and the one before.

@@ -3,6 +3,7 @@
     reserve     waits in the queue of its (account, model), then until the grant's start
     settle      correct the budget by a response; returns at once, updates are flushed to Redis in batches
     give_back   return an unused grant; also flushed later
+    hear        correct the budget by the headers of a call that is still in flight: the others wait for them
 
 Belongs to one event loop; one per worker process. A refusal pauses this process's queues at once, before Redis has the
 update; so the pause also works while Redis is away or has lost its memory.
@@ -11,6 +12,7 @@ update; so the pause also works while Redis is away or has lost its memory.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -99,6 +101,9 @@ class Budget:
         self._quotas: dict[str, _Quota] = {}
         self._own_limits: Mapping[str, OwnLimits] = {}
         self._is_stopping = False
+        self._streams_in_vain: bool | None = None
+        """None until Redis was asked."""
+        self._telling: asyncio.Task[None] | None = None
 
     async def reserve(
         self,
@@ -160,6 +165,30 @@ class Budget:
             quota.paused_until = max(quota.paused_until, asyncio.get_running_loop().time() + pause)
         self._flush_soon(quota)
 
+    def wants_stream(self, grant: Grant) -> bool:
+        """Whether this call's headers are waited for, and may come before its answer if it is streamed."""
+        return grant.is_careful and not self._streams_in_vain
+
+    def hear(self, sample: RateSample) -> None:
+        """Correct the budget by the headers of a response that has begun; its call is settled when it ends."""
+        if not sample.has_headers:
+            return
+        quota = self._quota(sample.grant.key.model)
+        quota.limits = Limits(requests=sample.requests.limit, tokens=sample.tokens.limit)
+        quota.pending.hear(sample)
+        quota.urgent.set()
+        self._flush_soon(quota)
+
+    def learn_streaming(self, *, is_in_vain: bool, is_sure: bool = True) -> None:
+        """From now on stream no call, or again those that are waited for; all workers learn what is sure."""
+        is_news, self._streams_in_vain = is_in_vain and is_sure and self._telling is None, is_in_vain
+        if is_news:
+            self._telling = asyncio.get_running_loop().create_task(self._tell_streams_in_vain())
+
+    async def _tell_streams_in_vain(self) -> None:
+        with suppress(*AWAY):  # each worker finds it out for itself then
+            await self._shared.note_streams_in_vain(self._account)
+
     def give_back(self, grant: Grant) -> None:
         """Return a grant whose call was not sent. Never waits, never raises."""
         quota = self._quota(grant.key.model)
@@ -189,6 +218,8 @@ class Budget:
             quota.urgent.set()
             if quota.flushing is not None:
                 await asyncio.gather(quota.flushing, return_exceptions=True)
+        if self._telling is not None:
+            await self._telling
         await self._shared.close()
 
     def _quota(self, model: str) -> _Quota:
@@ -212,6 +243,8 @@ class Budget:
         if now - quota.announced_at > ANNOUNCE_EVERY_SECONDS:
             await self._shared.announce(quota.key)
             quota.announced_at = now
+        if self._streams_in_vain is None:
+            self._streams_in_vain = await self._shared.streams_in_vain(self._account)
         answer = await self._shared.reserve(
             quota.key,
             costs,

@@ -73,6 +73,8 @@ class Grant:
     requests_base: float | None
     tokens_base: float | None
     """Bucket levels right after this grant's charge, to compare with the response's headers. None: no limit known."""
+    is_careful: bool = False
+    """Nothing was known of the model's limits: the others wait for this call's headers."""
 
 
 class NotGranted(Enum):
@@ -187,6 +189,10 @@ class PendingUpdates:
         self.away += sample.away
         self.away_wait_seconds = _longer(self.away_wait_seconds, sample.away_wait_seconds)
         self.cause = sample.cause or self.cause
+
+    def hear(self, sample: RateSample) -> None:
+        """Add the headers of a call that has not ended."""
+        self.newest = sample
 
     def give_back(self, grant: Grant) -> None:
         """Add an unused grant."""

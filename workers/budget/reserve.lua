@@ -5,14 +5,17 @@
 --       waiters of this process, their tokens, time to live in seconds, its calls in flight or -1, limits that a
 --       person set (requests, tokens, calls in flight, or 0), then the tokens of each waiter who asks, in order
 -- Answers {granted, wait, probing, evict, seconds per request, seconds per token, then for each grant: delay,
--- base of requests, base of tokens}; numbers as text. Probing: 1 while one call probes, 2 while the server is full.
+-- base of requests, base of tokens}; numbers as text. Probing: 1 while one call probes, 2 while the server is full,
+-- 3 while nothing is known and calls start one by one, in ever shorter gaps.
 -- Evict: 1 while waiters with a long estimated wait should leave. Base: the level right after the grant's own charge,
 -- without the corrections so far, to compare with the headers of its response; empty without a bucket.
 
-local UNKNOWN_PROBE_SECONDS = 5   -- nothing is known and the probe is not answered: send another one
+local UNKNOWN_PROBE_SECONDS = 5   -- nothing is known and no probe is answered: send another one
+local CAREFUL_GAPS = {1, 0.7, 0.5, 0.4, 0.3, 0.3, 0.3}  -- a refusal comes within such a gap, and stops the next call
 local REFUSED_PROBE_SECONDS = 0.5 -- refusals come at once; no answer yet means that it was accepted
 local AWAY_PROBE_SECONDS = 30     -- after an outage only an answer shows that the provider is back
 local FULL_WAIT_SECONDS = 0.5     -- the end of a call of another process is noticed only by asking
+local WAITING_COUNTS_SECONDS = 10 -- what an older process says is of a dead one
 local SLOT_SECONDS = 0.02
 local COSTS_AT = 13               -- where the waiters' tokens begin
 
@@ -32,6 +35,7 @@ set_own(state, tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), now)
 
 local is_known = state.answered or state.r_limit or state.t_limit
 local probing = not is_known or state.refused
+local careful = not is_known and not state.refused
 local most = probing and 1 or #ARGV - COSTS_AT + 1
 local wait = 0
 
@@ -54,17 +58,40 @@ if full then
   if most == 0 then wait = math.max(wait, FULL_WAIT_SECONDS) end
 end
 
+-- The stock of other queues is lost when nobody is left to use the rate: the last waiters of all processes may take it,
+-- and it is back within the time that they would have waited.
+local function fits_in_stock()
+  local count, tokens = tonumber(ARGV[6]), tonumber(ARGV[7])
+  local flat = redis.call('HGETALL', KEYS[3])
+  for i = 1, #flat, 2 do
+    local others, their_tokens, said_at = string.match(flat[i + 1], '(%S+) (%S+) (%S+)')
+    if flat[i] ~= worker and now - tonumber(said_at) < WAITING_COUNTS_SECONDS then
+      count, tokens = count + tonumber(others), tokens + tonumber(their_tokens)
+    end
+  end
+  return count <= held_back * (state.r_cap or math.huge) and tokens <= held_back * (state.t_cap or math.huge)
+end
+
+local share_of_margin = 1
+if held_back > 0 and fits_in_stock() then held_back, share_of_margin = 0, 0.5 end
+
 local function delay_of(b, cost)
   if not state[b .. 'limit'] then return 0 end
   -- more than a full bucket is admitted from a full bucket
   local cap = state[b .. 'cap']
-  local need = math.min(cost + margin(state, b) + held_back * cap, cap)
+  local need = math.min(cost + share_of_margin * margin(state, b) + held_back * cap, cap) + slack(state, b, cost)
   return math.max(0, need - state[b .. 'level']) / state[b .. 'rate']
+end
+
+local function slack_seconds(b, cost)
+  return state[b .. 'limit'] and slack(state, b, cost) / state[b .. 'rate'] or 0
 end
 
 local function charge(b, cost, delay)
   if not state[b .. 'limit'] then return '' end
-  state[b .. 'level'] = state[b .. 'level'] - cost
+  -- what a bucket would have gained while it was full is lost
+  local lost = math.max(0, state[b .. 'level'] + delay * state[b .. 'rate'] - state[b .. 'cap'])
+  state[b .. 'level'] = state[b .. 'level'] - cost - lost
   state[b .. 'spent'] = state[b .. 'spent'] + cost
   return string.format('%.17g', state[b .. 'level'] + delay * state[b .. 'rate'] - state[b .. 'correction'])
 end
@@ -79,8 +106,9 @@ for i = COSTS_AT, math.min(#ARGV, COSTS_AT - 1 + most) do
   local delay = state.refused and 0 or math.max(
     delay_of('r_', r_cost), fits and delay_of('t_', t_cost) or 0, own_delay(state, 'r_', 1), own_delay(state, 't_', t_cost)
   )
-  if delay > ahead_seconds then
-    wait = delay - ahead_seconds
+  local furthest = ahead_seconds + math.max(slack_seconds('r_', r_cost), fits and slack_seconds('t_', t_cost) or 0)
+  if delay > furthest then
+    wait = delay - furthest
     break
   end
   own_charge(state, 'r_', 1)
@@ -105,9 +133,14 @@ redis.call('EXPIRE', KEYS[2], 60)
 
 if probing and granted > 0 then
   local patience = is_known and REFUSED_PROBE_SECONDS or UNKNOWN_PROBE_SECONDS
+  if careful then
+    state.careful = (state.careful or 0) + 1
+    patience = CAREFUL_GAPS[state.careful] or UNKNOWN_PROBE_SECONDS
+  end
   wait = (state.held == AWAY and AWAY_PROBE_SECONDS or patience) + tonumber(grants[1])
   state.probe_until = now + wait
 end
+if is_known then state.careful = nil end
 count_grants(state, now, granted)
 if granted > 0 then
   local mean = granted_tokens / granted
@@ -133,6 +166,6 @@ if room and not state.r_limit then
   per_request = string.format('%.17g', math.max(seconds_per_call(state), own_pace(state, 'r_')))
 end
 return {
-  granted, string.format('%.17g', wait), probing and 1 or full and 2 or 0, (state.evict_until or 0) > now and 1 or 0,
+  granted, string.format('%.17g', wait), careful and 3 or probing and 1 or full and 2 or 0, (state.evict_until or 0) > now and 1 or 0,
   per_request, per_unit('t_'), unpack(grants)
 }

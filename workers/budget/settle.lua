@@ -14,6 +14,7 @@
 local FIRST_BACKOFF_SECONDS = 1
 local LONGEST_BACKOFF_SECONDS = 60
 local MOST_BELIEVED = 2  -- consecutive refusals whose named wait is used as it is
+local LONGEST_FIRST_DEBT_SECONDS = 5
 local LASTING_SECONDS = 0.5
 local LONGEST_HOLD_SECONDS = 900 -- no single job's wait may hold the model for a day
 local FIRST_AWAY_SECONDS = 0.5
@@ -137,6 +138,10 @@ if refusals > 0 then
     -- the named wait was kept and was too short: it may leave out the refused call's own charge, and no header says so
     refused_wait = math.max(refused_wait, backoff) + backoff
   end
+  if state.r_seen and not state.answered then
+    -- before there was an answer no header told how deep in debt the bucket is, by the refused call's own charge too
+    refused_wait = refused_wait + math.min(1 / state.r_rate, LONGEST_FIRST_DEBT_SECONDS)
+  end
   local longest = math.min(LONGEST_HOLD_SECONDS, LONGEST_BACKOFF_SECONDS * 2 ^ (state.in_a_row - 1))
   local is_first = not state.refused  -- later ones were sent before this was known, and a probe has no rate
   hold(state, now, REFUSED, math.min(refused_wait, longest), ARGV[23])
@@ -173,7 +178,7 @@ elseif answered > 0 then
     release(state)
   end
   if not state.refused then state.probe_until = nil end
-elseif not state.answered or state.held == AWAY and tonumber(ARGV[16]) > 0 then
+elseif tonumber(ARGV[16]) > 0 and (not state.answered or state.held == AWAY) then
   state.probe_until = nil  -- the probe got no answer: send another one
 end
 

@@ -29,7 +29,9 @@ IDLE_SECONDS = 86_400
 _NUMBERS_BEFORE_GRANTS = 6
 _NUMBERS_PER_GRANT = 3
 _NOTHING_READ: list[float | str] = [-1.0, -1.0, -1.0, ""]
-_PROBING, _FULL = 1, 2
+_PROBING, _FULL, _CAREFUL = 1, 2, 3
+UNSTREAMED_SECONDS = 86_400
+"""So long an account whose provider does not stream is not asked for a stream again."""
 NOT_COUNTED = -1
 """Calls in flight are not bounded."""
 
@@ -100,9 +102,12 @@ class SharedBudget:
         parts = answer[_NUMBERS_BEFORE_GRANTS:]
         starts = [parts[place : place + _NUMBERS_PER_GRANT] for place in range(0, len(parts), _NUMBERS_PER_GRANT)]
         return ReserveAnswer(
-            grants=[_grant(key, tokens, *numbers) for tokens, numbers in zip(costs, starts, strict=False)],
+            grants=[
+                _grant(key, tokens, *numbers, is_careful=probing == _CAREFUL)
+                for tokens, numbers in zip(costs, starts, strict=False)
+            ],
             wait_seconds=float(wait),
-            is_probing=probing == _PROBING,
+            is_probing=probing in {_PROBING, _CAREFUL},
             is_full=probing == _FULL,
             evicts=bool(evict),
             seconds_per_request=float(per_request),
@@ -141,6 +146,14 @@ class SharedBudget:
         await self._client.sadd(name, key.model)
         await self._client.expire(name, IDLE_SECONDS)
 
+    async def streams_in_vain(self, account: str) -> bool:
+        """Whether some worker found lately that a stream brings the account no limits any earlier."""
+        return bool(await self._client.exists(f"{self._prefix}unstreamed:{account}"))
+
+    async def note_streams_in_vain(self, account: str) -> None:
+        """Tell the other workers."""
+        await self._client.set(f"{self._prefix}unstreamed:{account}", 1, ex=UNSTREAMED_SECONDS)
+
     async def close(self) -> None:
         """Release every connection."""
         await self._client.aclose()
@@ -158,7 +171,9 @@ def _or_minus_one(seconds: float | None) -> float:
     return -1.0 if seconds is None else seconds
 
 
-def _grant(key: BudgetKey, tokens: int, delay: bytes, requests_base: bytes, tokens_base: bytes) -> Grant:
+def _grant(
+    key: BudgetKey, tokens: int, delay: bytes, requests_base: bytes, tokens_base: bytes, *, is_careful: bool
+) -> Grant:
     return Grant(
         key=key,
         tokens=tokens,
@@ -166,6 +181,7 @@ def _grant(key: BudgetKey, tokens: int, delay: bytes, requests_base: bytes, toke
         starts_at=asyncio.get_running_loop().time() + float(delay),
         requests_base=float(requests_base) if requests_base else None,
         tokens_base=float(tokens_base) if tokens_base else None,
+        is_careful=is_careful,
     )
 
 

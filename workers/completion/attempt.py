@@ -26,6 +26,7 @@ from workers.completion.prompt_cache import cache_parameters, instructions_messa
 from workers.completion.repair import Repair, repair_messages
 from workers.completion.transport.bounded_body import body_bound
 from workers.completion.transport.chat_completion import Completion
+from workers.completion.transport.event_stream import STREAM_PARAMETERS, completion_of_events
 from workers.completion.transport.response_note import (
     RateLimits,
     ResponseNote,
@@ -40,7 +41,8 @@ from workers.contract.pictures import has_pictures, prompt_parts
 from workers.contract.strict.schema import schema_name, strict_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from openai import AsyncOpenAI
     from pydantic import BaseModel
@@ -81,6 +83,10 @@ class CompletionRequest:
     """Which parameters the model takes; None looks the model up among the bundled profiles."""
     is_lenient: bool = False
     """As in `decode`: workers never are."""
+    is_streamed: bool = False
+    """Ask for events, so that the headers need not wait for the answer; what is returned is the same."""
+    on_limits: Callable[[RateLimits | None], None] | None = field(default=None, repr=False)
+    """Called when the headers of a response with status 200 are here; must not raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +107,8 @@ class Reply:
     parameters_sent: Mapping[str, object]
     """Model, temperature, token limit, effort, verbosity, tier; never the prompt or the schema."""
     rate_limits: RateLimits | None = None
+    is_streamed: bool = False
+    """The answer came as events."""
     received: bool = False
     """A response had begun: the request may have been billed."""
     status_code: int | None = None
@@ -127,10 +135,13 @@ async def attempt_completion(client: AsyncOpenAI, request: CompletionRequest) ->
     }
     response_format = _response_format(request.schema_model, profile.takes_length_limits)
     body = {"messages": _messages(request, profile), "response_format": response_format, **parameters}
-    with noting_response(max_body_bytes=body_bound(request.max_tokens)) as note:
+    if request.is_streamed:
+        body |= STREAM_PARAMETERS
+    with _noting(request) as note:
         try:
             async with asyncio.timeout(request.timeout_seconds):
-                completion = await _send(client, body)
+                came = await _send(client, body)
+            completion = completion_of_events(came) if request.is_streamed and isinstance(came, str) else came
         except PEER_ERRORS as error:
             return _without_answer(
                 failed_call_of(error, status_code=note.status_code, headers=note.headers), note, parameters
@@ -138,7 +149,7 @@ async def attempt_completion(client: AsyncOpenAI, request: CompletionRequest) ->
     failed = failed_call_in(completion, status_code=note.status_code, headers=note.headers)
     if failed is not None:
         return _without_answer(failed, note, parameters)
-    reply = _reply(completion, note, parameters)
+    reply = _reply(completion, note, parameters, is_streamed=completion is not came)
     ending = classify_answer(
         completion,
         request.schema_model,
@@ -147,6 +158,14 @@ async def attempt_completion(client: AsyncOpenAI, request: CompletionRequest) ->
         usage=reply.usage,
     )
     return Attempt(ending, reply)
+
+
+def _noting(request: CompletionRequest) -> AbstractContextManager[ResponseNote]:
+    tell = request.on_limits
+    return noting_response(
+        max_body_bytes=body_bound(request.max_tokens, is_streamed=request.is_streamed),
+        on_headers=None if tell is None else lambda headers: tell(rate_limits_of(headers)),
+    )
 
 
 async def _send(client: AsyncOpenAI, body: dict[str, Any]) -> object:
@@ -228,7 +247,12 @@ def _without_answer(failed: FailedCall, note: ResponseNote, parameters: Mapping[
 
 
 def _reply(
-    completion: object, note: ResponseNote, parameters: Mapping[str, object], *, status_code: int | None = None
+    completion: object,
+    note: ResponseNote,
+    parameters: Mapping[str, object],
+    *,
+    status_code: int | None = None,
+    is_streamed: bool = False,
 ) -> Reply:
     choices = getattr(completion, "choices", None)
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -241,6 +265,7 @@ def _reply(
         usage=_usage(getattr(completion, "usage", None)),
         parameters_sent=parameters,
         rate_limits=rate_limits_of(note.headers),
+        is_streamed=is_streamed,
         received=note.status_code is not None or completion is not None or status_code is not None,
         status_code=status_code or note.status_code,
     )

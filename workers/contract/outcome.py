@@ -100,8 +100,8 @@ class AttemptEnding(StrEnum):
     """How one request to the provider ended, as the ledger keeps it.
 
     `answered`, `failed` and `timed_out` count against max_retries; `not_sent`, `throttled` and `unavailable` (the
-    provider did not answer anybody) cost nothing. `unknown` means that the worker died with the request in flight: it
-    may have been billed, and so may one that timed out.
+    provider did not answer anybody, or rejected a stream) cost nothing. `unknown` means that the worker died with the
+    request in flight: it may have been billed, and so may one that timed out.
     """
 
     NOT_SENT = "not_sent"

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 from workers.budget.outage import Fault
 from workers.budget.records import NotGranted
 from workers.contract.outcome import AttemptEnding
+from workers.grading.careful_opening import CarefulOpening
+from workers.grading.decide import ProviderHealth
 from workers.grading.translate import closing_of, rate_sample_of, unknown_sample
 from workers.log import bind_attempt
 from workers.store.admission import Admission
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
     from workers.budget.records import Grant
     from workers.completion.attempt import Attempt
-    from workers.grading.decide import ProviderHealth
     from workers.grading.records import Collaborators, Run
 
 
@@ -169,6 +170,9 @@ class LedgerRow:
         run, provider, grant = self._run, self._provider, confirmed.grant
         sent_at = asyncio.get_running_loop().time()
         request, sample = run.request(schema_model, provider), unknown_sample(grant)
+        opening = CarefulOpening(self._budget, grant, run)
+        if grant.is_careful:
+            request = opening.asked(request)
         self._phase = Sent()
         try:
             attempt = await provider.complete(request)
@@ -180,8 +184,11 @@ class LedgerRow:
                 fault = Fault.OWN
             is_away = fault is Fault.AWAY
             sample = rate_sample_of(grant, attempt, latency_seconds=latency_seconds, is_away=is_away)
+            sample = opening.learned(attempt, sample)
         finally:
             self._budget.settle(sample)
+        if opening.is_stream_refused(attempt):
+            return Ended(opening.rejected(attempt), ProviderHealth(is_stream_refused=True))
         health = await provider.health.after(
             attempt, job_id=run.job.id, model=run.model, fault=fault, is_alone=is_alone
         )

@@ -68,6 +68,8 @@ class ProviderHealth:
     """Of a failure; one that is not the job's own spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
+    is_stream_refused: bool = False
+    """It may have been rejected for being streamed: ask again without."""
     refused_seconds: float = 0.0
     """For so long every call was refused for a rate limit, and none answered."""
     refused_before: frozenset[str] = frozenset()
@@ -125,7 +127,9 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The provider is or was away: wait for the budget again. It may hold the model; then one job at a time probes it.
+    """Wait for the budget again, at no cost to the job: the provider is or was away, or rejected a stream.
+
+    The budget may hold the model; then one job at a time probes it.
 
     `after_seconds` is the wait that the server named, where the model is not held.
     """
@@ -212,7 +216,7 @@ def _after_transient(
 ) -> Decision:
     if health.fault is Fault.AWAY:
         return Hold()  # of the model, for as long as the server named
-    if health.fault is Fault.OVER:
+    if health.fault is Fault.OVER or health.is_stream_refused:
         return Hold(min(ending.wait_seconds or 0.0, LONGEST_WAIT_IN_PLACE_SECONDS))
     retry = retry_of(ending, counters.spent, _rules(parameters))
     if retry is not None:

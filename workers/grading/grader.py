@@ -165,7 +165,7 @@ class Grader:
         if (kept := run.job.kept) is not None and isinstance(kept.outcome, Success):
             run.ask_without(kept, await without_passages(run.job) or run.job.prompt)
         while True:
-            async with self._warmth.entered(run.cached_part(self._collaborators.provider)):
+            async with self._warmth.entered(run.cached_part(self._collaborators.provider), run.seconds_to_deadline):
                 step = await self._attempt(run, schema_model)
             if not isinstance(step, Again):
                 return step

@@ -131,6 +131,8 @@ class Run:
     """The paid answer that is the grade; what is asked next shows what it owes to passages that address the grader."""
     prompt_without: str | None = field(default=None, repr=False)
     """What is asked then."""
+    was_stream_refused: bool = False
+    """Its last request was streamed and rejected: the next one shows whether for that."""
     is_cancelled: bool = False
     """Its owner wants it to end; a cancelled task alone means that the worker stops."""
 

@@ -42,7 +42,7 @@ STANDIN_MARK = "standin"
 def rate_sample_of(grant: Grant, attempt: Attempt, *, latency_seconds: float, is_away: bool) -> RateSample:
     """What the budget learns from an attempt. `is_away`: of the provider, so that the model is held."""
     ending, reply = attempt.ending, attempt.reply
-    requests, tokens = _readings(reply.rate_limits)
+    requests, tokens = readings_of(reply.rate_limits)
     return RateSample(
         grant=grant,
         answered=reply.received and not isinstance(ending, Throttled | Transient),
@@ -106,7 +106,7 @@ def ledger_ending(attempt: Attempt, health: ProviderHealth) -> AttemptEnding:
     match attempt.ending:
         case Blocked() as blocked:
             return AttemptEnding.FAILED if is_own(blocked, health) else AttemptEnding.THROTTLED
-        case Transient() if health.fault is not Fault.OWN:
+        case Transient() if health.fault is not Fault.OWN or health.is_stream_refused:
             return AttemptEnding.UNAVAILABLE
         case Transient() as transient:
             return AttemptEnding.TIMED_OUT if transient.timed_out else AttemptEnding.FAILED
@@ -173,7 +173,8 @@ def _is_answer(attempt: Attempt) -> bool:
     return isinstance(ending, Success) or (isinstance(ending, Failure) and attempt.reply.usage is not None)
 
 
-def _readings(limits: RateLimits | None) -> tuple[BucketReading, BucketReading]:
+def readings_of(limits: RateLimits | None) -> tuple[BucketReading, BucketReading]:
+    """Both buckets as a response's headers show them."""
     if limits is None:
         return UNREAD, UNREAD
     requests = BucketReading(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_SECONDS = 30.0
 """Most answers come sooner; who waits longer than that for a discount gets its grade late."""
+SHARE_OF_DEADLINE = 0.25
+"""Of the time that a job has left, at the most, it waits for a discount."""
 ASK_AGAIN_SECONDS = 0.1
 """While another process's call is under way."""
 KNOWN_WARM_SECONDS = 60.0
@@ -42,9 +44,15 @@ class Warmth:
     _is_over: bool = False
 
     @asynccontextmanager
-    async def entered(self, part: Part | None) -> AsyncIterator[None]:
-        """Around one request: alone while `part` is cold, else side by side. None is a request that nothing caches."""
-        deadline = asyncio.get_running_loop().time() + LONGEST_WAIT_SECONDS
+    async def entered(self, part: Part | None, left_seconds: float | None = None) -> AsyncIterator[None]:
+        """Around one request: alone while `part` is cold, else side by side. None is a request that nothing caches.
+
+        `left_seconds` until the job's deadline; None without one.
+        """
+        longest = LONGEST_WAIT_SECONDS
+        if left_seconds is not None:
+            longest = min(longest, SHARE_OF_DEADLINE * left_seconds)
+        deadline = asyncio.get_running_loop().time() + longest
         turn = None if part is None else await self._turn(part, deadline)
         if part is None or turn is None:
             yield

@@ -4,6 +4,7 @@
     python -m ops.bench.quota --peers                            beside bare gather and Celery's own retries
     python -m ops.bench.quota --tpm 1000000 --rpm 0 --processes 4 --latency-ms 200-15000 --no-charge-refused
     python -m ops.bench.quota --move 10:rpm=1500 --move 20:rpm=3000 --move 30:foreign=0.3 --jobs 2000
+    python -m ops.bench.quota --cold --jobs 300 --latency-ms 10000-30000     beside one that was told the limits
     python -m ops.bench.quota --matrix                           every combination; takes an hour
 
 Prints one line per contender and one JSON object; --curve FILE.svg draws served per second. Everything runs on this
@@ -41,6 +42,9 @@ def main() -> None:
     """Run what was asked for."""
     options = _options()
     scenarios = list(_matrix(options)) if options.matrix else [_scenario(options)]
+    if options.cold:
+        _print_cold(scenarios[0], options)
+        return
     drains: list[Drain] = []
     for scenario in scenarios:
         names = NAMES if options.peers else options.only or NAMES[:1]
@@ -48,6 +52,17 @@ def main() -> None:
         _print(scenario, drains)
     if options.curve:
         draw(drains, options.curve, title=_title(scenarios[-1]))
+
+
+def _print_cold(scenario: Scenario, options: argparse.Namespace) -> None:
+    """A start without a word about the limits, and one that was told them."""
+    cold, told = (
+        _run(NAMES[0], replace(scenario, is_known=is_known), limit_seconds=options.limit_seconds)
+        for is_known in (False, True)
+    )
+    _print(scenario, [cold])
+    _print(replace(scenario, is_known=True), [told])
+    print(json.dumps({"cold_over_known": round(cold.seconds / told.seconds, 3), "refused": cold.refused}))
 
 
 def _run(name: str, scenario: Scenario, *, limit_seconds: float) -> Drain:
@@ -143,6 +158,8 @@ def _scenario(options: argparse.Namespace) -> Scenario:
         processes=options.processes,
         in_flight=options.in_flight,
         max_tokens=options.max_tokens,
+        streaming=options.streaming,
+        limit_headers=options.limit_headers,
         moves=tuple(options.move),
     )
 
@@ -174,6 +191,9 @@ def _options() -> argparse.Namespace:
     add("--processes", type=int, default=usual.processes)
     add("--in-flight", type=int, default=usual.in_flight, help="per process")
     add("--max-tokens", type=int, default=usual.max_tokens)
+    add("--streaming", choices=("served", "refused", "ignored"), default=usual.streaming)
+    add("--limit-headers", action=argparse.BooleanOptionalAction, default=True)
+    add("--cold", action="store_true", help="our side alone, without and with the limits known in advance")
     add("--move", type=_read_move, action="append", default=[], metavar="SECONDS:WHAT=VALUE")
     add("--peers", action="store_true", help="every contender")
     add("--only", choices=NAMES, nargs="*")

@@ -29,6 +29,9 @@ class Start:
 def start_of(name: str, scenario: Scenario, *, base_url: str, broker_url: str, folder: Path) -> Start:
     """What to run for a contender; `folder` is empty and its own."""
     environment = {**os.environ, "GRADEQUEUE_STANDIN_URL": base_url}
+    if scenario.is_known:
+        told = {"GRADEQUEUE_RPM": scenario.rpm, "GRADEQUEUE_TPM": scenario.tpm}
+        environment |= {setting: str(limit) for setting, limit in told.items() if limit}
     if name == "gradequeue":
         rows = [{"id": f"job-{number}", "prompt": prompt(number)} for number in range(scenario.jobs)]
         jobs = folder / "jobs.jsonl"

@@ -31,6 +31,10 @@ class Scenario:
     in_flight: int = 200
     """Per process."""
     max_tokens: int = 1000
+    streaming: str = "served"
+    limit_headers: bool = True
+    is_known: bool = False
+    """Our side is told the limits in advance."""
     moves: tuple[Move, ...] = ()
 
     @property
@@ -51,6 +55,7 @@ class Scenario:
         """The stand-in's command line."""
         options = ["--latency-ms", self.latency_ms, "--slice-seconds", str(self.slice_seconds)]
         options += ["--charge-refused" if self.charge_refused else "--no-charge-refused"]
+        options += ["--streaming", self.streaming, *([] if self.limit_headers else ["--no-limit-headers"])]
         for name, limit in (("--rpm", self.rpm), ("--tpm", self.tpm)):
             options += [name, str(limit)] if limit else []
         return options

@@ -48,6 +48,13 @@ async def answered(
     return await _settle(shared, RateSample(grant=grant, answered=True, requests=requests, tokens=tokens))
 
 
+async def hear(shared: SharedBudget, grant: Grant, *, requests: BucketReading = UNREAD) -> None:
+    """The headers are here, the answer is not."""
+    updates = PendingUpdates()
+    updates.hear(RateSample(grant=grant, answered=False, requests=requests))
+    await shared.settle(grant.key, updates)
+
+
 async def refused(
     shared: SharedBudget, grant: Grant, *, wait_seconds: float | None = None, requests: BucketReading = UNREAD
 ) -> float:

@@ -10,6 +10,8 @@ from fakeredis import FakeAsyncRedis
 from fakeredis.commands_mixins import server_mixin
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 
+from ops.standin.config import Config
+from tests.unit.budget.draining import Drain
 from workers.budget.records import BudgetKey
 from workers.budget.shared import SharedBudget
 
@@ -75,3 +77,14 @@ def shared(redis: FakeAsyncRedis) -> SharedBudget:
 def key() -> BudgetKey:
     """A budget of its own."""
     return BudgetKey("provider", f"model-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def drain(shared: SharedBudget, key: BudgetKey, clock: Clock) -> Callable[..., Drain]:
+    """A drain with these settings."""
+
+    def make(latency_seconds: float, config: dict[str, object], *, model: str = "", **options: object) -> Drain:
+        own = BudgetKey(key.account, model) if model else key
+        return Drain(shared, own, clock, Config().changed(config), latency_seconds, **options)  # type: ignore[arg-type]
+
+    return make

@@ -138,3 +138,49 @@ async def test_what_was_granted_before_the_provider_went_away_is_not_sent(
     await asyncio.sleep(stall_seconds)
 
     assert await budget.confirm(second, within_seconds=0.1) is NotGranted.DEADLINE
+
+
+async def test_headers_of_a_call_in_flight_let_the_waiters_go(budget: Budget, key: BudgetKey):
+    first = await granted(budget, key.model)
+    waiting = asyncio.create_task(granted(budget, key.model))
+
+    budget.hear(RateSample(grant=first, answered=False, requests=requests(600, 599, 0.1)))
+
+    assert (await waiting).requests_base is not None
+    assert budget._quotas[key.model].in_flight == 2, "the first one has not ended"
+
+
+async def test_headers_that_name_no_limit_let_nobody_go(budget: Budget, key: BudgetKey):
+    first = await granted(budget, key.model)
+
+    budget.hear(RateSample(grant=first, answered=False))
+
+    assert await budget.reserve(key.model, 100, within_seconds=0.1) is NotGranted.DEADLINE
+
+
+async def test_that_an_account_streams_in_vain_is_known_to_all_workers(shared: SharedBudget, key: BudgetKey):
+    first = Budget(shared, account=key.account)
+    careful = await granted(first, key.model)
+    assert first.wants_stream(careful)
+
+    first.learn_streaming(is_in_vain=True)
+    await first.close()
+    second = Budget(shared, account=key.account)
+    other = await granted(second, f"{key.model}-2")
+
+    assert other.is_careful
+    assert not second.wants_stream(other)
+    await second.close()
+
+
+async def test_a_doubt_about_streams_stays_in_the_process(shared: SharedBudget, key: BudgetKey):
+    budget = Budget(shared, account=key.account)
+    careful = await granted(budget, key.model)
+
+    budget.learn_streaming(is_in_vain=True, is_sure=False)
+    assert not budget.wants_stream(careful)
+    budget.learn_streaming(is_in_vain=False)
+
+    assert budget.wants_stream(careful)
+    assert not await shared.streams_in_vain(key.account)
+    await budget.close()

@@ -9,14 +9,13 @@ import pytest
 
 from tests.unit.budget.asking import answered, ask, give_back, refused, requests
 from workers.budget.records import BudgetKey, Limits, QueuePolicy
-from workers.budget.shared import state_key
+from workers.budget.shared import SharedBudget, state_key
 
 if TYPE_CHECKING:
     from fakeredis import FakeAsyncRedis
 
     from tests.unit.budget.conftest import Clock
     from workers.budget.records import ReserveAnswer
-    from workers.budget.shared import SharedBudget
 
 RPM_60 = Limits(requests=60)
 
@@ -250,6 +249,26 @@ async def test_held_back_budget_stays_for_other_queues(shared: SharedBudget, key
 
     assert len(bulk.grants) < 15
     assert len(rest.grants) >= 25
+
+
+async def test_the_last_waiters_of_all_processes_take_what_is_held_back(
+    shared: SharedBudget, redis: FakeAsyncRedis, key: BudgetKey
+):
+    from workers.budget.records import QueueLength
+
+    await learned(shared, key, limit=60, remaining=10, reset=50.0)
+    bulk = QueuePolicy(held_back_share=0.2)
+    other = SharedBudget(redis, key_prefix="gradequeue:", worker_id="another")
+    many, few = QueueLength(waiters=20, tokens=20), QueueLength(waiters=6, tokens=6)
+
+    first = await other.reserve(key, [1] * 20, waiting=many, policy=bulk, limits=Limits())
+    beside_many = await shared.reserve(key, [1] * 6, waiting=few, policy=bulk, limits=Limits())
+    await other.reserve(key, [], waiting=QueueLength(waiters=0, tokens=0), policy=bulk, limits=Limits())
+    as_the_last = await shared.reserve(key, [1] * 6, waiting=few, policy=bulk, limits=Limits())
+
+    assert not first.grants, "the stock is for others"
+    assert not beside_many.grants
+    assert len(as_the_last.grants) == 6
 
 
 async def test_an_emptied_server_knows_an_empty_bucket_and_no_more(

@@ -41,10 +41,11 @@ class Calls:
     def __init__(self, warmth: Warmth) -> None:
         self.warmth = warmth
         self.sent: list[str] = []
+        self.left_seconds: float | None = None
 
     def start(self, name: str, answered: asyncio.Event, *, key: Part | None = RUBRIC, fails: bool = False):
         async def call() -> None:
-            async with self.warmth.entered(key):
+            async with self.warmth.entered(key, self.left_seconds):
                 self.sent.append(name)
                 await answered.wait()
                 if not fails:
@@ -103,6 +104,24 @@ async def test_nobody_waits_for_long_nor_for_a_worker_that_stops(monkeypatch: py
     async with asyncio.timeout(5):
         while len(calls.sent) < 2:  # noqa: ASYNC110 - a timer of the loop decides, which signals nothing
             await asyncio.sleep(0.001)
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_job_waits_for_no_more_than_a_part_of_the_time_it_has_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 600.0)
+    calls, never = Calls(Warmth()), asyncio.Event()
+    tasks = [calls.start("first", never)]
+    await settled()
+    calls.left_seconds = 0.04
+    tasks.append(calls.start("in a hurry", never))
+    await settled()
+    calls.left_seconds = 600.0
+    tasks.append(calls.start("with time", never))
+
+    await sent(calls, 2)
+
+    assert calls.sent == ["first", "in a hurry"]
     for task in tasks:
         task.cancel()
 

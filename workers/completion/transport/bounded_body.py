@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _BYTES_PER_TOKEN = 128
 """No token of the public tokenizers is longer; *Source*: tiktoken's cl100k_base and o200k_base, runs of 128 spaces."""
+_BYTES_PER_STREAMED_TOKEN = 1024
+"""An event for each token repeats ids and names around it; OpenAI's have about 350 bytes."""
 _BYTES_AROUND_ANSWER = 64 * 1024
 """Envelope, usage, content filter results, and error bodies with a provider's own words."""
 _LONGEST_ANSWER_TOKENS = 128_000
@@ -38,10 +40,11 @@ class AnswerTooLargeError(ValueError):
     """More came than an answer of this request can have."""
 
 
-def body_bound(max_tokens: int | None) -> int:
+def body_bound(max_tokens: int | None, *, is_streamed: bool = False) -> int:
     """Most bytes that an answer of so many tokens can have, unpacked; None is "no limit was sent"."""
     tokens = _LONGEST_ANSWER_TOKENS if max_tokens is None else max_tokens
-    return min(_BYTES_AROUND_ANSWER + tokens * _BYTES_PER_TOKEN, MAX_BODY_BYTES)
+    per_token = _BYTES_PER_STREAMED_TOKEN if is_streamed else _BYTES_PER_TOKEN
+    return min(_BYTES_AROUND_ANSWER + tokens * per_token, MAX_BODY_BYTES)
 
 
 def bounding_hook() -> Callable[[httpx2.Response], Awaitable[None]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from workers.completion.errors.server_wait import MAX_WAIT_SECONDS, duration_seconds
 from workers.completion.peer_values import MAX_COUNT, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import httpx2
 
@@ -44,6 +45,8 @@ class ResponseNote:
 
     max_body_bytes: int | None = None
     """How much of the body may be read; None leaves it to the hook that bounds it."""
+    on_headers: Callable[[Mapping[str, str]], None] | None = None
+    """Called with the headers of a 200, before its body is read."""
     status_code: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,9 +83,11 @@ _current: ContextVar[ResponseNote | None] = ContextVar("current_response_note", 
 
 
 @contextmanager
-def noting_response(*, max_body_bytes: int | None = None) -> Iterator[ResponseNote]:
+def noting_response(
+    *, max_body_bytes: int | None = None, on_headers: Callable[[Mapping[str, str]], None] | None = None
+) -> Iterator[ResponseNote]:
     """Note the responses to what is sent inside the block, by this task."""
-    note = ResponseNote(max_body_bytes)
+    note = ResponseNote(max_body_bytes, on_headers)
     token = _current.set(note)
     try:
         yield note
@@ -103,6 +108,8 @@ async def note_response(response: httpx2.Response) -> None:
         note.headers = plain_headers(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw
         )
+        if note.on_headers is not None and response.status_code == HTTPStatus.OK:
+            note.on_headers(note.headers)
 
 
 def plain_headers(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
