@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from producer.terminal.notices import outbox_notices
+from workers.contract.errors import GradequeueError
 from workers.contract.notification import OPERATOR, Happening, address_of, shown_target, targets_of
 from workers.store import Store
-from workers.store.outbox import read_outbox
+from workers.store.outbox import OutboxState, read_outbox
 from workers.store.sql import new_id
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def notification_looks(settings: Settings, database_url: str) -> Iterator[tuple[
             yield f"notify {shown_target(target)}", partial(_try_target, sender, target)
     if settings.smtp_url:
         yield "mail", partial(_tried, lambda: try_login(settings.smtp_url))
-    yield "notifications", lambda: _outbox(database_url)
+    state = _outbox(database_url)
+    if state.waiting or state.given_up:
+        yield "notifications", partial(_said, state)
 
 
 def _try_target(sender: Sender, target: str) -> str:
@@ -61,14 +64,21 @@ def _tried(look: Callable[[], str]) -> str:
         raise ValueError(str(problem)) from None
 
 
-def _outbox(database_url: str) -> str:
-    store = Store.open(database_url)
+def _outbox(database_url: str) -> OutboxState:
+    """Empty when the store is away, which has a line of its own."""
     try:
-        store.migrate()
-        with store.snapshot() as connection:
-            state = read_outbox(connection)
-    finally:
-        store.close()
+        store = Store.open(database_url)
+        try:
+            store.migrate()
+            with store.snapshot() as connection:
+                return read_outbox(connection)
+        finally:
+            store.close()
+    except (GradequeueError, OSError, ValueError):
+        return OutboxState()
+
+
+def _said(state: OutboxState) -> str:
     if state.given_up:
         raise ValueError(outbox_notices(state)[0])
     return f"{state.waiting} to be sent" + (f"; the last failure: {state.error}" if state.error else "")

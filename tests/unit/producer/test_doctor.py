@@ -61,7 +61,6 @@ def test_missing_services_are_found_missing(folder: Path):
         "broker",
         "store",
         "provider",
-        "notifications",
     }
     assert "OPENAI_BASE_URL" in found["provider"].value
 
@@ -69,7 +68,7 @@ def test_missing_services_are_found_missing(folder: Path):
 def test_a_working_set_up_is_found_well(folder: Path, broker_url: str):
     services = Services(broker_url, f"sqlite:///{folder / 'x.db'}", None)
     found = list(service_findings(load_settings(data_dir=folder, offline=True), services, recounts=True))
-    assert [each.is_well for each in found] == [True] * 8
+    assert [each.is_well for each in found] == [True] * 7
     assert {each.subject for each in found} >= {"size", "counters"}
     assert any("journal wal" in each.value for each in found)
 
