@@ -153,15 +153,12 @@ class EmbeddedBroker:
 
     def _server_pid(self) -> int | None:
         """The recorded process, unless its number now belongs to another program."""
+        import psutil  # most commands neither start nor stop a server
+
         try:
             pid = int(self._pid_file.read_text())
-            command = subprocess.run(
-                ["ps", "-o", "args=", "-p", str(pid)],  # noqa: S607 - found where the system has it
-                capture_output=True,
-                text=True,
-                check=False,
-            ).stdout
-        except (OSError, ValueError):
+            command = " ".join(psutil.Process(pid).cmdline())
+        except (OSError, ValueError, psutil.Error):
             return None
         return pid if "valkey-server" in command and str(self._socket) in command else None
 

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
 from producer.local.embedded import EmbeddedBroker, join_services
+from tests.support.wait import wait_until
 from workers.contract.errors import ServiceUnavailable
 from workers.settings import load_settings
 
@@ -40,8 +42,17 @@ def test_the_last_one_to_leave_stops_the_server(tmp_path: Path):
     first.leave()
     assert is_alive(second.url)
     second.leave()
-    assert not is_alive(second.url)
+    wait_until(lambda: not psutil.pid_exists(pid), "the server is gone")
     assert not (tmp_path / "broker.pid").exists()
+
+
+def test_the_server_is_stopped_also_where_the_terminal_is_narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`ps` cuts a command to the columns that the environment names: a long path then hid the server's own."""
+    monkeypatch.setenv("COLUMNS", "20")
+    broker = EmbeddedBroker.join(tmp_path)
+    pid = server_pid(tmp_path)
+    broker.leave()
+    wait_until(lambda: not psutil.pid_exists(pid), "the server is gone")
 
 
 def test_a_child_that_inherited_the_lock_keeps_the_server_alive(tmp_path: Path):
