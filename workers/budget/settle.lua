@@ -138,7 +138,7 @@ if refusals > 0 then
     -- the named wait was kept and was too short: it may leave out the refused call's own charge, and no header says so
     refused_wait = math.max(refused_wait, backoff) + backoff
   end
-  if state.r_seen and not state.answered then
+  if state.r_seen and not state.answered and tonumber(ARGV[9]) <= LONGEST_MINUTE then
     -- before there was an answer no header told how deep in debt the bucket is, by the refused call's own charge too
     refused_wait = refused_wait + math.min(1 / state.r_rate, LONGEST_FIRST_DEBT_SECONDS)
   end

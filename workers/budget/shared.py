@@ -148,7 +148,7 @@ class SharedBudget:
 
     async def streams_in_vain(self, account: str) -> bool:
         """Whether some worker found lately that a stream brings the account no limits any earlier."""
-        return bool(await self._client.exists(f"{self._prefix}unstreamed:{account}"))
+        return bool(await self._client.get(f"{self._prefix}unstreamed:{account}"))
 
     async def note_streams_in_vain(self, account: str) -> None:
         """Tell the other workers."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from workers.completion.transport.response_note import RateLimits
     from workers.grading.records import Run
 
+_NOT_FOUND = 404
 _NOT_IMPLEMENTED = 501
 
 
@@ -70,7 +71,7 @@ class CarefulOpening:
             return False
         match attempt.ending:
             case Failure(kind=FailureKind.REJECTED_REQUEST):
-                return True
+                return attempt.reply.status_code != _NOT_FOUND  # of a model or an address, streamed or not
             case Transient(status_code=status, timed_out=False) if status is not None:
                 return status < 400 or status == _NOT_IMPLEMENTED  # noqa: PLR2004 - garbled under a good status
         return False

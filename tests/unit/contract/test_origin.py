@@ -14,7 +14,7 @@ FULL = BatchOrigin(
     template_text="{code}", template_columns=("code",), provider="api.openai.com", encoding="cp1252", fence="2" * 32,
     regrade_of="week2", repeat_of="week2", nightly="term", twins="near", identity="replace",
     effort="low", verbosity="high", layout="moodle", id_column="no",
-    assignment="A", solution="S", notes="N", prompt_layout="parts",
+    assignment="A", solution="S", notes="N", prompt_layout="parts", names_key="3" * 32, roster="/home/lee/class.csv",
 )  # fmt: skip
 
 
