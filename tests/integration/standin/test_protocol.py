@@ -102,7 +102,7 @@ async def test_headers_are_openais(standin: Standin, client: AsyncOpenAI):
     assert raw.headers["openai-processing-ms"].isdigit()
     assert raw.headers["x-ratelimit-limit-requests"] == "60"
     assert raw.headers["x-ratelimit-remaining-requests"] == "59"
-    assert raw.headers["x-ratelimit-remaining-tokens"] == "5400"
+    assert 5400 <= int(raw.headers["x-ratelimit-remaining-tokens"]) < 5500  # a hundred come back each second
     assert re.fullmatch(r"\d+ms|1s", raw.headers["x-ratelimit-reset-requests"])
     assert re.fullmatch(r"[56](\.\d+)?s", raw.headers["x-ratelimit-reset-tokens"])
 
