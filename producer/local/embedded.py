@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -40,8 +40,8 @@ MOST_SOCKET_BYTES = 107
 class Services:
     """The addresses of broker and store. `broker` is the embedded one, when it is in use."""
 
-    redis_url: str
-    database_url: str
+    redis_url: str = field(repr=False)
+    database_url: str = field(repr=False)
     broker: EmbeddedBroker | None
 
     def apply_to(self, settings: Settings) -> Settings:

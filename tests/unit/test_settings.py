@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from producer.local.embedded import Services
 from workers.settings import SettingsError, load_settings, setting_sources
 
 if TYPE_CHECKING:
@@ -65,6 +66,19 @@ def test_broken_secrets_are_named(folder: Path):
     write_secrets(folder, "this is = not [toml")
     with pytest.raises(SettingsError, match=r"secrets\.toml"):
         load_settings()
+
+
+def test_no_password_in_an_address_is_shown_by_repr():
+    settings = load_settings(
+        redis_url="redis://:pa55word-1@broker:6379/0",
+        database_url="postgresql://grader:pa55word-2@store/grades",
+        openai_base_url="https://user:pa55word-3@gateway/v1",
+        smtp_url="smtps://grader:pa55word-4@mail",
+        notify="https://chat.example/hooks/pa55word-5",
+    )
+    services = Services(str(settings.redis_url), str(settings.database_url), None)
+
+    assert "pa55word" not in repr(settings) + str(settings) + repr(services)
 
 
 def test_the_key_is_not_shown_by_repr(monkeypatch: pytest.MonkeyPatch):

@@ -61,11 +61,11 @@ class Settings(BaseSettings):
 
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     """Pays for every request; only workers get it. The stand-in needs none."""
-    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL", repr=False)
     """Another server that speaks OpenAI's protocol, such as `http://localhost:11434/v1`; OpenAI's own when not set."""
-    redis_url: str | None = Field(default=None, validation_alias="REDIS_URL")
+    redis_url: str | None = Field(default=None, validation_alias="REDIS_URL", repr=False)
     """The broker, Redis or Valkey; a server of this machine's own, in the data folder, when not set."""
-    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
+    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
     """The store: `postgresql://user:password@host:5432/name`, or an SQLite file in the data folder when not set."""
     data_dir: Path = Field(default_factory=lambda: user_data_path("gradequeue"), validation_alias="GRADEQUEUE_DATA_DIR")
     """Folder of the embedded store and broker, logs and spool; private to one user."""
@@ -89,12 +89,12 @@ class Settings(BaseSettings):
     """The TOML file with the entries of `gradequeue beat`."""
     kits: Path | None = Field(default=None, validation_alias="GRADEQUEUE_KITS")
     """Folder whose sub-folders are course kits (`gradequeue init`); the page offers them."""
-    notify: str = Field(default="", validation_alias="GRADEQUEUE_NOTIFY")
+    notify: str = Field(default="", validation_alias="GRADEQUEUE_NOTIFY", repr=False)
     """Who is told, by workers, of parked accounts, reached caps, skipped nights and nightly batches: comma-separated
     `https://...` and `mailto:...`."""
     notify_secret: SecretStr | None = Field(default=None, validation_alias="GRADEQUEUE_NOTIFY_SECRET")
     """Signs webhooks (Standard Webhooks): `whsec_` and base64 of 24 to 64 bytes; workers send none without it."""
-    smtp_url: str | None = Field(default=None, validation_alias="GRADEQUEUE_SMTP_URL")
+    smtp_url: str | None = Field(default=None, validation_alias="GRADEQUEUE_SMTP_URL", repr=False)
     """Takes mail to `mailto:` targets: `smtps://user:password@host`, or `smtp://...` with STARTTLS; percent-encode
     what is no letter or digit in the password."""
     mail_from: str | None = Field(default=None, validation_alias="GRADEQUEUE_MAIL_FROM")
