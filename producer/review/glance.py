@@ -25,14 +25,11 @@ from workers.store.pauses import BatchPauses, Pause, PauseScope, pauses_of
 from workers.store.progress import Counts
 from workers.store.results import read_context, read_results
 from workers.store.stored_jobs import StoredJob, read_jobs
+from workers.store.student_choice import Choice, Doubts, Show, SortBy
 from workers.store.students import (
-    Choice,
-    Doubts,
     Neighbours,
-    Show,
-    SortBy,
     StudentLine,
-    StudentPage,
+    count_students,
     read_neighbours,
     read_students,
     read_titles,
@@ -48,6 +45,7 @@ if TYPE_CHECKING:
     from workers.contract.decision import ReleaseRule
     from workers.contract.origin import BatchOrigin
     from workers.store.gates import BatchGate
+    from workers.store.pages import Page, Place
 
 __all__ = [
     "BatchChoice",
@@ -67,7 +65,6 @@ __all__ = [
     "Show",
     "SortBy",
     "StudentLine",
-    "StudentPage",
     "WhichBatches",
     "most_points_of",
 ]
@@ -157,18 +154,27 @@ class Board:
         return context or {}
 
     def students(
-        self, choice: Choice, *, context: Mapping[str, Any] | None = None, skip: int = 0, at_most: int = 25
-    ) -> StudentPage:
-        """Some of the students with a result or a failure, in two queries, a search in three."""
+        self, choice: Choice, *, context: Mapping[str, Any] | None = None, at: Place | None = None, at_most: int = 25
+    ) -> Page[StudentLine]:
+        """A page of the students with a result or a failure: the first, or the one at `previous` or `next` of another.
+
+        Four queries, a search in five.
+        """
         with self._store.snapshot() as connection:
             batch_id = self._batch_id(connection)
             choice = _searching(connection, batch_id, choice)
-            return read_students(connection, batch_id, choice, _doubts(context or {}), skip=skip, at_most=at_most)
+            return read_students(connection, batch_id, choice, _doubts(context or {}), at=at, at_most=at_most)
+
+    def count_students(self, choice: Choice) -> int:
+        """How many students with a result or a failure there are under this choice; the database counts."""
+        with self._store.snapshot() as connection:
+            batch_id = self._batch_id(connection)
+            return count_students(connection, batch_id, _searching(connection, batch_id, choice))
 
     def student(
         self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None
     ) -> tuple[OneStudent, Neighbours]:
-        """One student with who comes before and after, in eight queries; raises `InvalidInput` when there is none."""
+        """One student with who comes before and after, in nine queries; raises `InvalidInput` when there is none."""
         with self._store.snapshot() as connection:
             batch_id = self._batch_id(connection)
             found = read_student(connection, self.batch, item_id)
@@ -178,7 +184,7 @@ class Board:
             return found, read_neighbours(connection, batch_id, choice, _doubts(context or {}), item_id)
 
     def neighbours(self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None) -> Neighbours:
-        """Who comes before and after this student, in two queries."""
+        """Who comes before and after this student, in three queries."""
         with self._store.snapshot() as connection:
             batch_id = self._batch_id(connection)
             choice = _searching(connection, batch_id, choice)

@@ -69,10 +69,12 @@ def main() -> None:
 def _refreshes(kind: str, store: Store) -> None:
     client = JobClient(store=store, publisher=None, registry=builtin_registry(), provider=PROVIDER)
     board = Board(client, BATCH)
+    last = board.students(Choice(sort=SortBy.LOWEST), at_most=4975).next
     parts: dict[str, Callable[[], object]] = {
         "numbers": board.glance,
         "students, most doubtful first": lambda: board.students(Choice()),
-        "students, lowest, the last page": lambda: board.students(Choice(sort=SortBy.LOWEST), skip=4975),
+        "students, lowest, the last page": lambda: board.students(Choice(sort=SortBy.LOWEST), at=last),
+        "how many students": lambda: board.count_students(Choice(show=Show.UNDECIDED)),
         "students, flagged, searched": lambda: board.students(Choice(show=Show.FLAGGED, search="s00")),
         "one student, with who comes next": lambda: board.student("s02500", Choice()),
         "charts": board.charts,
