@@ -9,7 +9,7 @@ import streamlit as st
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.store.pages import Page, Place
+    from producer.review.glance import Page, Place
 
 Each = TypeVar("Each")
 
