@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from workers.contract.errors import InvalidInput
 from workers.contract.lane import Lane
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ class PriceWish(StrEnum):
     BALANCED = "balanced"
     """The cheapest lane whose answer comes in time nine times of ten; within two hours where there is no deadline."""
     LIVE = "live"
+
+
+def price_wish(name: str | None) -> PriceWish | None:
+    """The wish of this name; None of none. Raises `InvalidInput` with the names that there are."""
+    try:
+        return None if name is None else PriceWish(name)
+    except ValueError:
+        raise InvalidInput(f"there is no price {name!r}; choose from {', '.join(PriceWish)}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,7 +151,7 @@ CLAIMED_COLUMNS = (
 """What `as_claimed` reads."""
 
 
-def as_claimed(connection: Connection, claimed: Sequence[Row[Any]]) -> dict[str, ClaimedJob]:
+def as_claimed(connection: Connection, claimed: Sequence[Any]) -> dict[str, ClaimedJob]:
     """All that goes with these rows of `CLAIMED_COLUMNS`; those that no worker of this version can read end here."""
     parameters = _parameters(connection, claimed)
     readable = [row for row in claimed if row.id in parameters]

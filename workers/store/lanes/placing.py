@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, case, or_, select, update
+from sqlalchemy import case, or_, select, update
 
 from workers.contract.lane import Lane
 from workers.contract.lane_choice import PUBLISHED_TIMES, PriceWish, choose_lane, reserve_seconds
 from workers.store.gates import FIRST_JOBS
 from workers.store.lane_tables import batch_lanes
 from workers.store.sql import IS_UNPUBLISHED, upsert
-from workers.store.tables import batch_gates, jobs, now_seconds, pilot_jobs
+from workers.store.tables import batch_gates, jobs, now_seconds
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
+
+    from workers.store.gates import GateRequest
 
 LONGEST_WAIT_SECONDS = 30 * 86_400.0
 """Without a deadline, a job that nobody hands over goes live after a month."""
@@ -39,6 +41,20 @@ def price_of(connection: Connection, batch_id: int) -> PriceWish:
     """What this batch wishes."""
     price = connection.execute(select(batch_lanes.c.price).where(batch_lanes.c.batch_id == batch_id)).scalar()
     return PriceWish.LIVE if price is None else PriceWish(price)
+
+
+def place_new(
+    connection: Connection, batch_id: int, gate: GateRequest | None, *, since: int, count: int, is_last: bool
+) -> None:
+    """Place the jobs that an enqueue adds, from this position on; `count`: how many these are by now.
+
+    With the last of them, the first of a large batch go live.
+    """
+    if gate is not None and gate.price is not None:
+        set_price(connection, batch_id, gate.price)
+    place_jobs(connection, batch_id, jobs.c.position >= since, count=count)
+    if is_last and (gate is None or gate.pilot_jobs is None):
+        send_first_live(connection, batch_id)
 
 
 def place_jobs(connection: Connection, batch_id: int, which: ColumnElement[bool], *, count: int) -> None:
@@ -62,21 +78,15 @@ def place_jobs(connection: Connection, batch_id: int, which: ColumnElement[bool]
 
 
 def send_first_live(connection: Connection, batch_id: int) -> None:
-    """The jobs that show whether the rest of a new batch can succeed do not wait, nor does a pilot."""
-    of_batch = jobs.c.batch_id == batch_id
-    waiting = select(jobs.c.id).where(of_batch, IS_IN_LANE)
-    is_unproven = connection.execute(
-        select(batch_gates.c.batch_id).where(batch_gates.c.batch_id == batch_id, batch_gates.c.proven_at.is_(None))
-    ).scalar()
-    send_live(connection, and_(of_batch, jobs.c.id.in_(select(pilot_jobs.c.job_id).where(_is_pilot_of(batch_id)))))
-    if is_unproven is None or len(connection.execute(waiting.limit(LEAST_FOR_FIRST_JOBS)).all()) < LEAST_FOR_FIRST_JOBS:
+    """The jobs that show whether the rest of a large new batch can succeed do not wait."""
+    gate = batch_gates.c.batch_id == batch_id
+    is_unproven = connection.execute(select(batch_gates.c.batch_id).where(gate, batch_gates.c.proven_at.is_(None)))
+    waiting = select(jobs.c.id).where(jobs.c.batch_id == batch_id, IS_IN_LANE).order_by(jobs.c.position)
+    if is_unproven.scalar() is None:
         return
-    first = connection.execute(waiting.order_by(jobs.c.position).limit(FIRST_JOBS)).scalars()
-    send_live(connection, jobs.c.id.in_(list(first)))
-
-
-def _is_pilot_of(batch_id: int) -> ColumnElement[bool]:
-    return pilot_jobs.c.batch_id == batch_id
+    first = list(connection.execute(waiting.limit(LEAST_FOR_FIRST_JOBS)).scalars())
+    if len(first) == LEAST_FOR_FIRST_JOBS:
+        send_live(connection, jobs.c.id.in_(first[:FIRST_JOBS]))
 
 
 def send_live(connection: Connection, which: ColumnElement[bool]) -> int:

@@ -1,4 +1,6 @@
-"""Submissions: requests that were handed to the provider together, and how far each is. One row's life:
+"""Submissions: requests that were handed to the provider together, and how far each is.
+
+One row's life:
 
     building   its jobs are taken and its requests are in the ledger; nothing was sent
     uploaded   the provider has the file
@@ -27,7 +29,7 @@ from workers.store.tables import batches, jobs, now_seconds
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
 
 class SubmissionState(StrEnum):
@@ -80,11 +82,7 @@ class Submission:
         return self.leave_at is not None and self.leave_at <= self.now
 
 
-_COLUMNS = tuple(
-    submissions.c[name]
-    for name in Submission.__slots__
-    if name != "now"
-)
+_COLUMNS = tuple(submissions.c[name] for name in Submission.__slots__ if name != "now")
 
 
 def open_submission(
@@ -112,9 +110,7 @@ def open_submission(
 def read_submission(connection: Connection, submission_id: str) -> Submission:
     """One that exists."""
     return _submission(
-        connection.execute(
-            select(*_COLUMNS, now_seconds().label("now")).where(submissions.c.id == submission_id)
-        ).one()
+        connection.execute(select(*_COLUMNS, now_seconds().label("now")).where(submissions.c.id == submission_id)).one()
     )
 
 
@@ -206,9 +202,9 @@ def cancellation_is_asked(connection: Connection, submission_id: str) -> bool:
             jobs.c.worker_id == submission_id, jobs.c.state == "running"
         )
     ).one()
-    return row.held > 0 and row.held == row.unwanted
+    return bool(0 < row.held == row.unwanted)
 
 
-def _submission(row: Row[Any]) -> Submission:
+def _submission(row: Any) -> Submission:
     values = dict(row._mapping)  # noqa: SLF001 - a Row's public view
     return Submission(**values | {"lane": Lane(row.lane), "state": SubmissionState(row.state)})
