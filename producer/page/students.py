@@ -121,7 +121,7 @@ def _line(batch: str, line: StudentLine, *, schema: str | None, most: float | No
             st.rerun()  # the whole page: this list is drawn by itself
         if (name := name_of(line.metadata)) and name != line.id:
             st.text(name)
-        if (said := points(line.points, schema=schema, most=most)) != "":
+        if (said := points(line.points, schema=schema, most=line.official_most or most)) != "":
             st.text(said)
         if line.failure_kind is not None:
             st.badge(failure_title(line.failure_kind), color="red", icon=":material/error:")

@@ -24,7 +24,7 @@ from workers.store.tables import batches, flags, jobs, outcomes, standings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import CTE, CompoundSelect, Row, Select, Subquery
+    from sqlalchemy import CTE, CompoundSelect, Select, Subquery
 
     from workers.store.student_choice import Choice, Doubts
 
@@ -66,8 +66,8 @@ def listed(
         return _matching(batch_id, choice, *_order(choice.sort)).subquery("listed")
     others = _matching(batch_id, choice, _NO_DOUBT).where(jobs.c.id.not_in(select(first.c.id)))
     if beside is not None:
-        doubt, position = beside
-        among = -1 if doubt < 0 else position  # the place is among the others, or before all of them
+        doubt, position = (each if isinstance(each, ColumnElement) else literal(each) for each in beside)
+        among = case((doubt < _NO_DOUBT, -1), else_=position)  # the place is among the others, or before all of them
         others = others.where(jobs.c.position < among if is_backwards else jobs.c.position > among)
     if at_most is not None:
         others = others.order_by(jobs.c.position.desc() if is_backwards else jobs.c.position).limit(at_most)
@@ -80,16 +80,10 @@ def keys_of(rows: Subquery | CTE, sort: SortBy) -> tuple[Key, ...]:
     return (*ordered,) if sort is SortBy.NAME else (*ordered, Key(rows.c.position))
 
 
-def own_keys(batch_id: int, choice: Choice, doubts: Doubts, item_id: str) -> Select[Any]:
+def own_row(batch_id: int, choice: Choice, doubts: Doubts, item_id: str) -> CTE:
     """One student of the list with the keys; no row for one who is not in it."""
     order = (-_doubt(doubts),) if choice.sort is SortBy.DOUBT else _order(choice.sort)
-    return _matching(batch_id, choice, *order).where(jobs.c.item_id == item_id)
-
-
-def own_place(own: Row[Any], sort: SortBy) -> tuple[Any, ...]:
-    """The keys of a row that `own_keys` found."""
-    keys = tuple(value for name, value in own._mapping.items() if name.startswith("key"))  # noqa: SLF001 - a Row's public view
-    return keys if sort is SortBy.NAME else (*keys, own.position)
+    return _matching(batch_id, choice, *order).where(jobs.c.item_id == item_id).cte("own")
 
 
 def counted(batch_id: int, choice: Choice) -> Select[int]:

@@ -14,11 +14,11 @@ from workers.contract.decision import ReviewState
 from workers.contract.outcome import FailureKind
 from workers.store.flags import flags_by_round, flags_of_round
 from workers.store.pages import is_beyond, read_page
-from workers.store.student_order import counted, doubtful, keys_of, listed, own_keys, own_place
+from workers.store.student_order import counted, doubtful, keys_of, listed, own_row
 from workers.store.tables import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import CTE, Connection, Row, ScalarSelect
 
@@ -46,6 +46,8 @@ class StudentLine:
     released: bool
     changed: bool
     """The student sees another grade than the official one."""
+    official_most: float | None = None
+    """Of how many the official points are, where a correction says so: other points may have been computed since."""
     metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property
@@ -94,42 +96,39 @@ class Neighbours:
 def read_neighbours(connection: Connection, batch_id: int, choice: Choice, doubts: Doubts, item_id: str) -> Neighbours:
     """Who comes before and after this student in the list; one who is not in it (any more) comes before its first.
 
-    Two queries.
+    One query.
     """
-    total = counted(batch_id, choice).scalar_subquery()
     few = doubtful(batch_id, choice, doubts)
-    own = connection.execute(own_keys(batch_id, choice, doubts, item_id)).one_or_none()
-    if own is None:
-        first = _beside(batch_id, choice, few)
-        of_all, follows = connection.execute(select(total, first)).one()
-        return Neighbours(number=0, total=of_all, previous=None, next=follows)
-    before = listed(batch_id, choice, few, beside=own_place(own, choice.sort), is_backwards=True)
-    keys = keys_of(before, choice.sort)
-    is_before = is_beyond(keys, own_place(own, choice.sort), is_backwards=True)
+    own = own_row(batch_id, choice, doubts, item_id)
+    place = [select(key.column).scalar_subquery() for key in keys_of(own, choice.sort)]
+    before = listed(batch_id, choice, few, beside=place, is_backwards=True)
+    is_before = is_beyond(keys_of(before, choice.sort), place, is_backwards=True)
     row = connection.execute(
         select(
-            total.label("of_all"),
+            counted(batch_id, choice).scalar_subquery().label("of_all"),
+            select(own.c.id).exists().label("is_listed"),
             select(func.count()).select_from(before).where(is_before).scalar_subquery().label("passed"),
-            _beside(batch_id, choice, few, own, is_backwards=True).label("previous"),
-            _beside(batch_id, choice, few, own).label("next"),
+            _beside(batch_id, choice, few).label("first"),
+            _beside(batch_id, choice, few, place, is_backwards=True).label("previous"),
+            _beside(batch_id, choice, few, place).label("next"),
         )
     ).one()
+    if not row.is_listed:
+        return Neighbours(number=0, total=row.of_all, previous=None, next=row.first)
     return Neighbours(number=row.passed + 1, total=row.of_all, previous=row.previous, next=row.next)
 
 
 def _beside(
-    batch_id: int, choice: Choice, few: CTE | None, own: Row[Any] | None = None, *, is_backwards: bool = False
+    batch_id: int, choice: Choice, few: CTE | None, place: Sequence[Any] | None = None, *, is_backwards: bool = False
 ) -> ScalarSelect[str]:
-    """The student next to this row of the list; the first one without a row."""
-    place = None if own is None else own_place(own, choice.sort)
+    """The student next to this place of the list; the first one without a place."""
     rows = listed(batch_id, choice, few, beside=place, is_backwards=is_backwards, at_most=1)
     keys = keys_of(rows, choice.sort)
-    found = (
-        select(rows.c.item_id).order_by(*(key.column.desc() if is_backwards else key.column for key in keys)).limit(1)
-    )
-    return (
-        found if place is None else found.where(is_beyond(keys, place, is_backwards=is_backwards))
-    ).scalar_subquery()
+    order = (key.column.desc() if is_backwards else key.column for key in keys)
+    found = select(rows.c.item_id).order_by(*order).limit(1)
+    if place is not None:
+        found = found.where(is_beyond(keys, place, is_backwards=is_backwards))
+    return found.scalar_subquery()
 
 
 def read_titles(connection: Connection, batch_id: int, *, at_most: int) -> dict[str, object]:
