@@ -46,10 +46,10 @@ MOST_TRIES = 5
 CONTENTION_STATES = frozenset({"40001", "40P01"})
 """serialization_failure and deadlock_detected: nothing was written, the same transaction may run again."""
 _BEGIN_OPTION = "gradequeue_begin"
-_READING: Mapping[str, Mapping[str, object]] = {
-    "sqlite": {_BEGIN_OPTION: "BEGIN"},
+_READING: Mapping[str, str] = {
+    "sqlite": "BEGIN",
     # one snapshot for all statements, so that counts read by several of them add up
-    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+    "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 }
 
 _SET_LOCAL = text("SELECT set_config(:name, :value, true)")
@@ -99,8 +99,14 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A read-only view, the same for every statement in it; never waits for a writer."""
-        options: Any = _READING[self.engine.dialect.name]
+        options: Any = {_BEGIN_OPTION: _READING[self.engine.dialect.name]}
         with _translated(), self.engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    @contextmanager
+    def without_transaction(self) -> Iterator[Connection]:
+        """For the few statements that want no transaction around them; PostgreSQL limits no time here."""
+        with _translated(), self.engine.connect().execution_options(**{_BEGIN_OPTION: ""}) as connection:
             yield connection
 
     def close(self) -> None:
@@ -218,7 +224,8 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # IMMEDIATE: a transaction that reads first and writes later could not take the lock without starting over
-        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"))
+        if begin := connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"):
+            connection.exec_driver_sql(begin)
 
     return engine
 
@@ -264,15 +271,21 @@ def _postgresql_engine(url: URL) -> Engine:
         },
     )
 
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.autocommit = True  # BEGIN is ours: see _begin
+
     @event.listens_for(engine, "begin")
-    def _bound(connection: Connection) -> None:
-        # for this transaction alone: behind a pooler in transaction mode, the next one on this session is somebody
-        # else's; and no start-up option, which poolers refuse
-        is_reading = connection.get_execution_options().get("postgresql_readonly", False)
-        idle_seconds = IDLE_READING_SECONDS if is_reading else IDLE_WRITING_SECONDS
+    def _begin(connection: Connection) -> None:
+        # Limits for this transaction alone: behind a pooler in transaction mode, the next one on this session is
+        # somebody else's; and no start-up option, which poolers refuse. In one round trip with BEGIN.
+        begin = connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN")
+        if not begin:
+            return
+        idle_seconds = IDLE_READING_SECONDS if begin == _READING["postgresql"] else IDLE_WRITING_SECONDS
         connection.exec_driver_sql(
-            f"SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', true), "
-            f"set_config('idle_in_transaction_session_timeout', '{idle_seconds}s', true)"
+            f"{begin}; SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; "
+            f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds}s'"
         )
 
     return engine
