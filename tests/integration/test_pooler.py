@@ -22,7 +22,7 @@ from tests.support.postgres import SERVER, fresh_schema
 from tests.support.wait import wait_until
 from workers.store import Store
 from workers.store.admission import Admission
-from workers.store.settlement import Settlement
+from workers.store.job_update import JobUpdate
 from workers.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ async def test_a_batch_is_graded_through_it(pooled_store: Store):
         job: Any = await writer.claim(job_id)
         sent = opening(job, f"w{number % len(writers)}")
         assert await writer.open_attempt(sent) is Admission.MAY_SEND
-        return await writer.settle(Settlement(closing=answered(sent.attempt_id), ending=success(job, number)))
+        return await writer.persist(JobUpdate(closing=answered(sent.attempt_id), ending=success(job, number)))
 
     assert all(await asyncio.gather(*(grade(number, job_id) for number, job_id in enumerate(ids))))
     for writer in writers:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 
-from tests.store.steps import claimed, enqueue, failure, settle, success
+from tests.store.steps import claimed, enqueue, failure, persist, success
 from workers.store import result_pages as module
 from workers.store.overviews import count_batches, list_overviews
 from workers.store.results import read_results
@@ -36,9 +36,9 @@ def mixed_batch(store: Store) -> dict[str, str]:
     jobs = claimed(store, 8)
     for number, job in enumerate(jobs):
         if number % 4 == 1:
-            settle(store, ending=failure(job))
+            persist(store, ending=failure(job))
         elif number % 4 == 3:
-            settle(store, ending=success(job))
+            persist(store, ending=success(job))
     states = ["running", "failed", "running", "succeeded"] * 2
     with store.snapshot() as connection:
         rows = list(read_results(connection, "b"))

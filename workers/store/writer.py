@@ -21,9 +21,9 @@ from workers.contract.outcome import Failure, FailureKind
 from workers.log import get_logger
 from workers.store.admission import Admission, admit, lock_gates
 from workers.store.claims import ClaimedJob, NotDue, claim_jobs, not_due_yet
+from workers.store.job_update import JobUpdate, apply_updates, storable_forms
 from workers.store.ledger import AttemptOpening, JobEnding
 from workers.store.safekeeping import Safekeeping
-from workers.store.settlement import Settlement, apply_settlements, storable_forms
 from workers.store.sql import lock_jobs
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from workers.store.engine import Store
     from workers.store.safekeeping import AnswerSpool
 
-__all__ = ["NotStored", "Settlement", "Writer"]
+__all__ = ["JobUpdate", "NotStored", "Writer"]
 
 logger = get_logger(__name__)
 
@@ -71,7 +71,7 @@ class _Claim:
     job_id: str
 
 
-_Work = _Claim | AttemptOpening | Settlement
+_Work = _Claim | AttemptOpening | JobUpdate
 
 
 @dataclass(slots=True, eq=False)
@@ -150,12 +150,12 @@ class Writer:
         """Returns when the ledger holds the request; nothing may be sent but with `MAY_SEND`."""
         return await self._submit(opening, Admission)
 
-    async def settle(self, settlement: Settlement) -> bool:
+    async def persist(self, update: JobUpdate) -> bool:
         """Returns after the commit; true when the outcome in it was accepted (see `finish_jobs`).
 
         Raises `NotStored` when the worker had to stop before there was a commit.
         """
-        return await self._submit(settlement, bool)
+        return await self._submit(update, bool)
 
     async def refuse(self, job_id: str, reason: str) -> None:
         """End a job that no worker of this version can run `internal`, with the reason; one that is not ready stays."""
@@ -172,11 +172,11 @@ class Writer:
             is_standin=False,
             provenance=job.asked,
         )
-        await self.settle(Settlement(ending=ending))
+        await self.persist(JobUpdate(ending=ending))
 
     async def _submit(self, work: _Work, _kind: type[T] | object) -> T:
         operation = _Operation(work, self._loop.create_future())
-        if isinstance(work, Settlement):
+        if isinstance(work, JobUpdate):
             self._safekeeping.watch(operation, work)
         self._pending.put(operation)
         return cast("T", await operation.future)
@@ -266,15 +266,15 @@ class Writer:
         self.operations += len(operations)
 
     def _write(self, connection: Connection, operations: Sequence[_Operation]) -> None:
-        """Endings before claims: a job that is settled and claimed in one transaction is claimed after."""
+        """Endings before claims: a job that is persisted and claimed in one transaction is claimed after."""
         openings = [op.work for op in operations if isinstance(op.work, AttemptOpening)]
-        settlements = [op.work for op in operations if isinstance(op.work, Settlement)]
+        updates = [op.work for op in operations if isinstance(op.work, JobUpdate)]
         claims = [op.work.job_id for op in operations if isinstance(op.work, _Claim)]
-        gates = self._lock_gates(connection, openings, settlements)
-        touched = {opening.job_id for opening in openings}.union(*(each.job_ids for each in settlements))
+        gates = self._lock_gates(connection, openings, updates)
+        touched = {opening.job_id for opening in openings}.union(*(each.job_ids for each in updates))
         # all of them at once, those to be claimed too: locks taken in two steps are in no order
         locked = lock_jobs(connection, touched.union(claims)) if touched else {}
-        accepted = apply_settlements(connection, settlements, locked=locked, gates=gates)
+        accepted = apply_updates(connection, updates, locked=locked, gates=gates)
         admitted = admit(connection, openings, locked=locked, gates=gates)
         gates.write()
         claimed = _claim(connection, claims, worker_id=self._worker_id, provider=self._provider)
@@ -284,21 +284,21 @@ class Writer:
                     operation.result = claimed.pop(job_id, None)  # a second message for it gets nothing
                 case AttemptOpening(attempt_id=attempt_id):
                     operation.result = admitted[attempt_id]
-                case Settlement(ending=JobEnding(job_id=job_id)):
+                case JobUpdate(ending=JobEnding(job_id=job_id)):
                     operation.result = job_id in accepted
                 case _:
                     operation.result = None
 
     def _lock_gates(
-        self, connection: Connection, openings: Sequence[AttemptOpening], settlements: Sequence[Settlement]
+        self, connection: Connection, openings: Sequence[AttemptOpening], updates: Sequence[JobUpdate]
     ) -> Gates:
         return lock_gates(
             connection,
             provider=self._provider,
             max_usd_per_day=self._max_usd_per_day,
             openings=openings,
-            closings=[each.closing for each in settlements if each.closing],
-            endings=[each.ending for each in settlements if each.ending],
+            closings=[each.closing for each in updates if each.closing],
+            endings=[each.ending for each in updates if each.ending],
         )
 
     def _replay(self, operations: list[_Operation], error: BaseException) -> None:
@@ -308,7 +308,7 @@ class Writer:
             return
         operation = operations[0]
         logger.error("store.row_refused", error=type(error).__name__)
-        if isinstance(operation.work, Settlement) and (forms := storable_forms(operation.work)):
+        if isinstance(operation.work, JobUpdate) and (forms := storable_forms(operation.work)):
             operation.work = forms[0]
             self._commit([operation])
             return
@@ -319,7 +319,7 @@ class Writer:
 def _in_order(operations: list[_Operation]) -> list[list[_Operation]]:
     """By transaction: endings come first in one, so that of a request given up before its row was written follows."""
     opened = {op.work.attempt_id for op in operations if isinstance(op.work, AttemptOpening)}
-    closings = {op: op.work.closing for op in operations if isinstance(op.work, Settlement) and op.work.closing}
+    closings = {op: op.work.closing for op in operations if isinstance(op.work, JobUpdate) and op.work.closing}
     late = [op for op, closing in closings.items() if closing.attempt_id in opened]
     return [[op for op in operations if op not in late], late] if late else [operations]
 

@@ -50,7 +50,7 @@ def main(url: str, jobs: int, batches: int, big: int) -> None:
         fill(store, f"b{number}", jobs // batches, is_waiting=number % WAITING_EVERY == 0)
     fill(store, "big", big, is_waiting=False)
     figures["fill_s"] = time.monotonic() - began
-    _settle(store)
+    _refresh_statistics(store)
     middle = f"b{batches // 2 + 1}"
     figures |= {
         "progress_ms": _median_ms(store, lambda connection: read_progress(connection, middle)),
@@ -98,7 +98,7 @@ def _enqueue(store: Store, name: str) -> float:
     return statistics.median(rates)
 
 
-def _settle(store: Store) -> None:
+def _refresh_statistics(store: Store) -> None:
     connection = store.engine.raw_connection()
     if not store.is_sqlite:
         connection.driver_connection.autocommit = True  # VACUUM wants no transaction around it
