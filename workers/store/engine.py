@@ -61,6 +61,10 @@ class StoreContention(ServiceUnavailable):
     """Two transactions met; this one wrote nothing and may run again. `Store.run` does so."""
 
 
+class CommitUnknown(ServiceUnavailable):
+    """The connection broke while a transaction was committed: what it wrote may be there, all of it or nothing."""
+
+
 class Store:
     """The SQL store behind one URL. Threads may share it; processes open their own."""
 
@@ -75,9 +79,19 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A write transaction: committed when the block ends, rolled back when it raises."""
-        with _translated(), self.engine.begin() as connection:
-            yield connection
+        """A write transaction: committed when the block ends, rolled back when it raises.
+
+        Raises `CommitUnknown` when the answer to COMMIT was lost.
+        """
+        is_committing = False
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+                is_committing = True
+        except (exc.DBAPIError, exc.TimeoutError) as error:
+            if _is_about_a_row(error):
+                raise
+            raise _away(error, is_committing=is_committing) from None
 
     def run(self, work: Callable[[Connection], T], *, lock_seconds: float | None = None) -> T:
         """What `work` returns, from a write transaction; a deadlock runs it again, so it must change nothing else.
@@ -181,8 +195,22 @@ def _translated() -> Iterator[None]:
     except (exc.DBAPIError, exc.TimeoutError) as error:
         if _is_about_a_row(error):
             raise
-        kind = StoreContention if _sqlstate(error) in CONTENTION_STATES else ServiceUnavailable
-        raise kind("store", f"the store does not answer: {_reason(error)}") from None
+        raise _away(error) from None
+
+
+def _away(error: exc.SQLAlchemyError, *, is_committing: bool = False) -> ServiceUnavailable:
+    state, reason = _sqlstate(error), f"the store does not answer: {_reason(error)}"
+    if state in CONTENTION_STATES:
+        return StoreContention("store", reason)
+    if is_committing and isinstance(error, exc.OperationalError) and _breaks_connection(error):
+        return CommitUnknown("store", f"{reason}; what was asked of it may be done: look before you ask again")
+    return ServiceUnavailable("store", reason)
+
+
+def _breaks_connection(error: exc.DBAPIError) -> bool:
+    """No answer, or a goodbye, which a server also says after it committed and before it could answer."""
+    state = _sqlstate(error)
+    return error.connection_invalidated or (state or "").startswith(("08", "57P"))
 
 
 def _is_about_a_row(error: exc.SQLAlchemyError) -> bool:

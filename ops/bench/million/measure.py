@@ -11,7 +11,7 @@ import json
 import statistics
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -99,7 +99,7 @@ def _enqueue(store: Store, name: str) -> float:
 
 
 def _refresh_statistics(store: Store) -> None:
-    connection = store.engine.raw_connection()
+    connection: Any = store.engine.raw_connection()
     if not store.is_sqlite:
         connection.driver_connection.autocommit = True  # VACUUM wants no transaction around it
     connection.cursor().execute("ANALYZE" if store.is_sqlite else "VACUUM ANALYZE")
