@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import ENDED_STATES
@@ -111,10 +111,6 @@ def _forget_differences(connection: Connection, job_ids: list[str]) -> None:
 
 def _forget_for_good(store: Store) -> None:
     """Let the database drop what the rows held before: SQLite's log, PostgreSQL's dead rows."""
-    if store.is_sqlite:
-        connection_record = store.engine.raw_connection()  # a checkpoint wants no transaction around it
-        connection_record.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection_record.close()
-        return
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM jobs, outcomes, decisions"))
+    statement = "PRAGMA wal_checkpoint(TRUNCATE)" if store.is_sqlite else "VACUUM jobs, outcomes, decisions"
+    with store.without_transaction() as connection:
+        connection.exec_driver_sql(statement)

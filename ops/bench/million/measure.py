@@ -113,8 +113,11 @@ def _enqueue(store: Store, name: str) -> float:
 
 
 def _refresh_statistics(store: Store) -> None:
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE" if store.is_sqlite else "VACUUM ANALYZE"))
+    connection: Any = store.engine.raw_connection()
+    if not store.is_sqlite:
+        connection.driver_connection.autocommit = True  # VACUUM wants no transaction around it
+    connection.cursor().execute("ANALYZE" if store.is_sqlite else "VACUUM ANALYZE")
+    connection.close()
 
 
 def fill(store: Store, name: str, count: int, *, is_waiting: bool) -> None:
