@@ -1,92 +1,31 @@
-"""Files, batches and background responses: our client against the stand-in, over a real socket."""
+"""Files and batches: our client against the stand-in, over a real socket."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import BaseModel
 
-from ops.standin.config import Config
-from ops.standin.server import Standin, running
-from workers.completion.attempt import CompletionRequest, attempt_completion, host_of
+from tests.support.lane_calls import MARKS, PROFILE, asking, endings_of, handed_in, lines_of, provider
+from workers.completion.attempt import attempt_completion, host_of
 from workers.completion.classify import Throttled, Transient
 from workers.completion.lanes import background, batches, files
 from workers.completion.lanes.errors import AlreadyEnded, LaneCallFailed, LaneUnavailable, NotFound
-from workers.completion.lanes.lines import ended_line, read_line
-from workers.completion.lanes.states import BackgroundStatus, BatchStatus, Ended, NotRun, NotRunReason
+from workers.completion.lanes.states import BatchStatus, NotRun, NotRunReason
 from workers.completion.transport.clients import new_client
 from workers.contract.lane import Lane
-from workers.contract.model_profile import profile_of
 from workers.contract.outcome import Failure, FailureKind, Success
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from openai import AsyncOpenAI
-
-
-class Grade(BaseModel):
-    points: int
-    comment: str
-
-
-MODEL = "gpt-6.1-terra"
-PROFILE = profile_of(MODEL)
-
-
-def asking(prompt: str, **changes: Any) -> CompletionRequest:
-    request: dict[str, Any] = {"model": MODEL, "schema_model": Grade, "profile": PROFILE, "max_tokens": 900}
-    return CompletionRequest(prompt=prompt, **(request | changes))
-
-
-@asynccontextmanager
-async def provider(**config: Any) -> AsyncIterator[tuple[Standin, AsyncOpenAI]]:
-    clock = {"batch_seconds": 100, "window_2h_seconds": 100, "window_8h_seconds": 100}
-    async with running(Config().changed(clock | config)) as standin:
-        client = new_client(api_key="sk-anything", base_url=standin.base_url, timeout_seconds=20)
-        try:
-            yield standin, client
-        finally:
-            await client.close()
-
-
-async def handed_in(client: AsyncOpenAI, requests: dict[str, CompletionRequest], marker: str = "m1") -> str:
-    content = b"".join(batches.request_line(name, request) for name, request in requests.items())
-    batch = await batches.create_batch(client, await files.upload(client, content, marker), marker)
-    return batch.batch_id
-
-
-async def lines_of(client: AsyncOpenAI, *file_ids: str | None) -> list[bytes]:
-    found = []
-    for file_id in file_ids:
-        if file_id is not None:
-            async with aclosing(files.download(client, file_id)) as lines:
-                found += [line.content async for line in lines]
-    return found
-
 
 async def collected(lines: AsyncIterator[files.FileLine], into: list[files.FileLine]) -> None:
     async for line in lines:
         into.append(line)  # noqa: PERF401 - what came before the break is kept
-
-
-async def endings_of(client: AsyncOpenAI, batch_id: str, requests: dict[str, CompletionRequest]) -> dict[str, Ended]:
-    state = await batches.retrieve_batch(client, batch_id)
-    assert state.has_ended
-    read = [read_line(line) for line in await lines_of(client, state.output_file_id, state.error_file_id)]
-    return {line.custom_id: ended_line(line, requests[line.custom_id]) for line in read if line is not None}
-
-
-MARKS = [
-    *("", "refusal", "truncated", "content_filter", "invalid_output", "not_json", "fenced", "null_content"),
-    *("no_choices", "length_whole", "odd_metadata", "rate_limit", "insufficient_quota", "context_overflow"),
-    *("rejected", "bad_key", "server_error", "unlisted_400", "overdue_400"),
-]
 
 
 async def test_every_ending_in_a_batch_and_in_the_background_is_the_live_one():
@@ -289,64 +228,6 @@ async def test_files_go_up_from_a_path_and_are_deleted(tmp_path: Path):
             await batches.create_batch(client, file_id, "m")
         with pytest.raises(NotFound):
             await batches.retrieve_batch(client, "batch_unknown")
-
-
-@pytest.mark.parametrize("lane", [Lane.WINDOW_2H, Lane.WINDOW_8H])
-async def test_a_background_response_is_answered_within_its_window_for_less(lane: Lane):
-    request = asking("work", instructions="Be fair. " * 700, cache_key="k", effort="low", asks_standard_tier=True)
-    async with provider() as (standin, client):
-        made = await background.create_background(client, request, lane, "m")
-        states = [made.status]
-        for seconds in (85, 15):
-            await standin.pass_time(seconds)
-            state = await background.retrieve_background(client, made.response_id)
-            states.append(state.status)
-        ended = background.ended_background(state, request)
-        (line,) = standin.state.invoice.as_json()["lines"]
-        assert await background.delete_background(client, made.response_id)
-        assert not await background.delete_background(client, made.response_id)
-    assert states == [BackgroundStatus.QUEUED, BackgroundStatus.IN_PROGRESS, BackgroundStatus.COMPLETED]
-    assert isinstance(ended.ending, Success)
-    usage = ended.reply.usage
-    assert usage is not None
-    assert usage.cache_write_tokens > 0
-    assert usage.reasoning_tokens > 0
-    assert (line["lane"], ended.reply.system_fingerprint) == (lane.value, "fp_standin")
-    assert line["usd"] == pytest.approx(PROFILE.cost_usd(usage, tier=ended.reply.service_tier, lane=lane))
-
-
-@pytest.mark.parametrize("mark", [mark for mark in MARKS if mark not in {"odd_metadata", "bad_key"}])
-async def test_every_ending_in_the_background_is_the_live_one(mark: str):
-    request = asking(f"work [[standin:{mark}]]" if mark else "work")
-    async with provider() as (standin, client):
-        live = (await attempt_completion(client, request)).ending
-        try:
-            made = await background.create_background(client, request, Lane.WINDOW_2H, "m")
-        except LaneCallFailed as refused:
-            later: object = refused.ending
-        else:
-            await standin.pass_time(100)
-            state = await background.retrieve_background(client, made.response_id)
-            later = background.ended_background(state, request).ending
-    assert type(later) is type(live)
-    if isinstance(live, Failure):
-        assert isinstance(later, Failure)
-        assert later.kind is live.kind
-
-
-@pytest.mark.parametrize(("waited", "is_answered"), [(0, False), (90, False), (100, True)])
-async def test_a_cancelled_response_is_answered_or_not_run(waited: int, *, is_answered: bool):
-    request = asking("work")
-    async with provider() as (standin, client):
-        made = await background.create_background(client, request, Lane.WINDOW_8H, "m")
-        await standin.pass_time(waited)
-        state = await background.cancel_background(client, made.response_id)
-        again = await background.cancel_background(client, made.response_id)
-        ended = background.ended_background(state, request)
-        billed = standin.state.invoice.as_json()["requests"]
-    assert again.status is state.status
-    assert isinstance(ended.ending, Success) == is_answered == bool(billed)
-    assert isinstance(ended.ending, NotRun) != is_answered
 
 
 async def test_a_server_without_the_lanes_says_so_once():
