@@ -30,12 +30,12 @@ from workers.store.gates import (
     BatchGate,
     ClosedBy,
     GateRequest,
-    choose_pilot,
     held_of_batch,
     read_gate,
     resume_batch,
 )
 from workers.store.ledger import AttemptClosing
+from workers.store.pilots import choose_pilot
 from workers.store.releases import free_claims
 from workers.store.sql import lock_jobs
 from workers.store.steering import retry_failed

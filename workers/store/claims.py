@@ -131,18 +131,28 @@ def claim_jobs(
             claim=jobs.c.claim + 1,
             claimed_at=now_seconds(),
             not_before=None,
+            lane=None,  # whatever waited for another one goes live now
         )
-        .returning(
-            jobs.c.id, jobs.c.batch_id, jobs.c.item_id, jobs.c.round, jobs.c.claim, jobs.c.schema_name,
-            jobs.c.schema_fingerprint, jobs.c.prompt, jobs.c.model, jobs.c.parameters, jobs.c.context_hash,
-            jobs.c.instructions_hash, jobs.c.snoozes, jobs.c.lost_claims, jobs.c.pseudonyms, jobs.c.kept_answer,
-            (jobs.c.deadline_at - now_seconds()).label("seconds_to_deadline"),
-        )
-    ).all()  # fmt: skip
+        .returning(*CLAIMED_COLUMNS)
+    ).all()
     if len(claimed) < len(job_ids):
         _unpublish_waiting(connection, job_ids)
         if provider is not None:
             _unpublish_foreign(connection, job_ids, provider)
+    return as_claimed(connection, claimed)
+
+
+CLAIMED_COLUMNS = (
+    jobs.c.id, jobs.c.batch_id, jobs.c.item_id, jobs.c.round, jobs.c.claim, jobs.c.schema_name,
+    jobs.c.schema_fingerprint, jobs.c.prompt, jobs.c.model, jobs.c.parameters, jobs.c.context_hash,
+    jobs.c.instructions_hash, jobs.c.snoozes, jobs.c.lost_claims, jobs.c.pseudonyms, jobs.c.kept_answer,
+    (jobs.c.deadline_at - now_seconds()).label("seconds_to_deadline"),
+)  # fmt: skip
+"""What `as_claimed` reads."""
+
+
+def as_claimed(connection: Connection, claimed: Sequence[Any]) -> dict[str, ClaimedJob]:
+    """All that goes with these rows of `CLAIMED_COLUMNS`; those that no worker of this version can read end here."""
     parameters = _parameters(connection, claimed)
     readable = [row for row in claimed if row.id in parameters]
     probes = set(connection.execute(PROBE_JOBS).scalars())
