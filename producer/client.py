@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from producer.batch import Batch
 from producer.inputs.api_item import Item, spec_of
+from producer.inputs.batch_name import MAX_NAME_LENGTH, check_batch_name
 from producer.inputs.fence_of_batch import fence_of, refuse_another_fence
 from producer.inputs.kept_metadata import check_metadata
 from producer.inputs.kept_texts import KeptTexts
@@ -22,11 +23,11 @@ from producer.inputs.names_of_batch import NameSearch
 from producer.inputs.prices import PriceCheck
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec, QueueName
+from workers.contract.lane_choice import PriceWish, price_wish
 from workers.contract.model_parameters import ChoiceCheck
 from workers.contract.model_profile import load_profiles, profile_of
 from workers.contract.notification import targets_of
 from workers.contract.origin import BatchOrigin
-from workers.contract.printable import printable
 from workers.contract.registry import SchemaRegistry, builtin_registry
 from workers.contract.schema_files.lookup import LocalSchemas
 from workers.contract.schema_files.trust import SchemaTrust
@@ -37,17 +38,17 @@ from workers.store import Store
 from workers.store.day_caps import DayCaps, raise_days
 from workers.store.enqueue import CHUNK, EnqueueReport, NewJob, add_jobs, open_batch
 from workers.store.feed import Feed
-from workers.store.gates import GateRequest, choose_pilot
+from workers.store.gates import GateRequest
 from workers.store.outbox import note_night
 from workers.store.overviews import (
     EVERY_BATCH,
-    BatchChoice,
-    count_batches,
     find_batch,
     find_overview,
     list_overviews,
+    page_of_overviews,
     read_origin,
 )
+from workers.store.pilots import choose_pilot
 from workers.store.results import read_context
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ if TYPE_CHECKING:
     from workers.contract.schema_files.lookup import SchemaFinder
     from workers.contract.schemes.fence import Fence
     from workers.publisher import Publisher
-    from workers.store.overviews import BatchOverview
+    from workers.store.overviews import BatchChoice, BatchOverview
+    from workers.store.pages import Page, Place
 
 __all__ = ["MAX_NAME_LENGTH", "EnqueueReport", "Item", "JobClient"]
 
@@ -162,6 +164,7 @@ class JobClient:
         max_cost_usd: float | None = None,
         weight: float | None = None,
         by: datetime | None = None,
+        price: PriceWish | str | None = None,
         notify: Iterable[str] = (),
         renews: bool = False,
         starts_carefully: bool = True,
@@ -178,18 +181,15 @@ class JobClient:
         `pilot`: only so many jobs start, spread over the input, until `Batch.resume` lets the rest go.
         With `renews` a job that exists with other work begins another round with it; its earlier outcomes are kept.
         With `starts_carefully`, three jobs of a new batch run until one succeeds, and three that fail alike close it.
-        `max_cost_usd` caps what the batch may cost; then its jobs wait. None leaves an existing cap as it is.
-        `weight`: its share of the queue against 1 of other batches; None leaves it as it is.
+        `max_cost_usd` caps what the batch may cost; then its jobs wait.
         `by`: an aware moment after which none of the jobs starts, those that exist and have not ended too; the report's
-        `outlooks` say what will be late. None leaves it as it is.
+        `outlooks` say what will be late. `weight`: its share of the queue against 1 of other batches.
+        `price` (`lowest`, `balanced`, `live`): new jobs may wait for a cheaper lane. None leaves these as they are.
         `notify`: who is told, beside those named before, when it ends or stops: `https://...` or `mailto:...`.
         Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON, a model without a price
         under a cap) before the batch is opened; nothing is written when it concerns a new batch's first thousand jobs.
         """
-        if not name or len(name) > MAX_NAME_LENGTH:
-            raise InvalidInput(f"a batch name must have 1 to {MAX_NAME_LENGTH} characters")
-        if printable(name) != name:
-            raise InvalidInput("a batch name is one line without control characters; choose another with --name")
+        check_batch_name(name)
         if queue not in list(QueueName):
             raise InvalidInput(f"there is no queue {str(queue)!r}; choose from {', '.join(QueueName)}")
         if by is not None:
@@ -199,6 +199,7 @@ class JobClient:
             pilot_jobs=pilot,
             max_usd=max_cost_usd,
             weight=weight,
+            price=price_wish(price),
             notify=targets_of(notify),
             starts_carefully=starts_carefully,
         )
@@ -251,17 +252,17 @@ class JobClient:
         """A look at one batch; it need not exist yet."""
         return Batch(self.store, name, publish=lambda: self._publish_batch(name), prices=self._prices)
 
-    def batches(
-        self, *, at_most: int | None = 200, skip: int = 0, choice: BatchChoice = EVERY_BATCH
-    ) -> list[BatchOverview]:
-        """The batches after the first `skip`, newest first unless chosen otherwise; all with `at_most=None`."""
+    def batches(self, *, at_most: int | None = 200) -> list[BatchOverview]:
+        """The newest batches, newest first; all with `at_most=None`."""
         with self.store.snapshot() as connection:
-            return list_overviews(connection, at_most=at_most, skip=skip, choice=choice)
+            return list_overviews(connection, at_most=at_most)
 
-    def count_batches(self, choice: BatchChoice = EVERY_BATCH) -> int:
-        """How many batches there are under this choice."""
+    def page_of_batches(
+        self, *, at: Place | None = None, at_most: int = 20, choice: BatchChoice = EVERY_BATCH
+    ) -> Page[BatchOverview]:
+        """One page of the batches under this choice; `at` is `previous` or `next` of another page."""
         with self.store.snapshot() as connection:
-            return count_batches(connection, choice)
+            return page_of_overviews(connection, at=at, at_most=at_most, choice=choice)
 
     def find_batch(self, name: str) -> BatchOverview | None:
         """The batch of this name, or None."""
@@ -345,6 +346,3 @@ def _publisher(settings: Settings) -> Publisher | None:
     from workers.publisher import Publisher  # noqa: PLC0415 - Celery costs more than all the rest, a broker-less use needs none
 
     return Publisher.connect(settings)
-
-
-MAX_NAME_LENGTH = 200

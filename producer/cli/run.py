@@ -27,10 +27,15 @@ if TYPE_CHECKING:
 @spend_options
 @click.option("--pilot", type=click.IntRange(min=1), metavar="N", help="Grade N jobs spread over INPUT, then stop.")
 @click.option("--go", is_flag=True, help="Grade the rest of the pilot made before with the same command.")
-@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Worker processes.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    show_default="as many as the jobs keep busy, at most 2",
+    help="Worker processes.",
+)
 @concurrency_option
 @click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), help="Write results here (JSONL).")
-def run(input_path: Path, processes: int, out_path: Path | None, *, go: bool, **options: Any) -> int:
+def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: bool, **options: Any) -> int:
     """Grade INPUT (JSONL, CSV or a folder) on this machine, from enqueue to results.
 
     Ctrl-C finishes what is in flight and stops. The same command resumes, and pays for nothing twice.

@@ -96,10 +96,12 @@ class WorkerFleet:
     _crashes_at_work: int = 0
     _has_unsaved: bool = False
 
-    def start(self) -> None:
-        """Start them all; they join in within a second or two."""
+    def start(self, number: int | None = None) -> None:
+        """Start them all, or so many of them as do not run yet; they join in within a second or two."""
         self.log_dir.mkdir(parents=True, exist_ok=True)
-        self._workers = [self._start_one() for _ in range(self.count)]
+        wanted = self.count if number is None else min(number, self.count)
+        while len(self._workers) < wanted:
+            self._workers.append(self._start_one())
 
     @property
     def pids(self) -> list[int]:
@@ -257,7 +259,7 @@ def _remove_empty(file: Path) -> None:
 def worker_command(*, queue: str, name: str, concurrency: int, log_file: Path | None = None) -> list[str]:
     """The command of one worker process, for one queue of the provider and store that its environment names."""
     command = python_module(
-        "workers.process.celery_worker", "worker",
+        "workers.process.celery_worker",
         "--queues", queue, "--hostname", f"{name}@%h", "--concurrency", str(concurrency),
         "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     )  # fmt: skip

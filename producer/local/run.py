@@ -8,6 +8,7 @@ Ctrl-C gives back what is in flight.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 POLL_SECONDS = 0.25
+MOST_PROCESSES = 2
+"""Where the caller names no number: a machine with more cores is told so."""
+JOBS_A_PROCESS = 500
+"""To start another process takes the processor time of about so many jobs."""
 WATCH_SHARE = 10
 """Between two looks at progress passes so many times what a look costs: watching must not slow the work."""
 
@@ -53,7 +58,8 @@ class RunRequest:
     name: str
     specs: Callable[[], Iterable[JobSpec]]
     queue: str
-    processes: int
+    processes: int | None = None
+    """None: as many as its jobs fill, up to `MOST_PROCESSES`."""
     context: Mapping[str, object] | None = None
     origin: BatchOrigin | None = None
     pilot: int | None = None
@@ -92,14 +98,14 @@ def run_batch(
     began_at = time.monotonic()
     fleet = WorkerFleet(
         queue=request.queue,
-        count=request.processes,
+        count=request.processes or MOST_PROCESSES,
         settings=settings,
         services=services,
         log_dir=DataFolder.of(settings.data_dir).logs,
     )
     try:
         client.raise_day_cap()  # its own workers would, but none start for a batch that may not go on
-        _enqueue(request, client, fleet)
+        _enqueue(request, client, settings, fleet)
         batch = client.batch(request.name)
         for notice in batch.day_cap_notices(joining_usd=settings.day_cap_usd):
             console.print(f"note: {notice}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -107,7 +113,7 @@ def run_batch(
             batch.resume()
         progress = batch.progress()
         if not progress.is_finished and not fleet.pids and progress.closed is None:
-            fleet.start()  # jobs of an earlier run wait
+            fleet.start(processes_for(progress.total - progress.finished, request, settings))  # of an earlier run
         with (
             counted_interrupts() as interrupts,
             ProgressDisplay(console) as display,
@@ -127,10 +133,15 @@ def run_batch(
     )
 
 
-def _enqueue(request: RunRequest, client: JobClient, fleet: WorkerFleet) -> None:
+def processes_for(jobs: int, request: RunRequest, settings: Settings) -> int:
+    """So many worker processes as were asked for, else as the jobs keep busy."""
+    return request.processes or max(1, math.ceil(jobs / min(JOBS_A_PROCESS, settings.concurrency)))
+
+
+def _enqueue(request: RunRequest, client: JobClient, settings: Settings, fleet: WorkerFleet) -> None:
     def start_workers_early(new: int, _existing: int) -> None:
-        if new and not fleet.pids:
-            fleet.start()
+        if new:
+            fleet.start(processes_for(new, request, settings))
 
     report = client.enqueue(
         request.specs(),

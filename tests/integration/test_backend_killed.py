@@ -16,7 +16,7 @@ from tests.support.postgres import SERVER, fresh_schema
 from workers.store import Store
 from workers.store import writer as module
 from workers.store.admission import Admission
-from workers.store.settlement import Settlement
+from workers.store.job_update import JobUpdate
 from workers.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ async def test_a_writer_whose_backend_is_killed_loses_nothing(pg_store: Store, m
         job: Any = jobs[job_id]
         sent = opening(job)
         assert await writer.open_attempt(sent) is Admission.MAY_SEND, "a repetition finds its own row"
-        return await writer.settle(Settlement(closing=answered(sent.attempt_id), ending=success(job)))
+        return await writer.persist(JobUpdate(closing=answered(sent.attempt_id), ending=success(job)))
 
     for start in range(0, JOBS, 30):
         await asyncio.gather(*(grade(job_id) for job_id in ids[start : start + 30]))

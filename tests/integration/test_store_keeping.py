@@ -22,10 +22,10 @@ from tests.store.steps import (
     failure,
     new_job,
     outcome_rows,
+    persist,
     publish,
     register,
     send,
-    settle,
     states,
     success,
 )
@@ -67,11 +67,11 @@ def two_rounds(store: Store) -> None:
     enqueue(store, [new_job("=1+1", prompt="p"), new_job("waiting")])
     ids = publish(store, at_most=1)
     [job] = claim(store, ids).values()
-    settle(store, closing=answered(send(store, job) or ""), ending=failure(job))
+    persist(store, closing=answered(send(store, job) or ""), ending=failure(job))
     retry_failed(store, "b")
     publish(store, at_most=1)
     [again] = claim(store, ids).values()
-    settle(store, closing=answered(send(store, again) or ""), ending=success(again, 4))
+    persist(store, closing=answered(send(store, again) or ""), ending=success(again, 4))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -139,11 +139,11 @@ def test_an_export_goes_over_page_borders_without_a_gap(
 
 def two_rounds_of_all(store: Store) -> None:
     for job in claim(store, publish(store)).values():
-        settle(store, closing=answered(send(store, job) or ""), ending=failure(job))
+        persist(store, closing=answered(send(store, job) or ""), ending=failure(job))
     for name in ("a", "b"):
         retry_failed(store, name)
     for job in claim(store, publish(store)).values():
-        settle(store, ending=success(job))
+        persist(store, ending=success(job))
 
 
 @pytest.mark.usefixtures("store")
@@ -184,7 +184,7 @@ def in_the_middle(store: Store) -> None:
     """A store with finished, running and waiting jobs."""
     register(store, "w1", silent_seconds=100)
     done, _running = claimed(store, 2)
-    settle(store, closing=answered(send(store, done) or ""), ending=success(done))
+    persist(store, closing=answered(send(store, done) or ""), ending=success(done))
     enqueue(store, 3)
     publish(store, at_most=1)
 
@@ -197,7 +197,7 @@ def goes_on(store: Store) -> None:
     store.run(lambda connection: free_dead(connection, dead, at_most=100))
     store.run(unpublish_all)
     for job in claim(store, publish(store), "w9").values():
-        settle(store, ending=success(job))
+        persist(store, ending=success(job))
     assert states(store) == {"succeeded": 5}
 
 

@@ -14,9 +14,9 @@ from workers.store.admission import lock_gates
 from workers.store.claims import ClaimedJob, claim_jobs
 from workers.store.enqueue import EnqueueReport, NewJob, add_jobs, open_batch
 from workers.store.feed import Feed, due_jobs, mark_published
+from workers.store.job_update import JobUpdate, apply_updates
 from workers.store.ledger import AttemptClosing, AttemptOpening, JobEnding, Purpose, open_attempts
 from workers.store.liveness import register_worker
-from workers.store.settlement import Settlement, apply_settlements
 from workers.store.sql import lock_jobs, new_id
 from workers.store.tables import attempts, jobs, outcomes, workers
 
@@ -124,7 +124,7 @@ def _ending(job: ClaimedJob, outcome: Success | Failure) -> JobEnding:
     )
 
 
-def settle(
+def persist(
     store: Store,
     *,
     closing: AttemptClosing | None = None,
@@ -133,15 +133,15 @@ def settle(
     kept: JobEnding | None = None,
 ) -> bool:
     """Store the end of an attempt; true when its outcome was accepted."""
-    settlement = Settlement(closing=closing, ending=ending, release=release, kept=kept)
-    return bool(store.run(lambda connection: _apply(connection, settlement)))
+    update = JobUpdate(closing=closing, ending=ending, release=release, kept=kept)
+    return bool(store.run(lambda connection: _apply(connection, update)))
 
 
-def _apply(connection: Connection, settlement: Settlement) -> set[str]:
-    closings = [settlement.closing] if settlement.closing else []
-    gates = lock_gates(connection, closings=closings, endings=[settlement.ending] if settlement.ending else [])
-    locked = lock_jobs(connection, settlement.job_ids)
-    accepted = apply_settlements(connection, [settlement], locked=locked, gates=gates)
+def _apply(connection: Connection, update: JobUpdate) -> set[str]:
+    closings = [update.closing] if update.closing else []
+    gates = lock_gates(connection, closings=closings, endings=[update.ending] if update.ending else [])
+    locked = lock_jobs(connection, update.job_ids)
+    accepted = apply_updates(connection, [update], locked=locked, gates=gates)
     gates.write()
     return accepted
 

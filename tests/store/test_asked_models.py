@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.store.steps import claimed, enqueue, new_job, settle, success
+from tests.store.steps import claimed, enqueue, new_job, persist, success
 from workers.store.asked_models import models_awaited, models_of
 from workers.store.overviews import find_batch
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_models_of_unfinished_jobs_are_named_with_those_they_fall_back_to(store: Store):
     [done] = claimed(store)
-    settle(store, ending=success(done))
+    persist(store, ending=success(done))
     late = [new_job("x", fallback_model="m"), new_job("y")]
     enqueue(store, [replace(each, spec=replace(each.spec, model="late")) for each in late], name="c")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
-from tests.store.steps import answered, claimed, send, settle, success
+from tests.store.steps import answered, claimed, persist, send, success
 from workers.contract.outcome import AttemptEnding, Usage
 from workers.store.billing import BillLine, read_bill
 from workers.store.ledger import AttemptClosing
@@ -31,7 +31,7 @@ def bill_of(store: Store, **selection: object) -> list[BillLine]:
 def paid(store: Store, job: ClaimedJob, *, opened_at: float = NOON, **closing: object) -> None:
     attempt = send(store, job, most_usd=9.0) or ""
     ended = AttemptClosing(attempt_id=attempt, ending=AttemptEnding.ANSWERED, **closing)  # type: ignore[arg-type]
-    settle(store, closing=ended, ending=success(job))
+    persist(store, closing=ended, ending=success(job))
     with store.transaction() as connection:
         connection.execute(update(attempts).where(attempts.c.id == attempt).values(opened_at=opened_at))
 
@@ -73,7 +73,7 @@ def test_a_request_without_a_known_end_counts_from_nothing_to_the_most_it_can_co
     if ending is AttemptEnding.UNKNOWN:
         store.run(lambda connection: free_claims(connection, [lost.id], worker_ids={"w1"}))
     elif ending is not None:
-        settle(store, closing=AttemptClosing(attempt_id=attempt, ending=ending))
+        persist(store, closing=AttemptClosing(attempt_id=attempt, ending=ending))
 
     lines = bill_of(store)
 
@@ -86,7 +86,7 @@ def test_a_late_answer_makes_an_interval_a_number(store: Store):
     attempt = send(store, job, most_usd=2.0) or ""
     store.run(lambda connection: free_claims(connection, [job.id], worker_ids={"w1"}))
 
-    settle(store, closing=answered(attempt, cost_usd=0.5), ending=success(job))
+    persist(store, closing=answered(attempt, cost_usd=0.5), ending=success(job))
 
     assert [(line.low_usd, line.high_usd, line.open) for line in bill_of(store)] == [(0.5, 0.5, 0)]
 
@@ -94,14 +94,14 @@ def test_a_late_answer_makes_an_interval_a_number(store: Store):
 def test_what_was_never_billed_is_on_no_line(store: Store):
     for job, ending in zip(claimed(store, 2), (AttemptEnding.NOT_SENT, AttemptEnding.THROTTLED), strict=True):
         closing = AttemptClosing(attempt_id=send(store, job, most_usd=2.0) or "", ending=ending)
-        settle(store, closing=closing, release=Release(job_id=job.id, claim=job.claim, after_seconds=0.0))
+        persist(store, closing=closing, release=Release(job_id=job.id, claim=job.claim, after_seconds=0.0))
 
     assert bill_of(store) == []
 
 
 def test_a_request_without_a_price_is_counted_and_never_free(store: Store):
     known, unknown = claimed(store, 2)
-    settle(store, closing=answered(send(store, known) or "", cost_usd=None), ending=success(known))
+    persist(store, closing=answered(send(store, known) or "", cost_usd=None), ending=success(known))
     send(store, unknown)
 
     lines = bill_of(store)
@@ -152,7 +152,7 @@ def test_a_connection_that_was_closed_before_a_response_likely_cost_nothing(
         status_code=status,
         may_be_billed=True,
     )
-    settle(store, closing=lost)
+    persist(store, closing=lost)
     paid(store, job, cost_usd=0.5)
 
     lines = bill_of(store)

@@ -18,9 +18,9 @@ from tests.store.steps import (
     job_row,
     new_job,
     outcome_rows,
+    persist,
     publish,
     send,
-    settle,
     states,
 )
 from workers.contract.outcome import AccountState, AttemptEnding
@@ -110,8 +110,8 @@ def test_a_running_job_cannot_be_claimed_again(store: Store):
 
 def test_a_snoozed_job_can_be_claimed_when_it_is_due_and_not_before(store: Store):
     soon, later = claimed(store, 2)
-    settle(store, release=released(soon, 0.0, follows=True))
-    settle(store, release=released(later, 60.0, follows=True))
+    persist(store, release=released(soon, 0.0, follows=True))
+    persist(store, release=released(later, 60.0, follows=True))
 
     assert set(claim(store, [soon.id, later.id], "w2")) == {soon.id}
     assert job_row(store, later.id).snoozes == 1
@@ -119,8 +119,8 @@ def test_a_snoozed_job_can_be_claimed_when_it_is_due_and_not_before(store: Store
 
 def test_a_snooze_whose_message_follows_counts_as_published(store: Store):
     with_message, without = claimed(store, 2)
-    settle(store, release=released(with_message, 60.0, follows=True))
-    settle(store, release=released(without, 600.0))
+    persist(store, release=released(with_message, 60.0, follows=True))
+    persist(store, release=released(without, 600.0))
 
     assert job_row(store, with_message.id).published_at is not None
     assert job_row(store, without.id).published_at is None
@@ -131,7 +131,7 @@ def test_a_release_of_a_lost_claim_changes_nothing(store: Store):
     free(store, first)
     publish(store)
     [second] = claim(store, [first.id], "w2").values()
-    settle(store, release=released(first))
+    persist(store, release=released(first))
 
     row = job_row(store, first.id)
     assert (row.state, row.worker_id, row.claim) == ("running", "w2", second.claim)
@@ -152,13 +152,13 @@ def test_a_job_of_a_parked_account_waits_unpublished(store: Store):
 
 def test_attempts_of_earlier_claims_count_and_those_of_earlier_rounds_do_not(store: Store):
     [job] = claimed(store)
-    settle(store, closing=answered(send(store, job) or ""))
+    persist(store, closing=answered(send(store, job) or ""))
     throttled = AttemptClosing(attempt_id=send(store, job) or "", ending=AttemptEnding.THROTTLED)
-    settle(store, closing=throttled, release=released(job, 0.0, follows=True))
+    persist(store, closing=throttled, release=released(job, 0.0, follows=True))
 
     [again] = claim(store, [job.id]).values()
     assert again.spent == {"grade": 1}
-    settle(store, ending=failure(again))
+    persist(store, ending=failure(again))
     from workers.store.steering import retry_failed
 
     assert retry_failed(store, "b") == 1
@@ -211,7 +211,7 @@ def test_a_job_to_be_cancelled_ends_when_its_claim_does(store: Store, way: str):
     if way == "freed":
         assert free(store, job) == []
     else:
-        settle(store, release=released(job, 5.0))
+        persist(store, release=released(job, 5.0))
 
     row = job_row(store, job.id)
     assert (row.state, row.cancel_requested) == ("failed", False)

@@ -10,7 +10,7 @@ from producer.local.dead_workers import free_jobs_of
 from tests.store.steps import claimed, job_row, register, send, states, success
 from workers.store.spool import Spool
 from workers.store.tables import attempts, workers
-from workers.store.writer import Settlement
+from workers.store.writer import JobUpdate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def test_what_it_spooled_is_stored_before_its_jobs_are_freed(store: Store, tmp_p
     paid, waiting = claimed(store, 2, worker="w1")
     spool = Spool(tmp_path, store, worker_id="w1")
     spool.reserve(2)
-    spool.keep([Settlement(ending=success(paid))])
+    spool.keep([JobUpdate(ending=success(paid))])
     spool.close()
 
     assert free_jobs_of("w1", database_url=url_of(store), data_dir=tmp_path) == 1

@@ -17,10 +17,10 @@ from tests.store.steps import (
     job_row,
     move_clock,
     new_job,
+    persist,
     publish,
     register,
     send,
-    settle,
 )
 from workers.contract.errors import InvalidInput
 from workers.contract.outcome import AccountState, FailureKind
@@ -80,7 +80,7 @@ def test_the_same_jobs_with_another_moment_are_the_same_and_may_start_until_then
 def test_another_moment_changes_nothing_of_what_has_ended(store: Store):
     enqueue(store, [new_job("a", deadline_at=in_seconds(600))])
     [job] = claim(store, publish(store)).values()
-    settle(store, ending=failure(job))
+    persist(store, ending=failure(job))
     before = job_row(store, job.id)
     enqueue(store, [new_job("a", deadline_at=in_seconds(6000))])
     assert job_row(store, job.id) == before
@@ -89,7 +89,7 @@ def test_another_moment_changes_nothing_of_what_has_ended(store: Store):
 def test_a_round_more_keeps_the_moment_and_is_refused_when_it_is_over(store: Store):
     moment = in_seconds(600)
     [ahead] = claimed(store, deadline_at=moment)
-    settle(store, ending=failure(ahead))
+    persist(store, ending=failure(ahead))
     assert retry_failed(store, "b") == 1
     assert job_row(store, ahead.id).deadline_at == moment
 
@@ -98,7 +98,7 @@ def test_a_round_more_keeps_the_moment_and_is_refused_when_it_is_over(store: Sto
         for job in claimed(store, deadline_at=in_seconds(-5))  # and the one before, in its new round
         if job.seconds_to_deadline is not None and job.seconds_to_deadline < 0
     )
-    settle(store, ending=failure(over, FailureKind.DEADLINE_EXCEEDED))
+    persist(store, ending=failure(over, FailureKind.DEADLINE_EXCEEDED))
     with pytest.raises(InvalidInput, match="give another with --by or --deadline"):
         retry_failed(store, "b", kinds=[FailureKind.DEADLINE_EXCEEDED])
     assert retry_failed(store, "b", kinds=[FailureKind.REFUSED]) == 0  # others have nothing to do with it
@@ -138,7 +138,7 @@ def test_the_pace_is_that_of_earlier_answers_without_the_breaks_between_runs(sto
     jobs = claimed(store, 4)
     sent = [attempt for job in jobs if (attempt := send(store, job)) is not None]
     for attempt, closed_at in zip(sent, (1000.0, 1002.0, 5000.0, 5002.0), strict=True):
-        settle(store, closing=answered(attempt))
+        persist(store, closing=answered(attempt))
         with store.transaction() as connection:
             times = {"opened_at": closed_at - 3, "closed_at": closed_at}
             connection.execute(update(attempts).where(attempts.c.id == attempt).values(**times))

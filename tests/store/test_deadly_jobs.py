@@ -16,10 +16,10 @@ from tests.store.steps import (
     enqueue,
     failure,
     outcome_rows,
+    persist,
     publish,
     register,
     send,
-    settle,
     states,
     success,
 )
@@ -110,7 +110,7 @@ def test_another_round_begins_without_the_marks_of_the_last(store: Store):
         claim_anew(store, worker)
         kill(store, worker)
     [job] = claim_anew(store, "w3").values()
-    settle(store, ending=failure(job))
+    persist(store, ending=failure(job))
     retry_failed(store, "b")
 
     [again] = claim_anew(store, "w4").values()
@@ -147,7 +147,7 @@ def test_what_a_killed_repeat_left_open_in_the_ledger_is_closed(store: Store):
     store.run(lambda connection: free_claims(connection, [job.id], worker_ids={"w1"}))  # it was taken for dead
     [repeat] = claim_anew(store, "w2").values()
     send(store, repeat, "w2")
-    assert settle(store, closing=answered(first), ending=success(job)), "the first answer comes after all"
+    assert persist(store, closing=answered(first), ending=success(job)), "the first answer comes after all"
     assert endings(store) == {"answered": 1, None: 1}
 
     kill(store, "w2")

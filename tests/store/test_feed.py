@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event, text
 
-from tests.store.steps import FEED, claim, claimed, enqueue, job_row, publish, settle, success
+from tests.store.steps import FEED, claim, claimed, enqueue, job_row, persist, publish, success
 from workers.store.feed import (
     Feed,
     Publication,
@@ -88,7 +88,7 @@ def test_a_feed_takes_only_its_queue_and_provider(store: Store):
 
 def test_feeds_with_work_names_where_jobs_wait(store: Store):
     [job] = claimed(store)
-    settle(store, ending=success(job))
+    persist(store, ending=success(job))
     enqueue(store, 1, name="other", provider="q")
     with store.snapshot() as connection:
         assert feeds_with_work(connection) == [Feed("bulk", "q")]
@@ -96,7 +96,7 @@ def test_feeds_with_work_names_where_jobs_wait(store: Store):
 
 def test_a_deferred_job_is_passed_over_until_it_is_due(store: Store):
     [job] = claimed(store)
-    settle(store, release=Release(job_id=job.id, claim=job.claim, after_seconds=600.0))
+    persist(store, release=Release(job_id=job.id, claim=job.claim, after_seconds=600.0))
     assert publish(store) == []
     with store.transaction() as connection:
         connection.execute(text("UPDATE jobs SET not_before = not_before - 600"))
@@ -137,7 +137,7 @@ def test_what_could_not_be_sent_is_published_again_unless_somebody_else_did(stor
 def test_a_count_of_messages_leaves_out_claimed_and_counting_down(store: Store):
     waiting, running, counting, overdue = claimed(store, 4)
     for job, after in ((waiting, None), (counting, 30.0), (overdue, -90.0)):
-        settle(store, release=Release(job_id=job.id, claim=job.claim, after_seconds=after, message_follows=True))
+        persist(store, release=Release(job_id=job.id, claim=job.claim, after_seconds=after, message_follows=True))
 
     with store.snapshot() as connection:
         assert waiting_messages(connection, FEED, countdown_grace_seconds=60) == 2

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from tests.store.steps import Answer, answered, claimed, failure, job_row, outcome_rows, send, settle, success
+from tests.store.steps import Answer, answered, claimed, failure, job_row, outcome_rows, persist, send, success
 from workers.contract.outcome import Failure, FailureKind, Success, Usage
 from workers.store.ending_json import StoredAnswer
 from workers.store.fitting import LARGEST_INTEGER, fit_attempt, fit_outcome, result_json
@@ -43,7 +43,7 @@ def test_a_grade_is_stored_whatever_was_said_about_it(store: Store, said: dict[s
     closing = dataclasses.replace(answered(send(store, job) or ""), **said)
     ending = dataclasses.replace(success(job, 3), model_answered="m\x00" * 200)
 
-    assert settle(store, closing=closing, ending=ending)
+    assert persist(store, closing=closing, ending=ending)
     assert job_row(store, job.id).state == "succeeded"
     [row] = outcome_rows(store)
     assert row.result == '{"grade":3}'
@@ -56,7 +56,7 @@ def test_what_fits_is_stored_as_it_came(store: Store):
     [job] = claimed(store)
     said = {"request_id": "req_é", "parameters_sent": {"max_tokens": 7, "stop": None}, "wait_seconds": 0.25}
     closing = dataclasses.replace(answered(send(store, job) or ""), **said)
-    settle(store, closing=closing, ending=success(job))
+    persist(store, closing=closing, ending=success(job))
 
     with store.snapshot() as connection:
         row = connection.execute(select(attempts)).one()
@@ -69,7 +69,7 @@ def test_a_nul_inside_a_result_is_kept_as_its_escape(store: Store):
     said = {"comment": "a\x00b", "half": "x\ud800"}
     ending = dataclasses.replace(success(job), outcome=Success(StoredAnswer(said)))
 
-    assert settle(store, ending=ending)
+    assert persist(store, ending=ending)
     [row] = outcome_rows(store)
     assert json.loads(row.result) == {"comment": "a\x00b", "half": "x\ufffd"}
     assert "\x00" not in row.result
@@ -84,7 +84,7 @@ def test_a_failure_keeps_its_kind_whatever_text_it_brings(store: Store):
         refusal="\x00",
         validation_errors=({"input": "\x00", "ctx": {"error": ValueError("x")}},),
     )
-    assert settle(store, ending=dataclasses.replace(failure(job), outcome=outcome))
+    assert persist(store, ending=dataclasses.replace(failure(job), outcome=outcome))
 
     [row] = outcome_rows(store)
     assert (row.failure_kind, row.raw_output, row.refusal) == ("invalid_output", "a\ufffd\ufffd", "\ufffd")

@@ -16,8 +16,8 @@ from tests.store.steps import (
     move_clock,
     new_job,
     opening,
+    persist,
     publish,
-    settle,
     states,
     success,
 )
@@ -30,12 +30,12 @@ from workers.store.gates import (
     BatchGate,
     ClosedBy,
     GateRequest,
-    choose_pilot,
     held_of_batch,
     read_gate,
     resume_batch,
 )
 from workers.store.ledger import AttemptClosing
+from workers.store.pilots import choose_pilot
 from workers.store.releases import free_claims
 from workers.store.sql import lock_jobs
 from workers.store.steering import retry_failed
@@ -92,7 +92,7 @@ def test_a_cap_lets_in_what_fits_at_its_upper_bound_and_the_rest_waits_for_the_c
     asked = ask(store, working)
     assert verdicts(asked) == ["may_send", "may_send", "no_room", "no_room"]
 
-    settle(store, closing=answered(asked[0][0], cost_usd=0.2), ending=success(working[0]))
+    persist(store, closing=answered(asked[0][0], cost_usd=0.2), ending=success(working[0]))
     assert verdicts(ask(store, working[2:])) == ["may_send", "no_room"]
     assert gate_of(store).closed_by is None
 
@@ -101,7 +101,7 @@ def test_a_cap_without_room_closes_the_batch_once_nothing_is_in_flight_and_no_jo
     batch_of(store, 3, GateRequest(max_usd=1.5, starts_carefully=False))
     first, second, _third = working = started(store)
     [(attempt, _)] = ask(store, [first])
-    settle(store, closing=answered(attempt, cost_usd=0.9), ending=success(first))
+    persist(store, closing=answered(attempt, cost_usd=0.9), ending=success(first))
 
     assert verdicts(ask(store, [second])) == ["closed"]
     assert gate_of(store).closed_by is ClosedBy.SPEND_CAP
@@ -145,7 +145,7 @@ def test_a_request_holds_its_real_cost_or_its_upper_bound_where_the_cost_is_unkn
     batch_id = batch_of(store, 1, GateRequest(max_usd=5.0, starts_carefully=False))
     [(attempt, _)] = ask(store, started(store), day=50.0)
     for _twice in range(2):
-        settle(store, closing=AttemptClosing(attempt_id=attempt, **closing))
+        persist(store, closing=AttemptClosing(attempt_id=attempt, **closing))
     with store.snapshot() as connection:
         [day] = read_days(connection)
         assert held_of_batch(connection, batch_id) == pytest.approx(usd)
@@ -159,7 +159,7 @@ def test_a_late_answer_corrects_what_an_unknown_end_held(store: Store):
     [(attempt, _)] = ask(store, [job])
     store.run(lambda connection: free_claims(connection, [job.id], worker_ids={"w1"}))
     assert gate_of(store).held_usd == pytest.approx(1.0)
-    settle(store, closing=answered(attempt, cost_usd=0.1), ending=success(job))
+    persist(store, closing=answered(attempt, cost_usd=0.1), ending=success(job))
     assert gate_of(store).held_usd == pytest.approx(0.1)
 
 
@@ -182,7 +182,7 @@ def test_a_cap_set_later_counts_what_the_ledger_holds_already(store: Store):
     batch_id = batch_of(store, 2)
     first, second = started(store)
     [(attempt, _)] = ask(store, [first])
-    settle(store, closing=answered(attempt, cost_usd=0.7), ending=success(first))
+    persist(store, closing=answered(attempt, cost_usd=0.7), ending=success(first))
     batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest(max_usd=1.0))
     add_jobs(store, batch, [], gate=GateRequest(max_usd=1.0))
     assert gate_of(store).held_usd == pytest.approx(0.7)
@@ -223,7 +223,7 @@ def test_a_day_closes_for_all_batches_and_opens_with_the_next_one(store: Store):
     batch_of(store, 1, name="c")
     first, *others = started(store)
     [(attempt, _)] = ask(store, [first], day=1.5)
-    settle(store, closing=answered(attempt, cost_usd=1.0), ending=success(first))
+    persist(store, closing=answered(attempt, cost_usd=1.0), ending=success(first))
     assert verdicts(ask(store, others, day=1.5)) == ["closed", "closed"]
     store.run(lambda connection: free_claims(connection, [job.id for job in others], worker_ids={"w1"}))
     assert publish(store) == []
@@ -243,7 +243,7 @@ def test_a_day_that_is_capped_from_its_middle_counts_what_was_spent_before(store
     batch_of(store, 2)
     first, second = started(store)
     [(attempt, _)] = ask(store, [first])
-    settle(store, closing=answered(attempt, cost_usd=0.8), ending=success(first))
+    persist(store, closing=answered(attempt, cost_usd=0.8), ending=success(first))
     assert verdicts(ask(store, [second], day=1.0)) == ["closed"]
     with store.snapshot() as connection:
         [day] = read_days(connection)
@@ -280,7 +280,7 @@ def test_a_pilot_starts_jobs_spread_over_the_input_and_the_rest_only_when_it_is_
     working = started(store)
     assert [job.item_id for job in working] == ["b012", "b037", "b062", "b087"]
     for job in working:
-        settle(store, ending=success(job))
+        persist(store, ending=success(job))
     pilot = gate_of(store).pilot
     assert pilot is not None
     assert (pilot.jobs, pilot.finished, pilot.is_over) == (4, 4, True)
@@ -298,14 +298,14 @@ def test_until_one_succeeds_few_jobs_of_a_batch_start(store: Store):
     working = started(store)
     assert len(working) == 3
     assert publish(store) == []
-    settle(store, ending=success(working[0]))
+    persist(store, ending=success(working[0]))
     assert len(publish(store)) == 17
 
 
 def test_first_jobs_that_all_fail_alike_close_the_batch(store: Store):
     batch_id = batch_of(store, 20, GateRequest())
     for job in started(store):
-        settle(store, ending=failure(job, FailureKind.REJECTED_REQUEST))
+        persist(store, ending=failure(job, FailureKind.REJECTED_REQUEST))
     assert publish(store) == []
     assert gate_of(store).closed_by is ClosedBy.SAME_FAILURE
     assert "first 3 jobs all failed alike (rejected_request): no" in gate_of(store).message
@@ -313,7 +313,7 @@ def test_first_jobs_that_all_fail_alike_close_the_batch(store: Store):
     assert retry_failed(store, "b") == 3
     assert gate_of(store).closed_by is None
     for job in started(store):
-        settle(store, ending=failure(job, FailureKind.REJECTED_REQUEST))
+        persist(store, ending=failure(job, FailureKind.REJECTED_REQUEST))
     assert gate_of(store).closed_by is ClosedBy.SAME_FAILURE, "a new round is judged anew"
     assert store.run(lambda connection: resume_batch(connection, batch_id))
     assert len(publish(store)) == 17, "somebody wants the rest sent all the same"
@@ -323,7 +323,7 @@ def test_first_jobs_that_all_fail_alike_close_the_batch(store: Store):
 def test_failures_of_single_texts_or_of_several_kinds_close_nothing(store: Store, kinds: list[str]):
     batch_of(store, 20, GateRequest())
     for job, kind in zip(started(store), kinds, strict=True):
-        settle(store, ending=failure(job, FailureKind(kind)))
+        persist(store, ending=failure(job, FailureKind(kind)))
     assert gate_of(store).closed_by is None
     assert len(publish(store)) == 17
 
@@ -335,7 +335,7 @@ def test_a_failure_that_other_models_of_the_batch_need_not_share_closes_nothing(
     add_jobs(store, batch, [*specs[:3], *others])
     working = started(store)
     for job in working:
-        settle(store, ending=failure(job, FailureKind.REJECTED_REQUEST))
+        persist(store, ending=failure(job, FailureKind.REJECTED_REQUEST))
     assert gate_of(store).closed_by is None
 
 

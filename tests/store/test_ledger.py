@@ -16,9 +16,9 @@ from tests.store.steps import (
     failure,
     job_row,
     outcome_rows,
+    persist,
     publish,
     send,
-    settle,
     states,
     success,
 )
@@ -41,7 +41,7 @@ def lose(store: Store, job: ClaimedJob) -> None:
 def test_a_success_ends_the_job_and_its_request_stands_answered(store: Store):
     [job] = claimed(store)
 
-    assert settle(store, closing=answered(send(store, job) or ""), ending=success(job, 7))
+    assert persist(store, closing=answered(send(store, job) or ""), ending=success(job, 7))
     [outcome] = outcome_rows(store)
     assert json.loads(outcome.result) == {"grade": 7}
     assert states(store) == {"succeeded": 1}
@@ -50,10 +50,10 @@ def test_a_success_ends_the_job_and_its_request_stands_answered(store: Store):
 
 def test_an_outcome_is_never_overwritten(store: Store):
     [job] = claimed(store)
-    settle(store, ending=success(job, 1))
+    persist(store, ending=success(job, 1))
 
-    assert not settle(store, ending=success(job, 2))
-    assert not settle(store, ending=failure(job))
+    assert not persist(store, ending=success(job, 2))
+    assert not persist(store, ending=failure(job))
     [outcome] = outcome_rows(store)
     assert json.loads(outcome.result) == {"grade": 1}
 
@@ -61,7 +61,7 @@ def test_an_outcome_is_never_overwritten(store: Store):
 def test_of_many_workers_that_finish_one_job_at_once_one_is_accepted(store: Store):
     [job] = claimed(store)
     with ThreadPoolExecutor(6) as threads:
-        accepted = list(threads.map(lambda grade: settle(store, ending=success(job, grade)), range(6)))
+        accepted = list(threads.map(lambda grade: persist(store, ending=success(job, grade)), range(6)))
 
     assert accepted.count(True) == 1
     [outcome] = outcome_rows(store)
@@ -74,7 +74,7 @@ def test_a_paid_success_of_a_lost_claim_is_accepted_while_the_job_waits(store: S
     lose(store, job)
     assert endings(store) == {"unknown": 1}
 
-    assert settle(store, closing=answered(attempt), ending=success(job))
+    assert persist(store, closing=answered(attempt), ending=success(job))
     assert states(store) == {"succeeded": 1}
     assert endings(store) == {"answered": 1}, "the unknown one turned out to be answered"
 
@@ -85,8 +85,8 @@ def test_a_paid_success_of_a_lost_claim_is_accepted_while_another_runs_the_job(s
     publish(store)
     [second] = claim(store, [job.id], "w2").values()
 
-    assert settle(store, ending=success(job, 1))
-    assert not settle(store, ending=success(second, 2))
+    assert persist(store, ending=success(job, 1))
+    assert not persist(store, ending=success(second, 2))
     assert json.loads(outcome_rows(store)[0].result) == {"grade": 1}
 
 
@@ -94,7 +94,7 @@ def test_a_failure_of_a_lost_claim_is_refused(store: Store):
     [job] = claimed(store)
     lose(store, job)
 
-    assert not settle(store, ending=failure(job))
+    assert not persist(store, ending=failure(job))
     assert states(store) == {"ready": 1}
 
 
@@ -122,7 +122,7 @@ def test_a_paid_answer_after_a_cancel_stays_in_the_ledger_and_in_the_cost(store:
     attempt = send(store, job) or ""
     cancel_batch(store, "b")
     lose(store, job)
-    settle(store, closing=answered(attempt, cost_usd=0.25), ending=success(job))
+    persist(store, closing=answered(attempt, cost_usd=0.25), ending=success(job))
 
     [outcome] = outcome_rows(store)
     assert outcome.failure_kind == "cancelled"
@@ -135,10 +135,10 @@ def test_a_paid_answer_after_a_cancel_stays_in_the_ledger_and_in_the_cost(store:
 def test_a_paid_answer_of_an_earlier_round_stays_in_the_ledger_alone(store: Store):
     [job] = claimed(store)
     attempt = send(store, job) or ""
-    settle(store, ending=failure(job))
+    persist(store, ending=failure(job))
     retry_failed(store, "b")
 
-    assert not settle(store, closing=answered(attempt), ending=success(job))
+    assert not persist(store, closing=answered(attempt), ending=success(job))
     assert endings(store) == {"answered": 1}
     assert [(outcome.round, outcome.failure_kind) for outcome in outcome_rows(store)] == [(1, "refused")]
     assert job_row(store, job.id).state == "ready"
@@ -147,19 +147,19 @@ def test_a_paid_answer_of_an_earlier_round_stays_in_the_ledger_alone(store: Stor
 def test_a_request_closed_once_stays_as_it_is(store: Store):
     [job] = claimed(store)
     attempt = send(store, job) or ""
-    settle(store, closing=answered(attempt))
-    settle(store, closing=AttemptClosing(attempt_id=attempt, ending=AttemptEnding.FAILED))
+    persist(store, closing=answered(attempt))
+    persist(store, closing=AttemptClosing(attempt_id=attempt, ending=AttemptEnding.FAILED))
 
     assert endings(store) == {"answered": 1}
 
 
 def test_both_rounds_of_a_retried_job_keep_their_outcomes(store: Store):
     [job] = claimed(store)
-    settle(store, ending=failure(job, FailureKind.TRUNCATED))
+    persist(store, ending=failure(job, FailureKind.TRUNCATED))
     retry_failed(store, "b")
     publish(store)
     [again] = claim(store, [job.id]).values()
-    settle(store, ending=success(again))
+    persist(store, ending=success(again))
 
     assert [(row.round, row.failure_kind) for row in outcome_rows(store)] == [(1, "truncated"), (2, None)]
 
@@ -176,7 +176,7 @@ def test_a_failure_keeps_what_explains_it(store: Store):
         validation_errors=({"loc": ["x"]},),
         refusal="r",
     )
-    settle(
+    persist(
         store,
         ending=JobEnding(
             job_id=job.id,
@@ -195,7 +195,7 @@ def test_a_failure_keeps_what_explains_it(store: Store):
 
 
 @pytest.mark.parametrize("count", [1, 1200])
-def test_a_whole_group_is_settled_in_one_transaction(store: Store, count: int):
+def test_a_whole_group_is_persisted_in_one_transaction(store: Store, count: int):
     found = claimed(store, min(count, 900))
     with store.transaction() as connection:
         from workers.store.ledger import finish_jobs

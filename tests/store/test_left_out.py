@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.store.steps import claim, enqueue, failure, new_job, publish, settle, success
+from tests.store.steps import claim, enqueue, failure, new_job, persist, publish, success
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import FailureKind
 from workers.store.history import read_outcomes
@@ -56,10 +56,10 @@ def test_a_file_that_was_not_read_flags_the_outcome_of_every_round(store: Store)
     ids = publish(store)
     jobs = claim(store, ids)
     for job in jobs.values():
-        settle(store, ending=failure(job))
+        persist(store, ending=failure(job))
     assert retry_failed(store, "b") == 2
     for job in claim(store, publish(store)).values():
-        settle(store, ending=success(job))
+        persist(store, ending=success(job))
     with store.snapshot() as connection:
         progress = read_progress(connection, "b")
         rows = {row.id: row for row in read_results(connection, "b", flagged=[FlagKind.PARTS_MISSING])}

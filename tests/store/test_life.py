@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.steps import answered, claim, enqueue, failure, new_job, publish, send, settle, success
+from tests.store.steps import answered, claim, enqueue, failure, new_job, persist, publish, send, success
 from workers.contract.errors import InvalidInput
 from workers.contract.flag import Flag, FlagKind
 from workers.store.life import read_life
@@ -21,14 +21,14 @@ def test_two_rounds_are_told_with_their_requests_flags_and_cost(store: Store):
     enqueue(store, [new_job("ada", prompt="secret work")])
     [job_id] = publish(store)
     first = claim(store, [job_id])[job_id]
-    settle(store, ending=failure(first))
+    persist(store, ending=failure(first))
     retry_failed(store, "b")
     second = claim(store, publish(store))[job_id]
     attempt = send(store, second)
     assert attempt is not None
     flag = Flag(kind=FlagKind.OFF_TASK, path="work", message="nothing there")
     ending = replace(success(second), flags=(flag,), provenance={"evidence": {"version": 1}})
-    settle(store, closing=answered(attempt), ending=ending)
+    persist(store, closing=answered(attempt), ending=ending)
     with store.snapshot() as connection:
         life = read_life(connection, "b", "ada")
     told = [moment.what for moment in life.moments]
@@ -43,7 +43,7 @@ def test_of_a_counterfactual_numbers_are_told_and_no_text(store: Store):
     [job_id] = publish(store)
     fields = {"total": {"graded": 5, "without": 3}, "errors[0].evidence": {"graded": "print(k)", "without": None}}
     found = {"counterfactual": {"differences": 2, "fields": fields}}
-    settle(store, ending=replace(success(claim(store, [job_id])[job_id]), provenance=found))
+    persist(store, ending=replace(success(claim(store, [job_id])[job_id]), provenance=found))
     with store.snapshot() as connection:
         life = read_life(connection, "b", "ada")
     assert life.moments[-1].facts["counterfactual"] == {"differences": 2, "fields": {"total": fields["total"]}}
@@ -52,7 +52,7 @@ def test_of_a_counterfactual_numbers_are_told_and_no_text(store: Store):
 def test_a_follower_names_the_item_that_was_graded_for_it(store: Store):
     enqueue(store, [new_job(item, twin_key="k") for item in ("ada", "ben")])
     [job_id] = publish(store)
-    settle(store, ending=success(claim(store, [job_id])[job_id]))
+    persist(store, ending=success(claim(store, [job_id])[job_id]))
     with store.snapshot() as connection:
         life = read_life(connection, "b", "ben")
         with pytest.raises(InvalidInput, match="no item"):

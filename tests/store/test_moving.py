@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from sqlalchemy import text, update
 
 from producer.cli.commands import cli
-from tests.store.steps import answered, claimed, enqueue, failure, move_clock, register, send, settle, success
+from tests.store.steps import answered, claimed, enqueue, failure, move_clock, persist, register, send, success
 from tests.support.postgres import fresh_schema
 from tests.support.stores import new_store
 from workers.contract.errors import InvalidInput, ServiceUnavailable
@@ -48,8 +48,8 @@ def source(tmp_path: Path) -> Iterator[Store]:
     for number, job in enumerate(given[:4]):
         attempt = send(store, job)
         assert attempt is not None
-        settle(store, closing=answered(attempt, cost_usd=0.1 * number), ending=None)
-        settle(store, ending=failure(job) if number == 3 else success(job, flags=(flag,) * number))
+        persist(store, closing=answered(attempt, cost_usd=0.1 * number), ending=None)
+        persist(store, ending=failure(job) if number == 3 else success(job, flags=(flag,) * number))
     retry_failed(store, "b")
     enqueue(store, 3, name="c")
     with store.transaction() as connection:

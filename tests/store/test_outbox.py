@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
-from tests.store.steps import answered, claim, enqueue, failure, move_clock, new_job, publish, settle, success
+from tests.store.steps import answered, claim, enqueue, failure, move_clock, new_job, persist, publish, success
 from tests.store.test_gates import ask, started
 from workers.contract.notification import MOST_NAMED, OPERATOR
 from workers.contract.outcome import AccountState
@@ -61,7 +61,7 @@ def due(store: Store) -> list[Notification]:
 
 def finish(store: Store, *, failed: int = 0) -> None:
     for number, job in enumerate(claim(store, publish(store)).values()):
-        settle(store, ending=failure(job) if number < failed else success(job))
+        persist(store, ending=failure(job) if number < failed else success(job))
 
 
 def park(store: Store, account: str = "p") -> None:
@@ -72,9 +72,9 @@ def park(store: Store, account: str = "p") -> None:
 def test_the_end_of_a_batch_is_told_once_to_each_and_again_after_another_round(store: Store):
     told_batch(store, targets=(HOOK, MAIL))
     first, last = claim(store, publish(store)).values()
-    settle(store, ending=failure(first))
+    persist(store, ending=failure(first))
     assert store.run(note_ended) == 0, "one of two has ended"
-    settle(store, ending=success(last))
+    persist(store, ending=success(last))
     assert store.run(note_ended) == 2
     assert store.run(note_ended) == 0
     content = {"batch": "b", "provider": "p", "succeeded": 1, "failed": 1}
@@ -144,22 +144,22 @@ def test_a_reached_cap_is_told_in_the_transaction_that_closes_the_batch(store: S
     jobs = started(store)
     [(attempt, _admission)] = ask(store, jobs[:1])
     assert rows(store) == []
-    settle_answer(store, attempt)
+    persist_answer(store, attempt)
     ask(store, jobs[1:2])
     ask(store, jobs[2:])
     content = {"batch": "b", "reason": "spend_cap"}
     assert rows(store) == [("batch.stopped", HOOK, content), ("batch.stopped", OPERATOR, content)]
 
 
-def settle_answer(store: Store, attempt: str) -> None:
-    settle(store, closing=answered(attempt, cost_usd=1.0))
+def persist_answer(store: Store, attempt: str) -> None:
+    persist(store, closing=answered(attempt, cost_usd=1.0))
 
 
 def test_a_reached_cap_of_a_day_is_told_once(store: Store):
     told_batch(store, 3)
     jobs = started(store)
     [(attempt, _admission)] = ask(store, jobs[:1], day=1.5)
-    settle_answer(store, attempt)
+    persist_answer(store, attempt)
     ask(store, jobs[1:], day=1.5)
     assert [(happening, target) for happening, target, _content in rows(store)] == [
         ("account.day_cap_reached", HOOK),

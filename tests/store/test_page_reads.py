@@ -11,7 +11,7 @@ from sqlalchemy import delete, event, update
 from producer.client import JobClient
 from producer.review.corrections import Correction
 from producer.review.glance import Board, Choice, Show, SortBy
-from tests.store.steps import claim, enqueue, failure, new_job, publish, settle
+from tests.store.steps import claim, enqueue, failure, new_job, persist, publish
 from tests.store.test_review import Answer, review
 from workers.contract.decision import ReviewState
 from workers.contract.flag import Flag, FlagKind
@@ -46,7 +46,7 @@ def graded(store: Store, **given: tuple[float | None, tuple[Flag, ...]]) -> Boar
                 job_id=job.id, batch_id=job.batch_id, round=job.round, claim=job.claim,
                 outcome=Success(Answer(report(deduction))), model_answered="m", is_standin=False, flags=flags,
             )  # fmt: skip
-        settle(store, ending=ending)
+        persist(store, ending=ending)
     return Board(JobClient(store=store, publisher=None, registry=builtin_registry(), provider="p"), "b")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.steps import claim, claimed, enqueue, job_row, move_clock, new_job, publish, settle, success
+from tests.store.steps import claim, claimed, enqueue, job_row, move_clock, new_job, persist, publish, success
 from workers.contract.outcome import AccountState
 from workers.store.parks import begin_probes, park_account, parked_accounts, resume_account
 from workers.store.releases import Release, release_jobs
@@ -80,7 +80,7 @@ def test_a_second_park_adds_to_the_first(store: Store):
 
 def test_other_providers_and_finished_jobs_keep_their_deadlines(store: Store):
     [done] = claimed(store, deadline_seconds=60.0)
-    settle(store, ending=success(done))
+    persist(store, ending=success(done))
     before = job_row(store, done.id).deadline_at
     enqueue(store, [new_job("x", deadline_seconds=60.0)], name="other", provider="q")
     park(store)

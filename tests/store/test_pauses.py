@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.store.steps import claim, claimed, enqueue, job_row, move_clock, new_job, opening, publish, settle, success
+from tests.store.steps import claim, claimed, enqueue, job_row, move_clock, new_job, opening, persist, publish, success
 from workers.contract.errors import AmbiguousTarget, UnknownTarget
 from workers.contract.outcome import AccountState
 from workers.store.admission import Admission, admit, lock_gates
@@ -152,7 +152,7 @@ def test_a_claimed_job_of_a_parked_account_sends_nothing_but_the_probe(store: St
     assert found is not None
     assert found.holds(first.batch_id, "m"), "those that wait for the budget go back as well"
 
-    settle(store, release=Release(job_id=second.id, claim=second.claim))
+    persist(store, release=Release(job_id=second.id, claim=second.claim))
     store.run(lambda connection: begin_probes(connection, every_seconds=0.0))
     [probe] = claim(store, publish(store)).values()
     assert asked(store, opening(probe)) is Admission.MAY_SEND
@@ -164,7 +164,7 @@ def test_the_answer_to_a_call_in_flight_is_stored_while_its_batch_is_paused(stor
     with store.transaction() as connection:
         open_attempts(connection, [attempt], locked=lock_jobs(connection, [job.id]))
     paused(store, TARGETS[0])
-    settle(store, ending=success(job))
+    persist(store, ending=success(job))
     assert job_row(store, job.id).state == "succeeded"
 
 

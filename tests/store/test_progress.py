@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.steps import answered, claim, claimed, enqueue, move_clock, publish, send, settle, success
+from tests.store.steps import answered, claim, claimed, enqueue, move_clock, persist, publish, send, success
 from workers.contract.outcome import AttemptEnding
 from workers.store.ledger import AttemptClosing
 from workers.store.progress import LATE_SECONDS, Progress, Repeats, ended_jobs, read_progress
@@ -39,13 +39,13 @@ def test_there_is_no_progress_of_a_batch_that_is_not_there(store: Store):
 def test_a_batch_without_accidents_repeated_nothing(store: Store):
     [job] = claimed(store)
     throttled = AttemptClosing(attempt_id=send(store, job) or "", ending=AttemptEnding.THROTTLED)
-    settle(
+    persist(
         store,
         closing=throttled,
         release=Release(job_id=job.id, claim=job.claim, after_seconds=0.0, message_follows=True),
     )
     second = claim(store, [job.id])[job.id]
-    settle(store, closing=answered(send(store, second) or ""), ending=success(second))
+    persist(store, closing=answered(send(store, second) or ""), ending=success(second))
 
     assert progress_of(store).repeats == Repeats(repeated=0, repeated_cost_usd=0.0, unknown=0, unknown_cost_usd=0.0), (
         "a request after a 429 is no repetition: the first one cost nothing"
@@ -56,7 +56,7 @@ def test_a_request_after_one_that_was_left_unknown_is_repeated(store: Store):
     [job] = claimed(store)
     send(store, job)
     second = again(store, job)
-    settle(store, closing=answered(send(store, second, "w2") or "", cost_usd=0.25), ending=success(second))
+    persist(store, closing=answered(send(store, second, "w2") or "", cost_usd=0.25), ending=success(second))
 
     assert progress_of(store).repeats == Repeats(
         repeated=1, repeated_cost_usd=0.25, unknown=1, unknown_cost_usd=pytest.approx(0.25), unknown_most_usd=None
@@ -67,8 +67,8 @@ def test_a_late_answer_makes_both_costs_known(store: Store):
     [job] = claimed(store)
     late = send(store, job) or ""
     second = again(store, job)
-    settle(store, closing=answered(send(store, second, "w2") or "", cost_usd=0.25), ending=success(second))
-    settle(store, closing=answered(late, cost_usd=0.5), ending=success(job))
+    persist(store, closing=answered(send(store, second, "w2") or "", cost_usd=0.25), ending=success(second))
+    persist(store, closing=answered(late, cost_usd=0.5), ending=success(job))
 
     progress = progress_of(store)
     assert progress.repeats == Repeats(repeated=1, repeated_cost_usd=0.25, unknown=0, unknown_cost_usd=0.0)
@@ -79,7 +79,7 @@ def test_the_cost_of_unknown_requests_is_unknown_without_a_price(store: Store):
     [job] = claimed(store)
     send(store, job)
     second = again(store, job)
-    settle(store, closing=answered(send(store, second, "w2") or "", cost_usd=None), ending=success(second))
+    persist(store, closing=answered(send(store, second, "w2") or "", cost_usd=None), ending=success(second))
 
     repeats = progress_of(store).repeats
     assert (repeats.repeated_cost_usd, repeats.unknown_cost_usd) == (None, None)
@@ -87,7 +87,7 @@ def test_the_cost_of_unknown_requests_is_unknown_without_a_price(store: Store):
 
 def test_waiting_deferred_and_running_jobs_are_told_apart(store: Store):
     running, deferred = claimed(store, 2)
-    settle(store, release=Release(job_id=deferred.id, claim=deferred.claim, after_seconds=60.0))
+    persist(store, release=Release(job_id=deferred.id, claim=deferred.claim, after_seconds=60.0))
     enqueue(store, 3)
 
     progress = progress_of(store)
@@ -98,9 +98,9 @@ def test_waiting_deferred_and_running_jobs_are_told_apart(store: Store):
 
 def test_a_later_look_at_what_ended_reads_no_more_than_what_could_not_be_seen_before(store: Store):
     long_ago, lately = claimed(store, 2)
-    settle(store, ending=success(long_ago))
+    persist(store, ending=success(long_ago))
     move_clock(store, "outcomes", "finished_at", LATE_SECONDS + 10)
-    settle(store, ending=success(lately))
+    persist(store, ending=success(lately))
 
     with store.snapshot() as connection:
         everything = ended_jobs(connection, "b", since=None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select, update
 
-from tests.store.steps import answered, claim, enqueue, failure, new_job, publish, send, settle, success
+from tests.store.steps import answered, claim, enqueue, failure, new_job, persist, publish, send, success
 from workers.contract.outcome import FailureKind, Usage
 from workers.store.enqueue import save_context
 from workers.store.instructions import INSTRUCTIONS_KEY
@@ -93,7 +93,7 @@ def test_a_job_with_nothing_to_grade_says_it(store: Store):
 def test_the_next_round_of_a_cancelled_job_has_its_own(store: Store, two: list[str]):
     cancel_batch(store, "b")
     retry_failed(store, "b")
-    settle(store, ending=replace(failure(claim(store, publish(store))[two[0]]), provenance={"request_id": "r"}))
+    persist(store, ending=replace(failure(claim(store, publish(store))[two[0]]), provenance={"request_id": "r"}))
     assert provenances(store).count({"request_id": "r"}) == 2
     assert provenances(store).count(ASKED) == 2
 
@@ -103,7 +103,7 @@ def test_a_result_line_tells_every_count_of_tokens(store: Store, two: list[str])
     attempt = send(store, running)
     assert attempt is not None
     usage = Usage(**{each.name: number for number, each in enumerate(fields(Usage), start=1)})
-    settle(store, closing=replace(answered(attempt), usage=usage), ending=success(running))
+    persist(store, closing=replace(answered(attempt), usage=usage), ending=success(running))
     with store.snapshot() as connection:
         assert connection.execute(select(attempts.c.cache_write_tokens)).scalar_one() == usage.cache_write_tokens
         told = next(iter(read_results(connection, "b"))).as_line()["usage"]

@@ -13,8 +13,8 @@ from workers.contract.outcome import AttemptEnding
 from workers.store.admission import lock_gates
 from workers.store.day_caps import read_days, recount_days
 from workers.store.gates import held_of_batch, recount_caps
+from workers.store.job_update import JobUpdate, apply_updates
 from workers.store.ledger import AttemptClosing
-from workers.store.settlement import Settlement, apply_settlements
 from workers.store.tables import batch_gates, day_gates
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def test_two_ends_of_one_request_in_one_transaction_count_as_the_ledger_takes_th
 
     def work(connection: Any) -> None:
         gates = lock_gates(connection, closings=[known, given_up])
-        both = [Settlement(closing=known), Settlement(closing=given_up)]
-        apply_settlements(connection, both, locked={}, gates=gates)
+        both = [JobUpdate(closing=known), JobUpdate(closing=given_up)]
+        apply_updates(connection, both, locked={}, gates=gates)
         gates.write()
 
     store.run(work)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.steps import claim, enqueue, failure, new_job, publish, settle, success
+from tests.store.steps import claim, enqueue, failure, new_job, persist, publish, success
 from workers.contract.errors import ConflictingJob
 from workers.contract.outcome import FailureKind
 from workers.store.enqueue import add_jobs, open_batch
@@ -35,7 +35,7 @@ def rows(store: Store) -> dict[str, tuple[str, int, str | None]]:
 def graded(store: Store, *new_jobs: NewJob) -> None:
     enqueue(store, new_jobs)
     for job in claim(store, publish(store)).values():
-        settle(store, ending=success(job))
+        persist(store, ending=success(job))
 
 
 def test_other_work_begins_another_round_and_the_earlier_outcome_is_kept(store: Store):
@@ -48,7 +48,7 @@ def test_other_work_begins_another_round_and_the_earlier_outcome_is_kept(store: 
     found = claim(store, publish(store))
     assert sorted(job.prompt for job in found.values()) == ["c", "new work"]
     for job in found.values():
-        settle(store, ending=success(job))
+        persist(store, ending=success(job))
     with store.snapshot() as connection:
         kept = [(line["id"], line["round"]) for line in (each.as_line() for each in read_outcomes(connection, "b"))]
     assert sorted(kept) == [("ann", 1), ("ann", 2), ("bob", 1), ("cat", 1)]
@@ -66,9 +66,9 @@ def test_an_answer_about_the_earlier_work_is_not_taken_for_the_new(store: Store)
 
     enqueue(store, [new_job("ann")])
     (before,) = claim(store, publish(store)).values()
-    settle(store, release=Release(job_id=before.id, claim=before.claim))
+    persist(store, release=Release(job_id=before.id, claim=before.claim))
     update(store, new_job("ann", prompt="new work"))
-    settle(store, ending=success(before))
+    persist(store, ending=success(before))
     assert rows(store)["ann"] == ("ready", 2, None)
 
 
@@ -83,7 +83,7 @@ def test_the_twins_of_ungraded_work_are_graded_by_themselves(store: Store):
     enqueue(store, [new_job(name, twin_key="k") for name in ("ann", "bob", "cat")])
     update(store, new_job("ann", prompt="new work", twin_key="other"))
     for job in claim(store, publish(store)).values():
-        settle(store, ending=success(job))
+        persist(store, ending=success(job))
     assert {state for state, _round, _same in rows(store).values()} == {"succeeded"}
 
 
@@ -97,7 +97,7 @@ def test_who_had_nothing_to_grade_is_graded_when_there_is_something(store: Store
 def test_another_round_may_ask_with_other_parameters_and_the_same_command_still_finds_its_job(store: Store):
     enqueue(store, [new_job("ann")])
     (job,) = claim(store, publish(store)).values()
-    settle(store, ending=failure(job, FailureKind.TRUNCATED))
+    persist(store, ending=failure(job, FailureKind.TRUNCATED))
     assert retry_failed(store, "b", model="larger", parameters={"max_tokens": 8192}) == 1
     with store.snapshot() as connection:
         (found,) = read_jobs(connection, "b")
@@ -108,7 +108,7 @@ def test_another_round_may_ask_with_other_parameters_and_the_same_command_still_
 def test_another_round_may_take_evidence_that_the_last_one_refused(store: Store):
     enqueue(store, [new_job("ann", evidence="strict")])
     (job,) = claim(store, publish(store)).values()
-    settle(store, ending=failure(job, FailureKind.INVALID_OUTPUT))
+    persist(store, ending=failure(job, FailureKind.INVALID_OUTPUT))
     assert retry_failed(store, "b", parameters={"evidence": None}) == 1
     (again,) = claim(store, publish(store)).values()
     assert (job.parameters.evidence, again.parameters.evidence) == ("strict", None)

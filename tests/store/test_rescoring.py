@@ -12,7 +12,7 @@ from producer.review.corrections import Correction
 from producer.review.difference import difference_to
 from producer.review.rescoring import context_source, rescored
 from producer.review.review import Review
-from tests.store.steps import claim, enqueue, failure, new_job, publish, settle
+from tests.store.steps import claim, enqueue, failure, new_job, persist, publish
 from workers.contract.decision import ReviewState
 from workers.contract.errors import InvalidInput
 from workers.contract.outcome import Success
@@ -84,7 +84,7 @@ def review(store: Store) -> Review:
                 job_id=job.id, batch_id=job.batch_id, round=job.round, claim=job.claim,
                 outcome=Success(Answer(result)), model_answered="m", is_standin=False,
             )  # fmt: skip
-        settle(store, ending=ending)
+        persist(store, ending=ending)
     return Review(store, "b", registry=REGISTRY)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import RootModel
 from sqlalchemy import update
 
-from tests.store.steps import answered, claim, claimed, enqueue, failure, publish, send, settle, success
+from tests.store.steps import answered, claim, claimed, enqueue, failure, persist, publish, send, success
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import FailureKind, Success
 from workers.store import history, result_pages
@@ -72,16 +72,16 @@ def eventful_batch(store: Store) -> None:
         for cost in (0.1, 0.2, None)[: number % 4]:
             attempt = send(store, job)
             assert attempt is not None
-            settle(store, closing=replace(answered(attempt, cost_usd=cost), request_id=f"é\u2028{number}"))
+            persist(store, closing=replace(answered(attempt, cost_usd=cost), request_id=f"é\u2028{number}"))
     flag = Flag(kind=FlagKind.OFF_TASK, path='items[0]."x"', message="ü")
     for number, job in enumerate(first[:5]):
         hard = AnyAnswer({"text": 'a "quoted"\n\\ line, with: é', "points": [1.5, 2, 1e-7, number], "of": {}})
         ended = replace(success(job, flags=(flag,) * number), provenance={"ü": [1, None]})
         ended = replace(ended, outcome=Success(hard)) if number % 2 else ended
-        settle(store, ending=failure(job, FailureKind.TRUNCATED) if number == 4 else ended)
+        persist(store, ending=failure(job, FailureKind.TRUNCATED) if number == 4 else ended)
     retry_failed(store, "b")
     for job in claim(store, publish(store)).values():
-        settle(store, ending=replace(success(job), is_standin=True))
+        persist(store, ending=replace(success(job), is_standin=True))
     enqueue(store, 2)
     with store.transaction() as connection:
         of_first = jobs.c.id == first[0].id

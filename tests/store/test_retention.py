@@ -19,9 +19,9 @@ from tests.store.steps import (
     move_clock,
     new_job,
     outcome_rows,
+    persist,
     publish,
     send,
-    settle,
     states,
     success,
 )
@@ -70,7 +70,7 @@ def graded(store: Store, count: int = 1, *, name: str = "b", age_seconds: float 
             flags=(Flag(kind=FlagKind.INJECTION_SUSPECTED, message=f"demands a grade; without it {MARKER}"),),
             provenance={"request_id": "r", "counterfactual": {"fields": {MARKER: 1}}},
         )
-        settle(store, closing=answered(attempt), ending=ending)
+        persist(store, closing=answered(attempt), ending=ending)
     with store.transaction() as connection:
         marked = '\'{"name": "XMARKERX"}\''
         connection.execute(text(f"UPDATE jobs SET metadata = {marked}, pseudonyms = {marked}, kept_answer = {marked}"))
@@ -145,7 +145,7 @@ def test_the_same_command_after_a_purge_pays_for_nothing_again(store: Store):
     made = [new_job("a", prompt=MARKER)]
     enqueue(store, made)
     [job] = claim(store, publish(store)).values()
-    settle(store, ending=success(job))
+    persist(store, ending=success(job))
     move_clock(store, "jobs", "finished_at", YEAR)
     move_clock(store, "batches", "created_at", YEAR)
     purge(store, older_than_seconds=YEAR / 2)
@@ -156,11 +156,11 @@ def test_the_same_command_after_a_purge_pays_for_nothing_again(store: Store):
 
 def test_all_rounds_of_a_job_are_purged(store: Store):
     [job] = claimed(store)
-    settle(store, ending=failure(job))
+    persist(store, ending=failure(job))
     retry_failed(store, "b")
     publish(store)
     [again] = claim(store, [job.id]).values()
-    settle(store, ending=success(again, 5))
+    persist(store, ending=success(again, 5))
     move_clock(store, "jobs", "finished_at", YEAR)
     move_clock(store, "batches", "created_at", YEAR)
     purge(store, older_than_seconds=YEAR / 2)

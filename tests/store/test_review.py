@@ -16,7 +16,7 @@ from producer.review.doubt import by_doubt
 from producer.review.grades import grades_of
 from producer.review.review import Review
 from producer.review.steps import is_sampled
-from tests.store.steps import claim, enqueue, failure, new_job, publish, settle
+from tests.store.steps import claim, enqueue, failure, new_job, persist, publish
 from workers.contract.decision import ReleaseRule, ReviewState
 from workers.contract.errors import InvalidInput
 from workers.contract.origin import BatchOrigin
@@ -57,7 +57,7 @@ def graded(store: Store, items: dict[str, dict[str, object] | None], *, name: st
                 model_answered="m",
                 is_standin=standin,
             )
-        settle(store, ending=ending)
+        persist(store, ending=ending)
 
 
 def review(store: Store, name: str = "b") -> Review:

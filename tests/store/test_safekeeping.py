@@ -14,7 +14,7 @@ from tests.support.wait import wait_until
 from workers.contract.errors import ServiceUnavailable
 from workers.store import safekeeping
 from workers.store import writer as module
-from workers.store.settlement import Settlement
+from workers.store.job_update import JobUpdate
 from workers.store.spool import BYTES_PER_JOB, Spool, spool_folder, take_up
 from workers.store.writer import NotStored
 
@@ -44,10 +44,10 @@ async def test_an_outage_of_seconds_puts_answers_on_disk_and_their_end_empties_i
     spool = Spool(tmp_path, store, worker_id="w1")
     spool.reserve(4)
     async with writing(store, spool=spool) as writer:
-        waiting = [asyncio.ensure_future(writer.settle(Settlement(ending=success(job)))) for job in jobs[:2]]
+        waiting = [asyncio.ensure_future(writer.persist(JobUpdate(ending=success(job)))) for job in jobs[:2]]
         [path] = spool_folder(tmp_path, store).iterdir()
         await until(lambda: path.read_bytes().count(b"\n") == 2, "both are on disk")
-        waiting.append(asyncio.ensure_future(writer.settle(Settlement(ending=success(jobs[2])))))
+        waiting.append(asyncio.ensure_future(writer.persist(JobUpdate(ending=success(jobs[2])))))
         await until(lambda: path.read_bytes().count(b"\n") == 3, "the third is behind them")
         away.is_away = False
         assert await asyncio.gather(*waiting) == [True] * 3
@@ -70,7 +70,7 @@ async def test_a_store_that_hangs_does_not_keep_answers_in_memory(
     monkeypatch.setattr(store, "transaction", hang)
     spool = Spool(tmp_path, store, worker_id="w1")
     async with writing(store, spool=spool) as writer:
-        waiting = [asyncio.ensure_future(writer.settle(Settlement(ending=success(job)))) for job in (first, second)]
+        waiting = [asyncio.ensure_future(writer.persist(JobUpdate(ending=success(job)))) for job in (first, second)]
         folder = spool_folder(tmp_path, store)
         await until(lambda: b"".join(path.read_bytes() for path in folder.glob("*")).count(b"\n") == 2, "on disk")
         goes_on.set()
@@ -87,7 +87,7 @@ async def test_a_store_that_says_it_is_away_leaves_no_answer_in_memory_for_secon
     spool = Spool(tmp_path, store, worker_id="w1")
     spool.reserve(1)
     async with writing(store, spool=spool) as writer:
-        waiting = asyncio.ensure_future(writer.settle(Settlement(ending=success(job))))
+        waiting = asyncio.ensure_future(writer.persist(JobUpdate(ending=success(job))))
         [path] = spool_folder(tmp_path, store).iterdir()
         await until(lambda: path.read_bytes().count(b"\n") == 1, "it is on disk")
         away.is_away = False
@@ -104,7 +104,7 @@ async def test_a_worker_killed_in_an_outage_leaves_its_answers_to_the_next(
         spool = Spool(tmp_path, store, worker_id="w1")
         spool.reserve(5)
         async with writing(store, spool=spool) as writer:
-            waiting = [asyncio.ensure_future(writer.settle(Settlement(ending=success(job)))) for job in jobs]
+            waiting = [asyncio.ensure_future(writer.persist(JobUpdate(ending=success(job)))) for job in jobs]
             [path] = spool_folder(tmp_path, store).iterdir()
             await until(lambda: path.read_bytes().count(b"\n") == 5, "all are on disk")
             killed_with = path.read_bytes()
@@ -129,7 +129,7 @@ async def test_a_worker_that_can_save_nowhere_says_so_and_tries_to_its_end(
     spooled = Spooled()
     spooled.full = True
     async with writing(store, spool=spooled) as writer:
-        waiting = asyncio.ensure_future(writer.settle(Settlement(ending=success(job))))
+        waiting = asyncio.ensure_future(writer.persist(JobUpdate(ending=success(job))))
         await until(lambda: "make room on its disk" in caplog.text, "it says so before it has to stop")
         writer.expect_stop(patience_seconds=0)
         with pytest.raises(NotStored):
@@ -146,7 +146,7 @@ async def test_room_that_is_made_in_the_last_grace_saves_the_answers(store: Stor
     spooled = Spooled()
     spooled.full = True
     async with writing(store, spool=spooled) as writer:
-        waiting = asyncio.ensure_future(writer.settle(Settlement(ending=success(job))))
+        waiting = asyncio.ensure_future(writer.persist(JobUpdate(ending=success(job))))
         writer.expect_stop(patience_seconds=0)
         tries = away.tries
         await until(lambda: away.tries > tries + 3, "it goes on trying the store too")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from producer.local.store_growth import recount_line, size_line
-from tests.store.steps import claimed, enqueue, new_job, settle, success
+from tests.store.steps import claimed, enqueue, new_job, persist, success
 from workers.store.sizes import read_size
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_the_size_is_that_of_the_tables_and_grows_with_what_is_stored(store: Sto
 
 def test_a_counter_that_differs_from_its_rows_is_named(store: Store):
     [job, _other] = claimed(store, 2)
-    settle(store, ending=success(job))
+    persist(store, ending=success(job))
     assert recount_line(store) == "every counter equals a recount, over 2 jobs"
     with store.transaction() as connection:
         connection.execute(text("UPDATE job_tallies SET jobs = jobs + 1 WHERE state = 'succeeded'"))

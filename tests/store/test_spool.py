@@ -29,8 +29,8 @@ from workers.contract.errors import ServiceUnavailable
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import Failure, FailureKind, Success
 from workers.store import Store
+from workers.store.job_update import JobUpdate
 from workers.store.releases import Release, free_claims
-from workers.store.settlement import Settlement
 from workers.store.spool import Spool, spool_folder, take_up
 
 if TYPE_CHECKING:
@@ -39,22 +39,22 @@ if TYPE_CHECKING:
     from workers.store.claims import ClaimedJob
 
 
-def spooled(store: Store, data_dir: Path, *settlements: Settlement, worker: str = "w1") -> Path:
+def spooled(store: Store, data_dir: Path, *updates: JobUpdate, worker: str = "w1") -> Path:
     """What a worker left behind that has ended."""
     spool = Spool(data_dir, store, worker_id=worker)
-    spool.keep(settlements)
+    spool.keep(updates)
     spool.close()
     [*_, path] = sorted(spool_folder(data_dir, store).glob(f"{worker}.jsonl"))
     return path
 
 
-def paid(store: Store, job: ClaimedJob) -> Settlement:
-    return Settlement(closing=answered(send(store, job) or ""), ending=success(job, 3))
+def paid(store: Store, job: ClaimedJob) -> JobUpdate:
+    return JobUpdate(closing=answered(send(store, job) or ""), ending=success(job, 3))
 
 
 def test_what_was_spooled_is_stored_and_the_file_is_gone(store: Store, tmp_path: Path):
     first, second = claimed(store, 2)
-    path = spooled(store, tmp_path, paid(store, first), Settlement(ending=failure(second)))
+    path = spooled(store, tmp_path, paid(store, first), JobUpdate(ending=failure(second)))
 
     assert take_up(tmp_path, store) == 2
     assert states(store) == {"succeeded": 1, "failed": 1}
@@ -72,7 +72,7 @@ def test_every_field_of_a_failure_survives(store: Store, tmp_path: Path):
         validation_errors=({"loc": ["x"]},),
         refusal="r",
     )
-    spooled(store, tmp_path, Settlement(ending=dataclasses.replace(failure(job), outcome=outcome)))
+    spooled(store, tmp_path, JobUpdate(ending=dataclasses.replace(failure(job), outcome=outcome)))
     take_up(tmp_path, store)
 
     [row] = outcome_rows(store)
@@ -213,7 +213,7 @@ class Unwritable(Answer):
 def test_an_answer_that_no_line_can_hold_does_not_keep_the_others_in_memory(store: Store, tmp_path: Path):
     first, second = claimed(store, 2)
     spoilt = dataclasses.replace(success(first), outcome=Success(Unwritable({"grade": 1})))
-    spooled(store, tmp_path, Settlement(ending=spoilt), paid(store, second))
+    spooled(store, tmp_path, JobUpdate(ending=spoilt), paid(store, second))
     take_up(tmp_path, store)
 
     assert {job_row(store, job.id).state for job in (first, second)} == {"failed", "succeeded"}
@@ -252,7 +252,7 @@ def test_a_release_is_not_worth_a_file(store: Store, tmp_path: Path):
     [job] = claimed(store)
     spool = Spool(tmp_path, store, worker_id="w1")
 
-    assert spool.keep([Settlement(release=Release(job_id=job.id, claim=job.claim))]) == 0
+    assert spool.keep([JobUpdate(release=Release(job_id=job.id, claim=job.claim))]) == 0
     assert not spool_folder(tmp_path, store).exists()
 
 
@@ -267,9 +267,9 @@ def test_a_file_that_was_taken_up_empty_before_its_lock_is_made_again(
             meanwhile.pop()()
         lock(file, how)
 
-    settlement = paid(store, job)
+    update = paid(store, job)
     monkeypatch.setattr(fcntl, "flock", late_lock)
-    spooled(store, tmp_path, settlement)
+    spooled(store, tmp_path, update)
 
     assert take_up(tmp_path, store) == 1
     assert states(store) == {"succeeded": 1}
@@ -289,7 +289,7 @@ def test_an_answer_that_is_kept_for_later_is_found_by_the_next_claim(store: Stor
     [job] = claimed(store)
     flag = Flag(kind=FlagKind.INJECTION_SUSPECTED, path="line 1", message="demands a grade")
     kept = dataclasses.replace(success(job, 3, flags=(flag,)), provenance={"request_id": "r"})
-    spooled(store, tmp_path, Settlement(closing=answered(send(store, job) or ""), kept=kept))
+    spooled(store, tmp_path, JobUpdate(closing=answered(send(store, job) or ""), kept=kept))
     store.run(lambda connection: free_claims(connection, [job.id], worker_ids={"w1"}, have_died=True))
     assert take_up(tmp_path, store) == 1
 

@@ -28,9 +28,9 @@ from tests.store.steps import (
     job_row,
     new_job,
     outcome_rows,
+    persist,
     publish,
     send,
-    settle,
     success,
 )
 from workers.contract.flag import Flag, FlagKind
@@ -138,14 +138,14 @@ class Life(RuleBasedStateMachine):
     def succeed(self, which: int, grade: int) -> None:
         held = self.pick(which)
         closing = answered(held.sent[-1]) if held.sent else None
-        settle(self.store, closing=closing, ending=success(held.job, grade, flags=(FLAG,) * (grade % 3)))
+        persist(self.store, closing=closing, ending=success(held.job, grade, flags=(FLAG,) * (grade % 3)))
 
     @precondition(lambda self: self.held)
     @rule(which=any_of, grade=st.integers(0, 9))
     def keep_an_answer_for_later(self, which: int, grade: int) -> None:
         held = self.pick(which)
         before = job_row(self.store, held.job.id)
-        settle(self.store, kept=success(held.job, grade))
+        persist(self.store, kept=success(held.job, grade))
         if before.round == held.job.round and before.state in {"ready", "running"}:
             self.kept[held.job.id, before.round] = grade
 
@@ -154,7 +154,7 @@ class Life(RuleBasedStateMachine):
     def fail(self, which: int) -> None:
         held = self.pick(which)
         current = self.is_current(held)
-        assert settle(self.store, ending=failure(held.job)) == current
+        assert persist(self.store, ending=failure(held.job)) == current
 
     @precondition(lambda self: self.held)
     @rule(which=any_of, after=st.sampled_from([None, 0.0, -1.0]))
@@ -163,7 +163,7 @@ class Life(RuleBasedStateMachine):
         release = Release(
             job_id=held.job.id, claim=held.job.claim, after_seconds=after, message_follows=after is not None
         )
-        settle(self.store, release=release)
+        persist(self.store, release=release)
 
     @rule(worker=st.sampled_from(WORKERS))
     def die(self, worker: str) -> None:

@@ -16,8 +16,8 @@ from tests.store.steps import (
     job_row,
     new_job,
     outcome_rows,
+    persist,
     publish,
-    settle,
     states,
     success,
 )
@@ -55,7 +55,7 @@ def test_cancel_twice_changes_nothing_more(store: Store):
 
 def test_cancel_leaves_finished_jobs_and_other_batches_alone(store: Store):
     [done] = claimed(store)
-    settle(store, ending=success(done))
+    persist(store, ending=success(done))
     enqueue(store, 2, name="other")
 
     assert cancel_batch(store, "b") == (0, 0)
@@ -79,7 +79,7 @@ def test_a_success_that_arrives_after_a_cancel_was_asked_is_kept(store: Store):
     [job] = claimed(store)
     cancel_batch(store, "b")
 
-    assert settle(store, ending=success(job))
+    assert persist(store, ending=success(job))
     assert states(store) == {"succeeded": 1}
 
 
@@ -94,9 +94,9 @@ def test_a_cancelled_batch_can_be_taken_up_again(store: Store):
 
 def test_retry_takes_the_named_kinds_alone(store: Store):
     refused, truncated, done = claimed(store, 3)
-    settle(store, ending=failure(refused, FailureKind.REFUSED))
-    settle(store, ending=failure(truncated, FailureKind.TRUNCATED))
-    settle(store, ending=success(done))
+    persist(store, ending=failure(refused, FailureKind.REFUSED))
+    persist(store, ending=failure(truncated, FailureKind.TRUNCATED))
+    persist(store, ending=success(done))
 
     assert retry_failed(store, "b", kinds=[FailureKind.TRUNCATED]) == 1
     assert job_row(store, truncated.id).round == 2
@@ -106,11 +106,11 @@ def test_retry_takes_the_named_kinds_alone(store: Store):
 
 def test_jobs_that_were_rejected_for_the_accounts_fault_wait_again_and_no_others(store: Store):
     rejected, refused, done, running = claimed(store, 4)
-    settle(store, ending=failure(rejected, FailureKind.REJECTED_REQUEST))
-    settle(store, ending=failure(refused, FailureKind.REFUSED))
-    settle(store, ending=success(done))
+    persist(store, ending=failure(rejected, FailureKind.REJECTED_REQUEST))
+    persist(store, ending=failure(refused, FailureKind.REFUSED))
+    persist(store, ending=success(done))
     [another] = claimed(store)
-    settle(store, ending=failure(another, FailureKind.REJECTED_REQUEST))
+    persist(store, ending=failure(another, FailureKind.REJECTED_REQUEST))
     of_alarm = {job.id for job in (rejected, refused, done, running)}
 
     assert [store.run(lambda connection: reopen_rejected(connection, of_alarm)) for _ in range(2)] == [1, 0]
@@ -124,10 +124,10 @@ def test_jobs_that_were_rejected_for_the_accounts_fault_wait_again_and_no_others
 
 def test_jobs_of_a_batch_that_has_ended_or_waits_for_a_word_stay_as_they_ended(store: Store):
     [ended] = claimed(store)
-    settle(store, ending=failure(ended, FailureKind.REJECTED_REQUEST))
+    persist(store, ending=failure(ended, FailureKind.REJECTED_REQUEST))
     enqueue(store, 2, name="closed")
     closed, _waiting = claim(store, publish(store)).values()
-    settle(store, ending=failure(closed, FailureKind.REJECTED_REQUEST))
+    persist(store, ending=failure(closed, FailureKind.REJECTED_REQUEST))
     with store.transaction() as connection:
         closing = {"batch_id": closed.batch_id, "held_usd": 0.0, "closed_at": 1.0, "closed_by": "same_failure"}
         connection.execute(insert(batch_gates).values(closing))
@@ -137,7 +137,7 @@ def test_jobs_of_a_batch_that_has_ended_or_waits_for_a_word_stay_as_they_ended(s
 
 def test_jobs_of_a_cancelled_batch_stay_as_they_ended(store: Store):
     rejected, _waiting = claimed(store, 2)
-    settle(store, ending=failure(rejected, FailureKind.REJECTED_REQUEST))
+    persist(store, ending=failure(rejected, FailureKind.REJECTED_REQUEST))
     cancel_batch(store, "b")
     cancel_batch(store, "b")
 
@@ -150,7 +150,7 @@ def test_retry_gives_a_new_deadline(store: Store):
     from tests.store.steps import move_clock
 
     move_clock(store, "jobs", "deadline_at", 3600)
-    settle(store, ending=failure(job))
+    persist(store, ending=failure(job))
     retry_failed(store, "b")
     publish(store)
 
@@ -185,9 +185,9 @@ def test_cancel_and_retry_beside_busy_workers_leave_every_round_with_one_outcome
                 for job in claim(store, publish(store, at_most=20), worker).values():
                     turn += 1
                     if turn % 3 == 0:
-                        settle(store, release=Release(job_id=job.id, claim=job.claim))
+                        persist(store, release=Release(job_id=job.id, claim=job.claim))
                     else:
-                        settle(store, ending=failure(job) if turn % 3 == 1 else success(job))
+                        persist(store, ending=failure(job) if turn % 3 == 1 else success(job))
         except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
             errors.append(error)
 
@@ -221,8 +221,8 @@ def test_cancel_and_retry_beside_busy_workers_leave_every_round_with_one_outcome
 
 def test_cancel_keeps_an_answer_that_is_paid_and_waits_for_another_request(store: Store):
     [job] = claimed(store)
-    settle(store, kept=success(job, 7))
-    settle(store, release=Release(job_id=job.id, claim=job.claim, after_seconds=60.0))
+    persist(store, kept=success(job, 7))
+    persist(store, release=Release(job_id=job.id, claim=job.claim, after_seconds=60.0))
 
     assert cancel_batch(store, "b") == (0, 0)
 
@@ -235,7 +235,7 @@ def test_cancel_keeps_an_answer_that_is_paid_and_waits_for_another_request(store
 
 def test_a_job_to_be_cancelled_whose_worker_died_ends_with_the_answer_it_keeps(store: Store):
     [job] = claimed(store)
-    settle(store, kept=success(job, 7))
+    persist(store, kept=success(job, 7))
     assert cancel_batch(store, "b") == (0, 1)
 
     store.run(lambda connection: free_claims(connection, [job.id], worker_ids={"w1"}, have_died=True))

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import event, func, insert, select, text, update
 
-from tests.store.steps import answered, claim, claimed, enqueue, failure, new_job, publish, send, settle, success
+from tests.store.steps import answered, claim, claimed, enqueue, failure, new_job, persist, publish, send, success
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import FailureKind, Success
 from workers.store import migrations
@@ -56,10 +56,12 @@ def a_life(store: Store) -> None:
         assert attempt is not None
         if job is good:
             ending = flagged(good, Success(success(good).outcome.value), OFF_TASK, OFF_TASK, BAND)  # type: ignore[union-attr]
-            settle(store, closing=answered(attempt, cost_usd=cost), ending=ending)
+            persist(store, closing=answered(attempt, cost_usd=cost), ending=ending)
         elif job is bad:
-            settle(store, closing=answered(attempt, cost_usd=cost), ending=flagged(bad, failure(bad).outcome, OFF_TASK))
-    settle(store, release=Release(job_id=waits.id, claim=waits.claim, after_seconds=900.0, message_follows=False))
+            persist(
+                store, closing=answered(attempt, cost_usd=cost), ending=flagged(bad, failure(bad).outcome, OFF_TASK)
+            )
+    persist(store, release=Release(job_id=waits.id, claim=waits.claim, after_seconds=900.0, message_follows=False))
 
 
 def test_they_follow_a_job_through_every_state_and_round(store: Store):
@@ -88,7 +90,7 @@ def test_money_adds_up_to_the_last_digit_in_any_order(store: Store):
     for number, job in enumerate(claimed(store, 7)):
         attempt = send(store, job)
         assert attempt is not None
-        settle(store, closing=answered(attempt, cost_usd=0.1 * 3**-number), ending=success(job))
+        persist(store, closing=answered(attempt, cost_usd=0.1 * 3**-number), ending=success(job))
     assert differences(store) == {}
     with store.snapshot() as connection:
         progress = read_progress(connection, "b")
@@ -100,7 +102,7 @@ def test_a_peer_that_claims_every_token_there_is_spoils_no_count(store: Store):
     job = claimed(store)[0]
     attempt = send(store, job)
     assert attempt is not None
-    settle(store, closing=answered(attempt, cost_usd=3e12), ending=success(job))
+    persist(store, closing=answered(attempt, cost_usd=3e12), ending=success(job))
     with store.transaction() as connection:
         connection.execute(update(attempts).values(prompt_tokens=2**31 - 1, completion_tokens=2**31 - 1))
     assert differences(store) == {}
@@ -112,7 +114,7 @@ def test_flags_of_an_input_count_once_beside_those_of_a_round_and_go_with_it(sto
                 "kind": str(FlagKind.OFF_TASK)}  # fmt: skip
     with store.transaction() as connection:
         connection.execute(insert(flags), [of_input])
-    settle(store, ending=flagged(job, failure(job).outcome, OFF_TASK, BAND))
+    persist(store, ending=flagged(job, failure(job).outcome, OFF_TASK, BAND))
     assert differences(store) == {}
     retry_failed(store, "b")
     assert differences(store) == {}
@@ -123,9 +125,9 @@ def test_flags_of_an_input_count_once_beside_those_of_a_round_and_go_with_it(sto
 
 def test_what_is_staging_counts_nowhere(store: Store):
     enqueue(store, 3)
-    settled = claim(store, publish(store))
-    for job in settled.values():
-        settle(store, ending=failure(job))
+    found = claim(store, publish(store))
+    for job in found.values():
+        persist(store, ending=failure(job))
     with store.transaction() as connection:
         connection.execute(update(batches).values(opened=2))
 

@@ -16,9 +16,9 @@ from tests.store.steps import (
     job_row,
     new_job,
     outcome_rows,
+    persist,
     publish,
     send,
-    settle,
     states,
     success,
 )
@@ -60,7 +60,7 @@ def test_one_request_grades_all_and_each_has_an_outcome_that_names_its_leader(st
     leader = led(store)
     attempt = send(store, leader)
     assert attempt is not None
-    settle(store, closing=answered(attempt), ending=replace(success(leader, 7), flags=FLAGS))
+    persist(store, closing=answered(attempt), ending=replace(success(leader, 7), flags=FLAGS))
     found = rows(store)
     assert {row.state for row in found.values()} == {"succeeded"}
     assert [row.result for row in found.values()] == [{"grade": 7}] * 3
@@ -89,12 +89,12 @@ def test_a_follower_is_neither_published_nor_claimed(store: Store):
 
 def test_a_failure_is_shared_and_a_retry_of_it_too(store: Store):
     leader = led(store)
-    settle(store, ending=failure(leader))
+    persist(store, ending=failure(leader))
     assert states(store) == {"failed": 3}
     assert retry_failed(store, "b") == 3
     assert states(store) == {"ready": 1, "following": 2}
     again = claim(store, publish(store))[leader.id]
-    settle(store, ending=success(again))
+    persist(store, ending=success(again))
     assert states(store) == {"succeeded": 3}
     assert sorted(row.round for row in outcome_rows(store)) == [1, 1, 1, 2, 2, 2]
 
@@ -104,7 +104,7 @@ def test_a_cancel_takes_the_followers_along(store: Store, *, is_running: bool):
     if is_running:
         leader = led(store)
         assert cancel_batch(store, "b") == (0, 3)
-        settle(store, ending=failure(leader))
+        persist(store, ending=failure(leader))
     else:
         enqueue(store, twins(3))
         assert cancel_batch(store, "b") == (3, 0)
@@ -114,7 +114,7 @@ def test_a_cancel_takes_the_followers_along(store: Store, *, is_running: bool):
 def test_one_that_comes_later_takes_what_is_there_already(store: Store):
     leader = led(store, 1)
     enqueue(store, twins(1, first=5))
-    settle(store, ending=replace(success(leader, 4), flags=FLAGS))
+    persist(store, ending=replace(success(leader, 4), flags=FLAGS))
     enqueue(store, twins(1, first=8))
     found = rows(store)
     assert [row.result for row in found.values()] == [{"grade": 4}] * 3
@@ -128,7 +128,7 @@ def test_a_leader_may_lie_chunks_before_its_follower(store: Store, monkeypatch: 
 
 
 def test_nobody_follows_a_job_whose_answer_was_purged(store: Store):
-    settle(store, ending=success(led(store, 1)))
+    persist(store, ending=success(led(store, 1)))
     with store.transaction() as connection:
         connection.execute(update(jobs).values(finished_at=0.0))
         connection.execute(update(enqueueing.batches).values(created_at=0.0))
@@ -138,7 +138,7 @@ def test_nobody_follows_a_job_whose_answer_was_purged(store: Store):
 
 
 def test_what_an_enqueue_that_died_left_goes_with_the_outcomes_it_took(store: Store):
-    settle(store, ending=replace(success(led(store, 1)), flags=FLAGS))
+    persist(store, ending=replace(success(led(store, 1)), flags=FLAGS))
 
     def dies() -> object:
         yield from twins(enqueueing.CHUNK + 1, first=1)
@@ -158,7 +158,7 @@ def test_what_an_enqueue_that_died_left_goes_with_the_outcomes_it_took(store: St
 
 def test_followers_that_an_older_worker_forgot_are_ended_later(store: Store):
     leader = led(store)
-    settle(store, ending=success(leader, 3))
+    persist(store, ending=success(leader, 3))
     with store.transaction() as connection:  # as if it had known nothing of them
         connection.execute(outcomes.delete().where(outcomes.c.same_as.is_not(None)))
         connection.execute(update(jobs).where(jobs.c.leader_id.is_not(None)).values(state="following"))

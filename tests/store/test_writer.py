@@ -29,7 +29,7 @@ from workers.store import writer as module
 from workers.store.admission import Admission
 from workers.store.releases import Release, free_claims
 from workers.store.steering import cancel_batch
-from workers.store.writer import NotStored, Settlement, Writer
+from workers.store.writer import JobUpdate, NotStored, Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -47,17 +47,17 @@ async def writing(store: Store, **options: Any) -> AsyncIterator[Writer]:
         await asyncio.to_thread(writer.stop, patience_seconds=5)
 
 
-class Spooled(list[Settlement]):
+class Spooled(list[JobUpdate]):
     """A spool in memory; `full` says that its disk takes nothing."""
 
     full = False
     cleared = 0
 
-    def keep(self, settlements: Sequence[Settlement]) -> int:
+    def keep(self, updates: Sequence[JobUpdate]) -> int:
         if self.full:
             raise OSError(28, "No space left on device")
-        self.extend(settlements)
-        return len(settlements)
+        self.extend(updates)
+        return len(updates)
 
     def clear(self) -> None:
         self.cleared += 1
@@ -97,7 +97,7 @@ async def test_many_coroutines_share_few_commits(store: Store):
         assert set(await asyncio.gather(*map(writer.open_attempt, sent))) == {Admission.MAY_SEND}
         accepted = await asyncio.gather(
             *(
-                writer.settle(Settlement(closing=answered(each.attempt_id), ending=success(job)))
+                writer.persist(JobUpdate(closing=answered(each.attempt_id), ending=success(job)))
                 for each, job in zip(sent, jobs, strict=True)
                 if job
             )
@@ -131,8 +131,8 @@ async def test_a_late_success_and_the_release_of_the_current_claim_may_meet_in_o
     late = dataclasses.replace(job, claim=0)
     async with writing(store) as writer:
         accepted, _ = await asyncio.gather(
-            writer.settle(Settlement(ending=success(late))),
-            writer.settle(Settlement(release=Release(job_id=job.id, claim=job.claim))),
+            writer.persist(JobUpdate(ending=success(late))),
+            writer.persist(JobUpdate(release=Release(job_id=job.id, claim=job.claim))),
         )
     assert accepted
     assert states(store) == {"succeeded": 1}
@@ -143,7 +143,7 @@ async def test_a_paid_answer_waits_for_a_store_that_is_away(store: Store, monkey
     [job] = claimed(store)
     away = Away(store, monkeypatch, transactions=4)
     async with writing(store) as writer:
-        assert await writer.settle(Settlement(ending=success(job)))
+        assert await writer.persist(JobUpdate(ending=success(job)))
 
     assert away.tries == 5
     assert states(store) == {"succeeded": 1}
@@ -159,7 +159,7 @@ async def test_one_spoilt_answer_ends_internal_and_its_neighbours_are_stored(
     spoilt = dataclasses.replace(spoilt, outcome=Success(Unstorable({"grade": 1})))
     async with writing(store) as writer:
         accepted = await asyncio.gather(
-            *(writer.settle(Settlement(ending=ending)) for ending in (success(jobs[0]), spoilt, success(jobs[2])))
+            *(writer.persist(JobUpdate(ending=ending)) for ending in (success(jobs[0]), spoilt, success(jobs[2])))
         )
     assert accepted == [True, True, True]
     assert sorted(str(row.failure_kind) for row in outcome_rows(store)) == ["None", "None", "internal"]
@@ -180,7 +180,7 @@ async def test_a_spoilt_operation_of_any_kind_does_not_stop_the_writer(store: St
     async with writing(store) as writer:
         with pytest.raises(ContractViolation):
             await writer.open_attempt(spoilt)
-        assert await writer.settle(Settlement(ending=success(job)))
+        assert await writer.persist(JobUpdate(ending=success(job)))
     assert "XMARKERX" not in caplog.text
 
 
@@ -200,14 +200,14 @@ async def test_a_stopping_worker_spools_what_it_cannot_store(store: Store, monke
     Away(store, monkeypatch, transactions=float("inf"))
     spooled = Spooled()
     async with writing(store, spool=spooled) as writer:
-        waiting = [asyncio.ensure_future(writer.settle(Settlement(ending=success(job)))) for job in (first, second)]
+        waiting = [asyncio.ensure_future(writer.persist(JobUpdate(ending=success(job)))) for job in (first, second)]
         claim = asyncio.ensure_future(writer.claim(first.id))
         await asyncio.sleep(0)
         writer.expect_stop(patience_seconds=0.05)
         results = await asyncio.gather(*waiting, claim, return_exceptions=True)
 
     assert [type(result) for result in results] == [NotStored] * 3
-    assert {settlement.ending.job_id for settlement in spooled if settlement.ending} == {first.id, second.id}
+    assert {update.ending.job_id for update in spooled if update.ending} == {first.id, second.id}
 
 
 async def test_a_stopping_worker_still_waits_its_patience_for_the_store(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -215,7 +215,7 @@ async def test_a_stopping_worker_still_waits_its_patience_for_the_store(store: S
     away = Away(store, monkeypatch, transactions=float("inf"))
     spooled = Spooled()
     async with writing(store, spool=spooled) as writer:
-        waiting = asyncio.ensure_future(writer.settle(Settlement(ending=success(job))))
+        waiting = asyncio.ensure_future(writer.persist(JobUpdate(ending=success(job))))
         writer.expect_stop(patience_seconds=30)
         await asyncio.to_thread(wait_until, lambda: away.tries >= 3, "it tries again")
         began, tries_before = time.monotonic(), away.tries
@@ -234,7 +234,7 @@ async def test_an_outage_late_in_a_drain_is_waited_for_like_any_other(store: Sto
         writer.expect_stop(patience_seconds=30)
         writer._stop_expected_at -= 60  # a call may take two minutes
         Away(store, monkeypatch, transactions=2)
-        assert await writer.settle(Settlement(ending=success(job)))
+        assert await writer.persist(JobUpdate(ending=success(job)))
 
     assert spooled == []
 
@@ -249,4 +249,4 @@ async def test_a_spool_that_cannot_be_written_does_not_stop_the_writer(store: St
     async with writing(store, spool=spooled) as writer:
         writer.expect_stop(patience_seconds=0)
         with pytest.raises(NotStored):
-            await writer.settle(Settlement(ending=success(job)))
+            await writer.persist(JobUpdate(ending=success(job)))

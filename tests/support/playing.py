@@ -40,6 +40,7 @@ class Playing:
     learned: list[tuple[bool, bool]] = field(default_factory=list)
     """Of streams: whether they are in vain, and whether that is sure."""
     answers_streams: bool = True
+    status_code: int | None = None
     tokens: int = 0
     blocked: asyncio.Event | None = None
     confirms: NotGranted | None = None
@@ -108,7 +109,14 @@ class Playing:
         if request.on_limits is not None and isinstance(ending, Success):
             request.on_limits(LIMITS)
         is_streamed = request.is_streamed and self.answers_streams
-        reply = Reply(parameters_sent={}, usage=self.usage, rate_limits=LIMITS, is_streamed=is_streamed, received=True)
+        reply = Reply(
+            parameters_sent={},
+            usage=self.usage,
+            rate_limits=LIMITS,
+            is_streamed=is_streamed,
+            received=True,
+            status_code=self.status_code,
+        )
         return Attempt(ending, reply)  # type: ignore[arg-type]
 
     async def park(self, park: Park) -> None:

@@ -13,17 +13,15 @@ import itertools
 import time
 import uuid
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 from openai.resources.chat.completions import AsyncCompletions
 
+from workers.completion.chat_body import chat_body
 from workers.completion.classify import Ending, Throttled, classify_answer, classify_failed_call
 from workers.completion.errors.failed_call import PEER_ERRORS, FailedCall, failed_call_in, failed_call_of
 from workers.completion.peer_values import count_of, name_of
-from workers.completion.prompt_cache import cache_parameters, instructions_message
-from workers.completion.repair import Repair, repair_messages
 from workers.completion.transport.bounded_body import body_bound
 from workers.completion.transport.chat_completion import Completion
 from workers.completion.transport.event_stream import STREAM_PARAMETERS, completion_of_events
@@ -34,11 +32,7 @@ from workers.completion.transport.response_note import (
     rate_limits_of,
     request_id_of,
 )
-from workers.contract.model_parameters import sends_temperature, sent_effort, sent_verbosity
-from workers.contract.model_profile import ModelProfile, profile_of
 from workers.contract.outcome import Usage
-from workers.contract.pictures import has_pictures, prompt_parts
-from workers.contract.strict.schema import schema_name, strict_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,11 +41,12 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from pydantic import BaseModel
 
+    from workers.completion.repair import Repair
+    from workers.contract.model_profile import ModelProfile
+
 
 _PROCESS = uuid.uuid4().hex
 _REQUESTS = itertools.count(1)
-STANDARD_TIER = "default"
-"""*Source*: openai 3.54, types/chat/completion_create_params.py: `service_tier`; left out, it is the project's own."""
 DEFAULT_TIMEOUT_SECONDS = 120.0
 """Long answers of reasoning models take a minute; a call of twice that rarely ends."""
 
@@ -127,29 +122,34 @@ async def attempt_completion(client: AsyncOpenAI, request: CompletionRequest) ->
 
     Raises `InvalidInput` before sending when strict mode cannot hold the schema, and nothing else of its own.
     """
-    profile = request.profile or profile_of(request.model, host_of(client))
-    has_instructions = request.instructions is not None
-    parameters = {
-        **_parameters(profile, request),
-        **cache_parameters(profile, key=request.cache_key, has_instructions=has_instructions),
-    }
-    response_format = _response_format(request.schema_model, profile.takes_length_limits)
-    body = {"messages": _messages(request, profile), "response_format": response_format, **parameters}
+    body = chat_body(request, host=host_of(client))
+    content, parameters = dict(body.content), body.parameters
     if request.is_streamed:
-        body |= STREAM_PARAMETERS
+        content |= STREAM_PARAMETERS
     with _noting(request) as note:
         try:
             async with asyncio.timeout(request.timeout_seconds):
-                came = await _send(client, body)
+                came = await _send(client, content)
             completion = completion_of_events(came) if request.is_streamed and isinstance(came, str) else came
         except PEER_ERRORS as error:
-            return _without_answer(
-                failed_call_of(error, status_code=note.status_code, headers=note.headers), note, parameters
-            )
+            failed = failed_call_of(error, status_code=note.status_code, headers=note.headers)
+            return without_answer(failed, note, parameters)
+    return attempt_of(completion, note, request=request, parameters=parameters, is_streamed=completion is not came)
+
+
+def attempt_of(
+    completion: object,
+    note: ResponseNote,
+    *,
+    request: CompletionRequest,
+    parameters: Mapping[str, object],
+    is_streamed: bool = False,
+) -> Attempt:
+    """Judge what came back under a good status: an answer, or the error in its place. Pure."""
     failed = failed_call_in(completion, status_code=note.status_code, headers=note.headers)
     if failed is not None:
-        return _without_answer(failed, note, parameters)
-    reply = _reply(completion, note, parameters, is_streamed=completion is not came)
+        return without_answer(failed, note, parameters)
+    reply = _reply(completion, note, parameters, is_streamed=is_streamed)
     ending = classify_answer(
         completion,
         request.schema_model,
@@ -157,6 +157,16 @@ async def attempt_completion(client: AsyncOpenAI, request: CompletionRequest) ->
         max_tokens=request.max_tokens,
         usage=reply.usage,
     )
+    return Attempt(ending, reply)
+
+
+def without_answer(failed: FailedCall, note: ResponseNote, parameters: Mapping[str, object]) -> Attempt:
+    """Judge a call that brought no answer."""
+    ending = classify_failed_call(failed, now=time.time())
+    reply = _reply(None, note, parameters, status_code=failed.status_code)
+    if isinstance(ending, Throttled) and reply.rate_limits is not None:
+        limits = reply.rate_limits.without_contradicted_resets(ending.wait_seconds)
+        reply = replace(reply, rate_limits=limits)
     return Attempt(ending, reply)
 
 
@@ -191,59 +201,6 @@ def host_of(client: AsyncOpenAI) -> str | None:
     """Name the client's server. A client made for a test may have no URL: the model's name alone decides then."""
     base_url: object = client.base_url
     return base_url.host if isinstance(base_url, httpx2.URL) else None
-
-
-def _parameters(profile: ModelProfile, request: CompletionRequest) -> dict[str, object]:
-    parameters: dict[str, object] = {"model": request.model}
-    if request.max_tokens is not None:
-        parameters[profile.token_parameter] = request.max_tokens
-    if sends_temperature(profile, request.effort):
-        parameters["temperature"] = request.temperature
-    if effort := sent_effort(profile, request.effort):
-        parameters["reasoning_effort"] = effort
-    if verbosity := sent_verbosity(profile, request.verbosity):
-        parameters["verbosity"] = verbosity
-    if request.asks_standard_tier and profile.takes_service_tier:
-        parameters["service_tier"] = STANDARD_TIER
-    return parameters
-
-
-@lru_cache(maxsize=512)
-def _response_format(
-    model: type[BaseModel],
-    takes_lengths: bool,  # noqa: FBT001 - a key of the cache
-) -> Mapping[str, object]:
-    wire = strict_schema(model, takes_lengths=takes_lengths)
-    schema = {"name": schema_name(model), "schema": wire, "strict": True}
-    return {"type": "json_schema", "json_schema": schema}
-
-
-def _messages(request: CompletionRequest, profile: ModelProfile) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = [{"role": "user", "content": _content(request)}]
-    if request.instructions is not None:
-        messages.insert(0, instructions_message(request.instructions, profile))
-    return [*messages, *repair_messages(request.repair)] if request.repair is not None else messages
-
-
-def _content(request: CompletionRequest) -> str | list[dict[str, Any]]:
-    """The prompt byte for byte; with pictures, its texts and pictures as parts in order."""
-    if not has_pictures(request.prompt, request.instructions):
-        return request.prompt
-    return [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": "image_url", "image_url": {"url": part.url, "detail": "high"}}
-        for part in prompt_parts(request.prompt, request.instructions)
-    ]
-
-
-def _without_answer(failed: FailedCall, note: ResponseNote, parameters: Mapping[str, object]) -> Attempt:
-    ending = classify_failed_call(failed, now=time.time())
-    reply = _reply(None, note, parameters, status_code=failed.status_code)
-    if isinstance(ending, Throttled) and reply.rate_limits is not None:
-        limits = reply.rate_limits.without_contradicted_resets(ending.wait_seconds)
-        reply = replace(reply, rate_limits=limits)
-    return Attempt(ending, reply)
 
 
 def _reply(

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from workers.contract.errors import InvalidInput
+from workers.contract.lane import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,28 +98,31 @@ class ModelProfile:
         """Whether the most that a request can cost is known."""
         return self.price_input_usd_per_mtok is not None and self.price_output_usd_per_mtok is not None
 
-    def cost_usd(self, usage: Usage, *, tier: str | None = None) -> float | None:
+    def cost_usd(self, usage: Usage, *, tier: str | None = None, lane: Lane = Lane.LIVE) -> float | None:
         """Cost of one answer, or None when a price it needs is unknown. Reasoning tokens are output tokens.
 
-        `tier` is the one that served; the prices are of the standard tier, so that of another one is unknown.
+        `tier` is the one that served; the prices are of the standard tier, so that of another one is unknown. `lane`
+        is the one in which the request was sent.
         """
         if tier not in _STANDARD_TIERS:
             return None
         if not self._is_long(usage):
-            return self._sum_usd(usage)
+            return self._sum_usd(usage, lane=lane)
         return self._sum_usd(
-            usage, input_factor=self.long_prompt_input_factor, output_factor=self.long_prompt_output_factor
+            usage, lane=lane, input_factor=self.long_prompt_input_factor, output_factor=self.long_prompt_output_factor
         )
 
-    def surcharge_usd(self, usage: Usage, *, tier: str | None = None) -> float | None:
+    def surcharge_usd(self, usage: Usage, *, tier: str | None = None, lane: Lane = Lane.LIVE) -> float | None:
         """The part of `cost_usd` that is due because the prompt was long; None as there."""
-        cost, plain = self.cost_usd(usage, tier=tier), self._sum_usd(usage)
+        cost, plain = self.cost_usd(usage, tier=tier, lane=lane), self._sum_usd(usage, lane=lane)
         return None if cost is None or plain is None else cost - plain
 
     def _is_long(self, usage: Usage) -> bool:
         return self.long_prompt_tokens is not None and usage.prompt_tokens > self.long_prompt_tokens
 
-    def _sum_usd(self, usage: Usage, *, input_factor: float = 1.0, output_factor: float = 1.0) -> float | None:
+    def _sum_usd(
+        self, usage: Usage, *, lane: Lane, input_factor: float = 1.0, output_factor: float = 1.0
+    ) -> float | None:
         if self.price_input_usd_per_mtok is None:
             return None
         plain = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
@@ -130,7 +134,8 @@ class ModelProfile:
         )
         if any(tokens and price is None for tokens, price, _ in parts):
             return None
-        return sum(tokens * price * factor for tokens, price, factor in parts if price is not None) / _TOKENS_PER_PRICE
+        live = sum(tokens * price * factor for tokens, price, factor in parts if price is not None) / _TOKENS_PER_PRICE
+        return live * lane.price_factor
 
     def days_to_shutdown(self, today: date) -> int | None:
         """Days until the provider stops answering, negative once it has; None when no date is announced."""

@@ -32,7 +32,7 @@ from workers.log import bind_attempt
 from workers.store.admission import Admission
 from workers.store.ledger import AttemptClosing, AttemptOpening
 from workers.store.sql import new_id
-from workers.store.writer import NotStored, Settlement
+from workers.store.writer import JobUpdate, NotStored
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -105,7 +105,7 @@ async def ledger_row(
     except (ClaimLost, NoRoom, GateClosed, NotStored):
         raise
     except (Exception, asyncio.CancelledError):
-        await asyncio.shield(collaborators.writer.settle(Settlement(closing=row.unfinished())))
+        await asyncio.shield(collaborators.writer.persist(JobUpdate(closing=row.unfinished())))
         raise
     finally:
         row.return_grant()

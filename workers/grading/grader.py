@@ -31,7 +31,7 @@ from workers.grading.translate import job_ending_of, unrepaired_of
 from workers.grading.warmth import Warmth
 from workers.log import get_logger, log_frames
 from workers.store.claims import ClaimedJob
-from workers.store.writer import NotStored, Settlement
+from workers.store.writer import JobUpdate, NotStored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,7 +257,7 @@ class Grader:
             case FallBack() as fallback:
                 logger.info("job.fall_back", model=fallback.model)
                 again = run.fall_back(fallback.model)
-        await self._writer.settle(Settlement(closing=closing, kept=kept))
+        await self._writer.persist(JobUpdate(closing=closing, kept=kept))
         return again
 
     async def _wait_in_place(self, seconds: float) -> None:
@@ -287,7 +287,7 @@ class Grader:
 
     async def _give_back(self, run: Run, *, closing: AttemptClosing | None = None) -> Snoozed:
         """The feeder brings it back when its model can start more, or its batch is open again."""
-        await asyncio.shield(self._writer.settle(Settlement(closing=closing, release=run.release())))
+        await asyncio.shield(self._writer.persist(JobUpdate(closing=closing, release=run.release())))
         logger.info("job.evicted", model=run.model)
         return Snoozed(0.0, message_follows=False)
 
@@ -302,7 +302,7 @@ class Grader:
         """The job's owner cancelled it, or the worker stops."""
         if run.is_cancelled:
             return await self._finish(run, Failure(kind=FailureKind.CANCELLED, message="cancelled while it ran"))
-        await self._writer.settle(Settlement(release=run.release()))
+        await self._writer.persist(JobUpdate(release=run.release()))
         raise asyncio.CancelledError
 
     async def _after_bug(self, run: Run, error: Exception) -> RunEnding:
@@ -324,7 +324,7 @@ class Grader:
             ending = concluded(run.kept, ending.outcome, claim=run.job.claim)
             outcome = ending.outcome
         # A paid answer outlives the cancellation of who asked for it.
-        accepted = await asyncio.shield(self._writer.settle(Settlement(closing=closing, ending=ending)))
+        accepted = await asyncio.shield(self._writer.persist(JobUpdate(closing=closing, ending=ending)))
         kind = outcome.kind if isinstance(outcome, Failure) else None
         logger.info("job.finished", model=run.model, failure=kind and str(kind), stored=accepted)
         return Finished(kind) if accepted else Dropped()
@@ -333,7 +333,7 @@ class Grader:
         """Give the claim back; None leaves it to the store when the job is due again."""
         follows = after_seconds is not None and after_seconds <= self._longest_countdown_seconds
         release = run.release(after_seconds, message_follows=follows)
-        await asyncio.shield(self._writer.settle(Settlement(closing=closing, release=release)))
+        await asyncio.shield(self._writer.persist(JobUpdate(closing=closing, release=release)))
         logger.info("job.snoozed", model=run.model, after_seconds=after_seconds)
         return Snoozed(after_seconds or 0.0, message_follows=follows)
 

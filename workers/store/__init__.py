@@ -1,7 +1,7 @@
 """The SQL store: the truth about batches, jobs, attempts and outcomes. Knows no broker and no provider.
 
 Each file is one conversation with it. Filling it: `enqueue`, `twins`, `steering` (cancel, retry). Working: `feed` (what
-should be in the broker), `claims` (a worker's hold on a job), `ledger` (attempts and outcomes), `settlement`, `writer`
+should be in the broker), `claims` (a worker's hold on a job), `ledger` (attempts and outcomes), `job_update`, `writer`
 (many coroutines, one transaction), `spool` (paid answers while it is away). Liveness: `liveness`, `leases`, `parks`.
 Reading: `overviews`, `progress`, `results`, `history`, `worker_reports`. By people: `decisions`. Below all: `tables`,
 `sql`, `engine`, `migrations`.

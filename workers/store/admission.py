@@ -73,7 +73,7 @@ class Gates:
     """Accounts whose day is over."""
     closed: set[int] = field(default_factory=set)
 
-    def settle(self, closings: Sequence[AttemptClosing]) -> None:
+    def count_costs(self, closings: Sequence[AttemptClosing]) -> None:
         """Let each request's real cost take the place of its upper bound; to be called before its row is closed."""
         if not self.caps and not self.days:
             return

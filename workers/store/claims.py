@@ -101,9 +101,6 @@ class NotDue:
     after_seconds: float
 
 
-_ACCOUNT = select(batches.c.provider).where(batches.c.id == jobs.c.batch_id).correlate(jobs).scalar_subquery()
-
-
 def claim_jobs(
     connection: Connection, job_ids: Sequence[str], *, worker_id: str, accounts: Collection[str] = ()
 ) -> dict[str, ClaimedJob]:
@@ -136,18 +133,30 @@ def claim_jobs(
             claim=jobs.c.claim + 1,
             claimed_at=now_seconds(),
             not_before=None,
+            lane=None,  # whatever waited for another one goes live now
         )
-        .returning(
-            jobs.c.id, jobs.c.batch_id, jobs.c.item_id, jobs.c.round, jobs.c.claim, jobs.c.schema_name,
-            jobs.c.schema_fingerprint, jobs.c.prompt, jobs.c.model, jobs.c.parameters, jobs.c.context_hash,
-            jobs.c.instructions_hash, jobs.c.snoozes, jobs.c.lost_claims, jobs.c.pseudonyms, jobs.c.kept_answer,
-            (jobs.c.deadline_at - now_seconds()).label("seconds_to_deadline"), _ACCOUNT.label("account"),
-        )
-    ).all()  # fmt: skip
+        .returning(*CLAIMED_COLUMNS)
+    ).all()
     if len(claimed) < len(job_ids):
         _unpublish_waiting(connection, job_ids)
         if accounts:
             _unpublish_foreign(connection, job_ids, accounts)
+    return as_claimed(connection, claimed)
+
+
+_ACCOUNT = select(batches.c.provider).where(batches.c.id == jobs.c.batch_id).correlate(jobs).scalar_subquery()
+CLAIMED_COLUMNS = (
+    jobs.c.id, jobs.c.batch_id, jobs.c.item_id, jobs.c.round, jobs.c.claim, jobs.c.schema_name,
+    jobs.c.schema_fingerprint, jobs.c.prompt, jobs.c.model, jobs.c.parameters, jobs.c.context_hash,
+    jobs.c.instructions_hash, jobs.c.snoozes, jobs.c.lost_claims, jobs.c.pseudonyms, jobs.c.kept_answer,
+    (jobs.c.deadline_at - now_seconds()).label("seconds_to_deadline"),
+    _ACCOUNT.label("account"),
+)  # fmt: skip
+"""What `as_claimed` reads."""
+
+
+def as_claimed(connection: Connection, claimed: Sequence[Any]) -> dict[str, ClaimedJob]:
+    """All that goes with these rows of `CLAIMED_COLUMNS`; those that no worker of this version can read end here."""
     parameters = _parameters(connection, claimed)
     readable = [row for row in claimed if row.id in parameters]
     probes = set(connection.execute(PROBE_JOBS).scalars())

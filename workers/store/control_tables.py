@@ -82,3 +82,11 @@ notifications = Table(
     Index("ix_notifications_next", "next_at"),
     comment="the outbox: what is to be told, written with what happened; next_at is null once sent or given up",
 )
+
+broker_epochs = Table(
+    "broker_epochs",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("epoch", String(64), nullable=False),
+    comment="the epoch last seen in the broker; another or none there means that its messages are gone",
+)

@@ -24,6 +24,7 @@ from workers.log import get_logger
 from workers.store.deadlines import move_deadlines
 from workers.store.gates import change_gate, open_gate
 from workers.store.job_rows import insert_jobs, new_row
+from workers.store.lanes.placing import place_jobs, place_new
 from workers.store.leases import drop_lease, lease_holder, take_lease
 from workers.store.left_out import note_what_is_missing
 from workers.store.overviews import BatchHeader, find_batch
@@ -267,6 +268,7 @@ class _Filling:
         if is_last and self.gate is not None:
             change_gate(connection, self.batch.id, self.gate)  # before jobs are locked
         added, renewed = _add_chunk(connection, self.batch, chunk, self.position, renews=self.renews)
+        place_new(connection, self.batch.id, self.gate, since=self.position, count=self.new + added, is_last=is_last)
         if is_last:
             connection.execute(
                 update(batches).where(batches.c.id == self.batch.id).values(opened=self.position + added)
@@ -311,6 +313,8 @@ def _add_chunk(
     end_followers(connection, leaders)  # of those that have ended before
     other_rows = {item_id: new_row(job, batch, hashes[item_id], position) for item_id, job in other.items()}
     renewed = renew_jobs(connection, batch.id, other_rows, {item_id: job.spec for item_id, job in other.items()})
+    if renewed:
+        place_jobs(connection, batch.id, jobs.c.item_id.in_(list(other)), count=renewed)
     return len(rows), renewed
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, or_, select, true, update
 
-from workers.store.control_tables import batch_weights
+from workers.store.control_tables import batch_weights, broker_epochs
 from workers.store.gates import FIRST_JOBS
 from workers.store.sql import (
     CLOSED_BATCHES,
@@ -34,7 +34,7 @@ from workers.store.sql import (
     lock_jobs,
     upsert,
 )
-from workers.store.tables import batch_gates, batches, broker_epochs, jobs, now_seconds
+from workers.store.tables import batch_gates, batches, jobs, now_seconds
 from workers.store.turns import Candidate, Room, Turns
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ from workers.store.weights import check_weight, read_weight, set_weight
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from workers.contract.lane_choice import PriceWish
     from workers.store import Store
 
 FIRST_JOBS = 3
@@ -53,6 +54,8 @@ class GateRequest:
     """Cap the cost of its requests; None leaves the cap as it is."""
     weight: float | None = None
     """Share of its queue, against 1 of the others; None leaves it as it is."""
+    price: PriceWish | None = None
+    """Whether its jobs may wait for a cheaper lane; None leaves it as it is: a new batch is live."""
     notify: tuple[str, ...] = ()
     """Who is told when it ends or stops, beside those who are already (see `notification.target_of`)."""
     starts_carefully: bool = True
@@ -170,30 +173,6 @@ def _recount(connection: Connection, *, batch_id: int) -> bool:
         return False
     connection.execute(update(batch_gates).where(batch_gates.c.batch_id == batch_id).values(held_usd=held_usd))
     return True
-
-
-def choose_pilot(connection: Connection, batch_id: int, count: int) -> None:
-    """Choose so many jobs for the pilot, spread over the input; choosing again adds only what is missing to `count`.
-
-    What takes another job's outcome is not chosen.
-    """
-    lock_batch(connection, batch_id)
-    chosen = select(pilot_jobs.c.job_id).where(pilot_jobs.c.batch_id == batch_id)
-    missing = count - len(connection.execute(chosen).all())
-    if missing <= 0:
-        return
-    others = list(
-        connection.execute(
-            select(jobs.c.id)
-            .where(jobs.c.batch_id == batch_id, jobs.c.leader_id.is_(None), jobs.c.id.not_in(chosen))
-            .order_by(jobs.c.position)
-        ).scalars()
-    )
-    missing = min(missing, len(others))
-    if missing:
-        # the middle of each of so many equal parts: the first and the last rows of a list are often the odd ones
-        spread = [others[(2 * part + 1) * len(others) // (2 * missing)] for part in range(missing)]
-        connection.execute(insert(pilot_jobs), [{"job_id": job_id, "batch_id": batch_id} for job_id in spread])
 
 
 def end_pilot(connection: Connection, batch_id: int) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, or_, select, update
 
 from workers.contract.headline import headline
+from workers.contract.lane import Lane
 from workers.contract.outcome import ENDED_STATES, UNFINISHED_STATES, AttemptEnding, Failure, JobState, Success, Usage
 from workers.store.bulk import given_rows, selected
 from workers.store.fitting import fit_attempt, fit_outcome, result_json
@@ -73,6 +74,9 @@ class AttemptOpening:
     model: str
     most_usd: float | None = None
     """The most that it can cost; None where the model has no price."""
+    lane: Lane = Lane.LIVE
+    submission_id: str | None = None
+    """What it is handed over with; None for a live call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +140,8 @@ def open_attempts(
             "cached_tokens": 0,
             "reasoning_tokens": 0,
             "held_usd": opening.most_usd,
+            "lane": None if opening.lane is Lane.LIVE else str(opening.lane),
+            "submission_id": opening.submission_id,
         }
         for opening in openings
         if opening.job_id in locked and locked[opening.job_id].is_held_by(opening.claim)

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import case, delete, func, or_, select, update
 
 from workers.contract.notification import Happening
 from workers.contract.outcome import AccountState
@@ -93,7 +93,7 @@ def _begin_probe(connection: Connection, account: str) -> str | None:
         .where(
             batches.c.provider == account,
             IS_READY,
-            IS_DUE,
+            or_(IS_DUE, jobs.c.lane.is_not(None)),
             jobs.c.position < batches.c.opened,
             PASSES_GATE,
             IS_BATCH_OPEN,
@@ -107,6 +107,10 @@ def _begin_probe(connection: Connection, account: str) -> str | None:
     values: dict[str, object] = {"probe_job_id": job_id}
     if job_id is not None:  # without a job that waits nothing was tried: the next one that comes tries at once
         values["probed_at"] = now_seconds()
+        # one that waited for another lane tries it live
+        connection.execute(
+            update(jobs).where(jobs.c.id == job_id, jobs.c.lane.is_not(None)).values(lane=None, not_before=None)
+        )
     connection.execute(update(parks).where(parks.c.account == account).values(values))
     return job_id
 

@@ -81,6 +81,7 @@ _RELEASE = (
     .values(
         state=JobState.READY,
         worker_id=None,
+        lane=None,
         not_before=func.nullif(_snoozed * (now_seconds() + bindparam("after")), 0),
         published_at=func.nullif(_follows * now_seconds(), 0),
         snoozes=jobs.c.snoozes + _snoozed,

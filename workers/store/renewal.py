@@ -69,6 +69,7 @@ def _renewed(row: Mapping[str, Any], spec: JobSpec, next_round: int) -> dict[str
         "leader_id": None,
         "published_at": None,
         "not_before": None,
+        "lane": None,
         "snoozes": 0,
         "lost_claims": 0,
         "cancel_requested": False,

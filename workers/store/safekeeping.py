@@ -17,7 +17,7 @@ from workers.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from workers.store.settlement import Settlement
+    from workers.store.job_update import JobUpdate
 
 logger = get_logger(__name__)
 
@@ -32,7 +32,7 @@ STOP_SECONDS = 5.0
 class AnswerSpool(Protocol):
     """Where answers go; see `Spool`."""
 
-    def keep(self, settlements: Sequence[Settlement]) -> int:
+    def keep(self, updates: Sequence[JobUpdate]) -> int:
         """On disk when it returns; raises `OSError`."""
 
     def clear(self) -> None:
@@ -41,13 +41,13 @@ class AnswerSpool(Protocol):
 
 @dataclass(slots=True)
 class _Waiting:
-    settlement: Settlement
+    update: JobUpdate
     since: float
     is_spooled: bool = False
 
 
 class Safekeeping:
-    """Knows every settlement between `watch` and `stored`. Threads may share it; without a spool it only counts."""
+    """Knows every update between `watch` and `stored`. Threads may share it; without a spool it only counts."""
 
     def __init__(self, spool: AnswerSpool | None) -> None:
         self._spool = spool
@@ -69,10 +69,10 @@ class Safekeeping:
         self._stopping.set()
         self._thread.join(STOP_SECONDS)
 
-    def watch(self, token: object, settlement: Settlement) -> None:
+    def watch(self, token: object, update: JobUpdate) -> None:
         """From here on it is waited for, under a token of the caller's."""
-        if settlement.closing or settlement.ending:
-            waiting = _Waiting(settlement, time.monotonic())
+        if update.closing or update.ending:
+            waiting = _Waiting(update, time.monotonic())
             with self._state:
                 self._waiting[token] = waiting
 
@@ -118,7 +118,7 @@ class Safekeeping:
         if self._spool is None:
             return
         try:
-            self._spool.keep([waiting.settlement for waiting in unspooled])
+            self._spool.keep([waiting.update for waiting in unspooled])
         except BaseException as error:  # noqa: BLE001 - whatever it is, the answers stay and are tried again
             if not self._has_failed:
                 reason = error.strerror if isinstance(error, OSError) else type(error).__name__

@@ -1,6 +1,6 @@
 """Paid answers on disk while the store cannot take them; a worker of this machine stores them as soon as it can.
 
-One file per worker under `<data folder>/spool`, mode 0600: JSON lines of settlements, with answers, without prompts.
+One file per worker under `<data folder>/spool`, mode 0600: JSON lines of updates, with answers, without prompts.
 Its room is reserved when the worker starts and overwritten in place, so that a disk that has filled up since takes no
 answer away; NUL bytes follow the last line. Its worker holds a lock on it while it lives, who takes it up holds one
 while it does; so a file is taken up once, by one, and only when nobody writes to it. Taking it up twice after a crash
@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from workers.contract.errors import ServiceUnavailable
 from workers.log import get_logger
 from workers.store.admission import lock_gates
-from workers.store.settlement import apply_settlements, storable_forms
+from workers.store.job_update import apply_updates, storable_forms
 from workers.store.spool_lines import read_line, written_line
 from workers.store.sql import LIST_LENGTH, lock_jobs
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from workers.store.engine import Store
-    from workers.store.settlement import Settlement
+    from workers.store.job_update import JobUpdate
 
 logger = get_logger(__name__)
 
@@ -69,12 +69,12 @@ class Spool:
                 f"{error.strerror}; free some space, lower --concurrency, or set GRADEQUEUE_DATA_DIR",
             ) from None
 
-    def keep(self, settlements: Sequence[Settlement]) -> int:
+    def keep(self, updates: Sequence[JobUpdate]) -> int:
         """Write them down, on disk when this returns; returns how many. A release alone is not worth it.
 
         Raises `OSError` when the disk refuses; what was written before stays.
         """
-        lines = [_line(each) for each in settlements if each.closing or each.ending]
+        lines = [_line(each) for each in updates if each.closing or each.ending]
         if lines:
             descriptor = self._opened().fileno()
             _write(descriptor, b"".join(lines), at=self._used)
@@ -113,12 +113,12 @@ class Spool:
         return self._file
 
 
-def _line(settlement: Settlement) -> bytes:
+def _line(update: JobUpdate) -> bytes:
     """One that cannot be written as it is must not keep the others in memory."""
     try:
-        return written_line(settlement)
+        return written_line(update)
     except (ValueError, TypeError, RecursionError):
-        return written_line(storable_forms(settlement)[-1])
+        return written_line(storable_forms(update)[-1])
 
 
 def _allocate(descriptor: int, size: int) -> None:
@@ -144,7 +144,7 @@ def spool_folder(data_dir: Path, store: Store) -> Path:
 
 
 def take_up(data_dir: Path, store: Store, *, kept_too: bool = True) -> int:
-    """Store what workers that ended left behind; returns how many settlements. Raises `ServiceUnavailable`.
+    """Store what workers that ended left behind; returns how many updates. Raises `ServiceUnavailable`.
 
     `kept_too`: also what could not be read before, which a newer version may be able to.
     """
@@ -173,14 +173,14 @@ def _is_ours_alone(file: IO[bytes], path: Path) -> bool:
 
 def _take_up_file(file: IO[bytes], path: Path, store: Store) -> int:
     lines = _lines(file)
-    read = [(line, settlement) for line in lines if (settlement := read_line(line)) is not None]
+    read = [(line, update) for line in lines if (update := read_line(line)) is not None]
     refused: list[bytes] = []
     for start in range(0, len(read), LIST_LENGTH):
         refused += _store(store, read[start : start + LIST_LENGTH])
     taken = len(read) - len(refused)
     if taken:
-        logger.warning("spool.taken_up", file=path.name, settlements=taken)
-    readable = {line for line, _settlement in read}
+        logger.warning("spool.taken_up", file=path.name, updates=taken)
+    readable = {line for line, _update in read}
     left = [line for line in lines if line not in readable] + refused
     if _has_put_aside(left, path):
         path.unlink()
@@ -234,27 +234,27 @@ def _replace(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def _store(store: Store, read: Sequence[tuple[bytes, Settlement]]) -> list[bytes]:
+def _store(store: Store, read: Sequence[tuple[bytes, JobUpdate]]) -> list[bytes]:
     """Store them all; returns the lines of those that the store refuses in every form."""
     try:
-        store.run(lambda connection: _apply(connection, [settlement for _line, settlement in read]))
+        store.run(lambda connection: _apply(connection, [update for _line, update in read]))
     except (SQLAlchemyError, ValueError, TypeError) as error:
         if len(read) > 1:
             return [line for each in read for line in _store(store, [each])]
         logger.error("spool.row_refused", error=type(error).__name__)  # noqa: TRY400 - its text may quote a row
-        [(line, settlement)] = read
-        if not (forms := storable_forms(settlement)):
+        [(line, update)] = read
+        if not (forms := storable_forms(update)):
             return [line]
         return _store(store, [(line, forms[0])])
     return []
 
 
-def _apply(connection: Connection, settlements: Sequence[Settlement]) -> None:
+def _apply(connection: Connection, updates: Sequence[JobUpdate]) -> None:
     gates = lock_gates(
         connection,
-        closings=[each.closing for each in settlements if each.closing],
-        endings=[each.ending for each in settlements if each.ending],
+        closings=[each.closing for each in updates if each.closing],
+        endings=[each.ending for each in updates if each.ending],
     )
-    locked = lock_jobs(connection, set().union(*(each.job_ids for each in settlements)))
-    apply_settlements(connection, settlements, locked=locked, gates=gates)
+    locked = lock_jobs(connection, set().union(*(each.job_ids for each in updates)))
+    apply_updates(connection, updates, locked=locked, gates=gates)
     gates.write()

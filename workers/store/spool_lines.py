@@ -1,4 +1,4 @@
-"""One settlement as one line of JSON, and back. A line that a newer version wrote is never half understood."""
+"""One update as one line of JSON, and back. A line that a newer version wrote is never half understood."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 
 from workers.contract.outcome import AttemptEnding, Usage
 from workers.store.ending_json import PARTS_OF_AN_ENDING, ending_as_json, ending_from_json
+from workers.store.job_update import JobUpdate
 from workers.store.ledger import AttemptClosing
-from workers.store.settlement import Settlement
 
 LINE_VERSION = 1
 """Rises when a line means something that an older reader would lose; lines without it are of version 1."""
 
 
-def written_line(settlement: Settlement) -> bytes:
+def written_line(update: JobUpdate) -> bytes:
     """ASCII, so that no character of an answer is a line break or cannot be written."""
     line: dict[str, object] = {"version": LINE_VERSION}
-    if settlement.closing is not None:
-        closing = settlement.closing
+    if update.closing is not None:
+        closing = update.closing
         line["closing"] = {name: getattr(closing, name) for name in closing.__slots__ if name != "usage"}
         line["usage"] = asdict(closing.usage)
-    if settlement.ending is not None:
-        line |= ending_as_json(settlement.ending)
-    if settlement.kept is not None:
-        line["kept"] = ending_as_json(settlement.kept)
+    if update.ending is not None:
+        line |= ending_as_json(update.ending)
+    if update.kept is not None:
+        line["kept"] = ending_as_json(update.kept)
     return json.dumps(line, ensure_ascii=True, default=str).encode() + b"\n"
 
 
-def read_line(line: bytes) -> Settlement | None:
+def read_line(line: bytes) -> JobUpdate | None:
     """None when it is torn, or holds what this version does not know."""
     try:
         fields = json.loads(line)
@@ -38,7 +38,7 @@ def read_line(line: bytes) -> Settlement | None:
         return None
 
 
-def _from_json(line: dict[str, Any]) -> Settlement:
+def _from_json(line: dict[str, Any]) -> JobUpdate:
     if unknown := line.keys() - {"version", "closing", "usage", "kept", *PARTS_OF_AN_ENDING}:
         raise ValueError(f"{len(unknown)} unknown fields")
     closing = None
@@ -49,4 +49,4 @@ def _from_json(line: dict[str, Any]) -> Settlement:
     kept = ending_from_json(line["kept"]) if "kept" in line else None
     if closing is None and ending is None and kept is None:
         raise ValueError("the line holds nothing")
-    return Settlement(closing=closing, ending=ending, kept=kept)
+    return JobUpdate(closing=closing, ending=ending, kept=kept)

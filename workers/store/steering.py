@@ -11,6 +11,7 @@ from workers.contract.outcome import FailureKind, JobState
 from workers.store.deadlines import NEW_DEADLINE, refuse_past
 from workers.store.gates import forget_same_failure
 from workers.store.kept import end_with_kept_answers
+from workers.store.lanes.placing import place_jobs
 from workers.store.overviews import find_batch
 from workers.store.provenance import read_asked_only
 from workers.store.sql import IS_OPENED, IS_UNFINISHED, LIST_LENGTH, lock_batch, lock_jobs
@@ -82,6 +83,7 @@ def _reopen_some(
     failed = [job.id for job in lock_jobs(connection, chosen).values() if job.state == JobState.FAILED]
     _change_round(connection, failed, change)
     followers = _open_next_round(connection, failed)
+    place_jobs(connection, batch.id, jobs.c.id.in_(failed), count=len(failed))
     connection.execute(update(batches).where(batches.c.id == batch.id).values(cancelled_at=None))
     return len(failed) + followers
 
@@ -132,6 +134,7 @@ def _open_next_round(connection: Connection, job_ids: Sequence[str]) -> int:
             state=JobState.READY,
             round=jobs.c.round + 1,
             published_at=None,
+            lane=None,
             snoozes=0,
             lost_claims=0,
             finished_at=None,
@@ -212,7 +215,7 @@ def _cancel_some(connection: Connection, batch: BatchHeader) -> tuple[int, int] 
     return len(waiting) + carried, len(running) + count_following(connection, running)
 
 
-_NOTHING_WAITS = {"not_before": None, "kept_answer": None}
+_NOTHING_WAITS = {"not_before": None, "lane": None, "kept_answer": None}
 
 
 def _cancelled_outcome(job: LockedJob, asked: dict[str, object]) -> dict[str, object]:

@@ -58,6 +58,8 @@ _IS_LEADER = column("leader_id").is_(None) & column("twin_key").is_not(None)
 _IS_FOLLOWER = column("leader_id").is_not(None)
 _FOLLOWING = column("state") == "following"
 _OF_LATER_CLAIM = column("claim") > 1
+_IN_LANE = (column("state") == "ready") & column("lane").is_not(None)
+_OF_SUBMISSION = column("submission_id").is_not(None)
 _DEFERRED = (column("state") == "ready") & column("not_before").is_not(None)
 
 batches = Table(
@@ -118,6 +120,7 @@ jobs = Table(
     Column("lost_claims", Integer, nullable=False, server_default="0"),
     Column("twin_key", String(32)),
     Column("leader_id", String(32)),
+    Column("lane", String(16)),  # null: live
     UniqueConstraint("batch_id", "item_id"),
     UniqueConstraint("batch_id", "position"),
     Index(
@@ -137,6 +140,7 @@ jobs = Table(
     Index("ix_jobs_followers", "batch_id", sqlite_where=_IS_FOLLOWER, postgresql_where=_IS_FOLLOWER),
     Index("ix_jobs_following", "leader_id", sqlite_where=_FOLLOWING, postgresql_where=_FOLLOWING),
     Index("ix_jobs_batch_state", "batch_id", "state", "position"),
+    Index("ix_jobs_lane", "batch_id", "model", "deadline_at", sqlite_where=_IN_LANE, postgresql_where=_IN_LANE),
 )
 
 attempts = Table(
@@ -169,9 +173,12 @@ attempts = Table(
     Column("cost_usd", Double),
     Column("surcharge_usd", Double),  # part of cost_usd that a short prompt would not have cost
     Column("held_usd", Double),  # against spend caps: the most it can cost until its cost is known; null: no price
+    Column("lane", String(16)),  # null: live
+    Column("submission_id", String(32)),
     Index("ix_attempts_job", "job_id", "round"),
     Index("ix_attempts_batch", "batch_id", "ending"),
     Index("ix_attempts_repeats", "batch_id", sqlite_where=_OF_LATER_CLAIM, postgresql_where=_OF_LATER_CLAIM),
+    Index("ix_attempts_submission", "submission_id", sqlite_where=_OF_SUBMISSION, postgresql_where=_OF_SUBMISSION),
     comment="one row per request to the provider; ending is null while it is in flight",
 )
 
@@ -330,15 +337,6 @@ audit_entries = Table(
     Column("detail", Text, nullable=False),
     comment="what people did with a batch beside deciding: downloads, rules",
 )
-
-broker_epochs = Table(
-    "broker_epochs",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("epoch", String(64), nullable=False),
-    comment="the epoch last seen in the broker; another or none there means that its messages are gone",
-)
-
 
 store_identity = Table(
     "store_identity",

@@ -1,7 +1,7 @@
 """`python -m ops.bench.enqueue`: rows a second of enqueue and of the writer, beside bare statements in the same run.
 
 enqueue   4 KB prompts checked, committed and published by `JobClient`, against `executemany` and a pipeline of LPUSH
-writer    claims, ledger rows and outcomes of many coroutines, as a worker process settles them
+writer    claims, ledger rows and outcomes of many coroutines, as a worker process persists them
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from workers.store.claims import ClaimedJob
 from workers.store.feed import Feed, due_jobs, mark_published
 from workers.store.ledger import AttemptClosing, AttemptOpening, JobEnding, Purpose
 from workers.store.sql import new_id
-from workers.store.writer import Settlement, Writer
+from workers.store.writer import JobUpdate, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def _measure(kind: str, services: Services, count: int) -> None:
         bare.append(_rows_per_second(count, lambda turn=turn: _bare(services, count, turn)))  # type: ignore[misc]
     rate, floor = statistics.median(ours), statistics.median(bare)
     print(f"{kind}: enqueue {rate:,.0f} rows/s; bare executemany and LPUSH {floor:,.0f}; ratio {rate / floor:.2f}")
-    per_second, per_commit = asyncio.run(_settle(services.store, count * 2))
+    per_second, per_commit = asyncio.run(_persist(services.store, count * 2))
     print(f"{kind}: writer {per_second:,.0f} outcomes/s, {per_commit:.0f} operations per commit")
 
 
@@ -121,7 +121,7 @@ def _bare(services: Services, count: int, turn: int) -> None:
     client.close()
 
 
-async def _settle(store: Store, at_most: int) -> tuple[float, float]:
+async def _persist(store: Store, at_most: int) -> tuple[float, float]:
     store.run(lambda connection: connection.execute(text("UPDATE jobs SET published_at = NULL")))
     with store.snapshot() as connection:
         chosen = due_jobs(connection, Feed("bulk", PROVIDER), at_most=at_most)
@@ -166,7 +166,7 @@ async def _life(writer: Writer, job_id: str, slots: asyncio.Semaphore) -> None:
             model_answered="standin",
             is_standin=True,
         )
-        await writer.settle(Settlement(closing=closing, ending=ending))
+        await writer.persist(JobUpdate(closing=closing, ending=ending))
 
 
 if __name__ == "__main__":

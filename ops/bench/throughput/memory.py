@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WARM_UP, FEW, MANY = 50, 100, 500
 SLOW_MS = "60000"
 """Nothing is answered while we look."""
-SETTLE_SECONDS = 2.0
+LEVEL_SECONDS = 2.0
 
 
 def memory_of_the_worker(folder: Path) -> dict[str, float]:
@@ -53,7 +53,7 @@ def _of_the_worker(contender: Contender, folder: Path) -> dict[int, int]:
             for jobs in (FEW, MANY):
                 _fill(contender, environment, WARM_UP + jobs)
                 wait_until(partial(_holds, provider, jobs), f"{jobs} calls are in flight")
-                time.sleep(SETTLE_SECONDS)
+                time.sleep(LEVEL_SECONDS)
                 held[jobs] = resident_bytes(worker.pid)
     return held
 
@@ -66,7 +66,7 @@ def _of_bare_calls(contender: Contender, folder: Path) -> dict[int, int]:
             environment = environment_for(contender, Load(jobs=jobs, in_flight=jobs), provider, broker_url, folder)
             with program([contender.python, *contender.serve], environment, folder / "gather.log") as process:
                 wait_until(partial(_holds, provider, jobs), f"{jobs} calls are in flight")
-                time.sleep(SETTLE_SECONDS)
+                time.sleep(LEVEL_SECONDS)
                 held[jobs] = resident_bytes(process.pid)
     return held
 

@@ -17,8 +17,8 @@ from tests.store.steps import (
     enqueue,
     job_row,
     move_clock,
+    persist,
     publish,
-    settle,
     states,
 )
 from tests.support.broker_messages import QUEUE, Clock, messages, take
@@ -215,7 +215,7 @@ def test_the_repair_of_one_round_is_bounded_and_goes_on_in_the_next(
 def test_a_lost_countdown_is_found_after_its_grace(store: Store, broker: redis.Redis, feeder: Feeder):
     feeder.round()
     [job] = claimed(store)
-    settle(store, release=Release(job_id=job.id, claim=job.claim, after_seconds=100.0, message_follows=True))
+    persist(store, release=Release(job_id=job.id, claim=job.claim, after_seconds=100.0, message_follows=True))
     for _ in range(3):
         feeder.round()
     assert messages(broker) == [], "its retry message counts down in a worker's memory"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from workers.budget.shared import SharedBudget
 
 STEP_SECONDS = 0.05
-SETTLE_SECONDS = 0.1
+FLUSH_SECONDS = 0.1
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Drain:
     async def run(self, seconds: float) -> None:  # noqa: C901, PLR0912, PLR0915 - an event loop of its own
         began, draw, order = self.clock.now, random.Random(7), itertools.count()  # noqa: S311 - jitter
         limiter = Limiter(self.config)
-        updates, settled_at, ask_at, taken = PendingUpdates(), began, began, 0
+        updates, flushed_at, ask_at, taken = PendingUpdates(), began, began, 0
         events: list[tuple[float, int, str, Grant, int]] = []
         pending: list[tuple[int, int]] = []
         answers: dict[int, RateSample] = {}
@@ -86,14 +86,14 @@ class Drain:
                         wait = float(refusal.headers["Retry-After"])
                         headers = self._headers(limiter, at)
                         updates.add(_sample(grant, headers, refused_wait_seconds=wait))
-                        settled_at = 0.0
+                        flushed_at = 0.0
                         continue
                     limiter.charge("a", model="m", cost_tokens=charge, now=at)
                     self.admitted.append((at - began, charge))
                     answers[number] = _sample(grant, self._headers(limiter, at))
                     if self.streams and grant.is_careful:
                         updates.hear(answers[number])
-                        settled_at, answers[number] = 0.0, _sample(grant, {})
+                        flushed_at, answers[number] = 0.0, _sample(grant, {})
                         ask_at = now  # waiters are woken
                     heapq.heappush(events, (at + self.latency_seconds, number, "answer", grant, charge))
                 else:
@@ -101,9 +101,9 @@ class Drain:
                     if not self.headers_at_admission and not (self.streams and grant.is_careful):
                         sample = _sample(grant, self._headers(limiter, at))
                     updates.add(sample)
-            if now - settled_at >= SETTLE_SECONDS and updates != PendingUpdates():
+            if now - flushed_at >= FLUSH_SECONDS and updates != PendingUpdates():
                 await self.shared.settle(self.key, updates)
-                updates, settled_at = PendingUpdates(), now
+                updates, flushed_at = PendingUpdates(), now
             if now >= ask_at:
                 most = self.jobs_per_second * (now - began) - taken
                 if self.most_jobs is not None:

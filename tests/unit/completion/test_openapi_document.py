@@ -13,7 +13,8 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from workers.completion.attempt import CompletionRequest, Repair, attempt_completion
+from workers.completion.attempt import CompletionRequest, attempt_completion
+from workers.completion.repair import Repair
 from workers.contract.schemas.error_report import ErrorReport
 from workers.contract.schemas.feedback import Feedback
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers.completion.attempt import CompletionRequest, _messages
+from workers.completion.attempt import CompletionRequest
+from workers.completion.chat_body import messages_of
 from workers.completion.prompt_cache import cache_key, cache_parameters
 from workers.contract.model_profile import profile_of
 from workers.contract.pictures import Picture
@@ -20,7 +21,7 @@ def request(instructions: str | None) -> CompletionRequest:
 
 
 def test_a_prompt_without_instructions_is_one_user_message():
-    assert _messages(request(None), profile_of("gpt-6.1-terra")) == [{"role": "user", "content": "work"}]
+    assert messages_of(request(None), profile_of("gpt-6.1-terra")) == [{"role": "user", "content": "work"}]
 
 
 def test_pictures_are_parts_of_the_user_message_in_order():
@@ -28,7 +29,7 @@ def test_pictures_are_parts_of_the_user_message_in_order():
     instructions = instructions_text(words="be fair", fence=fence)
     line = Picture("image/jpeg", 8, 8, "QUJD").line(fence.mark)
     asked = CompletionRequest(prompt=f"a\n{line}\nb", instructions=instructions, model="m", schema_model=Feedback)
-    (_instructions, user) = _messages(asked, profile_of("gpt-4o"))
+    (_instructions, user) = messages_of(asked, profile_of("gpt-4o"))
     assert user["content"] == [
         {"type": "text", "text": "a\n"},
         {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,QUJD", "detail": "high"}},
@@ -37,7 +38,7 @@ def test_pictures_are_parts_of_the_user_message_in_order():
 
 
 def test_openai_gets_a_developer_message_whose_end_is_marked_for_the_cache():
-    first, second = _messages(request("be fair"), profile_of("gpt-6.1-terra", OPENAI))
+    first, second = messages_of(request("be fair"), profile_of("gpt-6.1-terra", OPENAI))
 
     mark = {"mode": "explicit"}
     assert first["role"] == "developer"
@@ -60,7 +61,7 @@ def test_a_server_gets_no_word_of_a_cache_that_it_is_not_known_to_take(
 ):
     profile = profile_of(model, host)
 
-    assert _messages(request("be fair"), profile)[0]["role"] == role
+    assert messages_of(request("be fair"), profile)[0]["role"] == role
     assert cache_parameters(profile, key="k", has_instructions=True).keys() == asked
 
 

@@ -99,6 +99,16 @@ async def test_a_request_that_is_rejected_either_way_is_no_word_about_streams(
     assert not playing.streams_in_vain
 
 
+async def test_a_model_that_is_not_there_is_not_asked_for_twice(grader: Grader, playing: Playing, store: Store):
+    playing.endings.append(REJECTED)
+    playing.status_code = 404
+
+    assert await grader.run(published(store)) == Finished(FailureKind.REJECTED_REQUEST)
+
+    assert [request.is_streamed for request in playing.requests] == [True]
+    assert not playing.streams_in_vain
+
+
 async def test_a_server_that_knows_no_streams_is_asked_for_no_other(grader: Grader, playing: Playing, store: Store):
     playing.answers_streams = False
 

@@ -15,7 +15,7 @@ async def inside(entrance: Entrance, entered: list[str], name: str, leave: async
         await leave.wait()
 
 
-async def settle() -> None:
+async def let_the_others_run() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -26,17 +26,17 @@ async def test_it_waits_for_the_others_and_nobody_is_let_in_meanwhile():
     async with asyncio.TaskGroup() as tasks:
         for name in ("one", "two", "alone", "late"):
             tasks.create_task(inside(entrance, entered, name, leave[name], alone=name == "alone"))
-            await settle()
+            await let_the_others_run()
         assert entered == ["one", "two"]
 
         leave["one"].set()
-        await settle()
+        await let_the_others_run()
         assert entered == ["one", "two"]
         leave["two"].set()
-        await settle()
+        await let_the_others_run()
         assert entered == ["one", "two", "alone"]
         leave["alone"].set()
-        await settle()
+        await let_the_others_run()
         assert entered == ["one", "two", "alone", "late"]
         leave["late"].set()
 
@@ -45,7 +45,7 @@ async def test_two_such_jobs_run_one_after_the_other():
     entrance, entered, leave = Entrance(patience_seconds=20), [], asyncio.Event()
     first = asyncio.create_task(inside(entrance, entered, "first", leave, alone=True))
     second = asyncio.create_task(inside(entrance, entered, "second", leave, alone=True))
-    await settle()
+    await let_the_others_run()
 
     assert entered == ["first"]
     leave.set()
@@ -56,7 +56,7 @@ async def test_two_such_jobs_run_one_after_the_other():
 async def test_where_the_others_do_not_end_it_gives_up_and_they_go_on():
     entrance, entered, leave = Entrance(patience_seconds=0.05), [], asyncio.Event()
     other = asyncio.create_task(inside(entrance, entered, "other", leave, alone=False))
-    await settle()
+    await let_the_others_run()
 
     with pytest.raises(StillBusyError):
         await inside(entrance, entered, "alone", leave, alone=True)
@@ -70,9 +70,9 @@ async def test_where_the_others_do_not_end_it_gives_up_and_they_go_on():
 async def test_one_that_is_cancelled_while_it_waits_lets_the_others_in():
     entrance, entered, leave = Entrance(patience_seconds=20), [], asyncio.Event()
     other = asyncio.create_task(inside(entrance, entered, "other", leave, alone=False))
-    await settle()
+    await let_the_others_run()
     alone = asyncio.create_task(inside(entrance, entered, "alone", leave, alone=True))
-    await settle()
+    await let_the_others_run()
     alone.cancel()
     leave.set()
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RUBRIC = ("m", "rubric")
 
 
-async def settled() -> None:
+async def let_the_others_run() -> None:
     """Let every task run until it waits."""
     for _ in range(10):
         await asyncio.sleep(0)
@@ -57,11 +57,11 @@ class Calls:
 async def test_one_goes_first_and_the_others_follow_its_answer():
     calls, first, rest = Calls(Warmth()), asyncio.Event(), asyncio.Event()
     tasks = [calls.start("a", first), *(calls.start(name, rest) for name in "bcd")]
-    await settled()
+    await let_the_others_run()
     assert calls.sent == ["a"]
 
     first.set()
-    await settled()
+    await let_the_others_run()
 
     assert calls.sent == ["a", "b", "c", "d"]
     rest.set()
@@ -71,10 +71,10 @@ async def test_one_goes_first_and_the_others_follow_its_answer():
 async def test_when_the_first_fails_one_other_goes_next():
     calls, first, second = Calls(Warmth()), asyncio.Event(), asyncio.Event()
     tasks = [calls.start("a", first, fails=True), *(calls.start(name, second) for name in "bc")]
-    await settled()
+    await let_the_others_run()
 
     first.set()
-    await settled()
+    await let_the_others_run()
 
     assert calls.sent == ["a", "b"]
     second.set()
@@ -85,7 +85,7 @@ async def test_when_the_first_fails_one_other_goes_next():
 async def test_other_parts_and_what_nothing_caches_wait_for_nobody():
     calls, never = Calls(Warmth()), asyncio.Event()
     tasks = [calls.start("a", never), calls.start("b", never, key=("m", "another")), calls.start("c", never, key=None)]
-    await settled()
+    await let_the_others_run()
 
     assert calls.sent == ["a", "b", "c"]
     for task in tasks:
@@ -97,7 +97,7 @@ async def test_nobody_waits_for_long_nor_for_a_worker_that_stops(monkeypatch: py
     monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 60.0 if is_stopping else 0.01)
     calls, never = Calls(Warmth()), asyncio.Event()
     tasks = [calls.start("a", never), calls.start("b", never)]
-    await settled()
+    await let_the_others_run()
     if is_stopping:
         calls.warmth.stop_waiting()
 
@@ -112,10 +112,10 @@ async def test_a_job_waits_for_no_more_than_a_part_of_the_time_it_has_left(monke
     monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 600.0)
     calls, never = Calls(Warmth()), asyncio.Event()
     tasks = [calls.start("first", never)]
-    await settled()
+    await let_the_others_run()
     calls.left_seconds = 0.04
     tasks.append(calls.start("in a hurry", never))
-    await settled()
+    await let_the_others_run()
     calls.left_seconds = 600.0
     tasks.append(calls.start("with time", never))
 
@@ -163,7 +163,7 @@ async def test_the_first_call_of_all_processes_goes_alone(two_processes: tuple[P
     between, one, other = two_processes
     first, rest = asyncio.Event(), asyncio.Event()
     tasks = [one.start("a", first), one.start("b", rest), *(other.start(name, rest) for name in "cd")]
-    await settled()
+    await let_the_others_run()
     await asyncio.sleep(0.02)
     assert (one.sent, other.sent) == (["a"], [])
 
@@ -173,7 +173,7 @@ async def test_the_first_call_of_all_processes_goes_alone(two_processes: tuple[P
 
     asked = between.asked
     tasks += [one.start("e", rest), other.start("f", rest)]
-    await settled()
+    await let_the_others_run()
     assert between.asked == asked, "what is known to be warm is not asked again"
     rest.set()
     await asyncio.gather(*tasks)
@@ -185,7 +185,7 @@ async def test_when_the_first_call_of_all_fails_another_process_goes_next(
     _between, one, other = two_processes
     first, rest = asyncio.Event(), asyncio.Event()
     tasks = [one.start("a", first, fails=True), other.start("b", rest)]
-    await settled()
+    await let_the_others_run()
 
     first.set()
     await sent(other, 1)
@@ -213,10 +213,10 @@ async def test_nobody_waits_for_long_for_another_process(
 async def test_a_cancelled_first_call_lets_the_next_one_go():
     calls, never = Calls(Warmth()), asyncio.Event()
     first, second = calls.start("a", never), calls.start("b", never)
-    await settled()
+    await let_the_others_run()
 
     first.cancel()
-    await settled()
+    await let_the_others_run()
 
     assert calls.sent == ["a", "b"]
     second.cancel()
@@ -240,7 +240,7 @@ async def test_the_jobs_of_a_batch_wait_for_its_first_answer(
     async with asyncio.timeout(10):
         while "complete" not in playing.told or len(grader.held) < 3:  # noqa: ASYNC110 - neither has an event
             await asyncio.sleep(0.001)
-    await settled()
+    await let_the_others_run()
     reserved = playing.told.count("reserve")
     first.set()
 

@@ -19,7 +19,7 @@ from producer.client import JobClient
 from producer.page.plain_text import plain
 from producer.terminal.console import SafeConsole, write_data
 from producer.terminal.display import ProgressDisplay
-from tests.store.steps import claim, failure, publish, settle
+from tests.store.steps import claim, failure, persist, publish
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobSpec
 from workers.contract.outcome import Failure, FailureKind
@@ -126,7 +126,7 @@ def test_status_and_failures_show_names_with_markup_and_escapes(tmp_path: Path):
 def fail_all(client: JobClient, message: str) -> None:
     [job_id] = publish(client.store, feed=Feed("bulk", "standin"))
     ending = failure(claim(client.store, [job_id])[job_id])
-    assert settle(client.store, ending=replace(ending, outcome=Failure(kind=FailureKind.REFUSED, message=message)))
+    assert persist(client.store, ending=replace(ending, outcome=Failure(kind=FailureKind.REFUSED, message=message)))
 
 
 @pytest.mark.parametrize("name", ["a\nb", CLEAR, "\u202e"])

@@ -9,6 +9,7 @@ import pytest
 from producer.local import processes
 from producer.local.embedded import Services
 from producer.local.processes import MOST_CRASHES_AT_WORK, MOST_FAST_CRASHES, WorkerFleet, _Worker
+from producer.local.run import MOST_PROCESSES, RunRequest, processes_for
 from workers.contract.errors import ServiceUnavailable
 from workers.settings import load_settings
 
@@ -116,3 +117,35 @@ def test_a_few_jobs_that_end_their_process_do_not_end_the_run(
     if says is not None:
         with pytest.raises(ServiceUnavailable, match=says):
             fleet.restart_dead()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "concurrency", "asked_for", "expected"),
+    [
+        (20, 400, None, 1),
+        (400, 400, None, 1),
+        (401, 400, None, 2),
+        (20, 10, None, 2),
+        (0, 400, None, 1),
+        (20, 400, 3, 3),
+    ],
+)
+def test_another_process_is_started_where_the_jobs_keep_it_busy_or_it_was_asked_for(
+    tmp_path: Path, jobs: int, concurrency: int, asked_for: int | None, expected: int
+):
+    request = RunRequest(name="b", specs=list, queue="bulk", processes=asked_for)
+    settings = load_settings(concurrency=concurrency, data_dir=tmp_path)
+
+    assert min(processes_for(jobs, request, settings), asked_for or MOST_PROCESSES) == expected
+
+
+def test_processes_that_run_are_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    started: list[_Worker] = []
+    alive = _Worker(cast("subprocess.Popen[bytes]", Ended()), None)
+    monkeypatch.setattr(WorkerFleet, "_start_one", lambda _fleet: started.append(alive) or alive)
+    fleet = WorkerFleet("bulk", 2, settings=cast("Settings", None), services=cast("Services", None), log_dir=tmp_path)
+
+    for number in (1, 1, 5, None):
+        fleet.start(number)
+
+    assert len(started) == 2

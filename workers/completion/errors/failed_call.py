@@ -124,6 +124,11 @@ def failed_call_in(completion: object, *, status_code: int | None, headers: Mapp
     return FailedCall(reason=Reason.GARBLED, status_code=status_code, headers=headers)
 
 
+def failed_call_in_body(body: object, *, status_code: int | None) -> FailedCall:
+    """Read an error body that came without its HTTP response: in a line of a file, or inside another object."""
+    return _from_body(_inner_error(body), status_code=status_code, headers={})
+
+
 def _error_response(error: Exception, status_code: int, headers: Mapping[str, str]) -> FailedCall:
     response_headers = getattr(getattr(error, "response", None), "headers", None)
     if not headers and isinstance(response_headers, httpx2.Headers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import workers.store.lane_tables
 import workers.store.tallies  # noqa: F401 - its tables are part of the metadata
 from workers.store.tables import metadata
 

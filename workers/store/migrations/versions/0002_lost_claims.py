@@ -7,7 +7,7 @@ from alembic import op
 
 revision = "0002_lost_claims"
 down_revision = "0001"
-locks = "claims and settlements wait while an index of jobs is built"
+locks = "claims and outcomes wait while an index of jobs is built"
 
 _SUSPECT = (sa.column("state") == "ready") & (sa.column("lost_claims") > 1)
 

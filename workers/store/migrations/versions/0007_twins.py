@@ -7,7 +7,7 @@ from alembic import op
 
 revision = "0007_twins"
 down_revision = "0006_decisions"
-locks = "claims and settlements wait while three indexes of jobs are built"
+locks = "claims and outcomes wait while three indexes of jobs are built"
 
 _LEADERS = sa.text("leader_id IS NULL AND twin_key IS NOT NULL")
 _FOLLOWERS = sa.text("leader_id IS NOT NULL")

@@ -11,7 +11,7 @@ from alembic import op
 
 revision = "0013_tallies"
 down_revision = "0012_standings"
-locks = "claims and settlements wait while every job, request and outcome is counted: about 20 s for a million"
+locks = "claims and outcomes wait while every job, request and outcome is counted: about 20 s for a million"
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 _COLUMNS = {

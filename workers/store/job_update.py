@@ -22,7 +22,7 @@ REFUSED = Failure(kind=FailureKind.INTERNAL, message="the store refused this ans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class JobUpdate:
     """What one coroutine wants stored at the end of an attempt."""
 
     closing: AttemptClosing | None = None
@@ -37,34 +37,34 @@ class Settlement:
         return {part.job_id for part in (self.ending, self.release, self.kept) if part is not None}
 
 
-def apply_settlements(
-    connection: Connection, settlements: Sequence[Settlement], *, locked: Mapping[str, LockedJob], gates: Gates
+def apply_updates(
+    connection: Connection, updates: Sequence[JobUpdate], *, locked: Mapping[str, LockedJob], gates: Gates
 ) -> set[str]:
     """Write them in one go; returns the ids of the jobs whose outcome was accepted. Happening twice is harmless.
 
     What `gates` hold and give back is the caller's to write.
     """
-    if closings := [each.closing for each in settlements if each.closing]:
-        gates.settle(closings)
+    if closings := [each.closing for each in updates if each.closing]:
+        gates.count_costs(closings)
         close_attempts(connection, closings)
-    if kept := [each.kept for each in settlements if each.kept]:
+    if kept := [each.kept for each in updates if each.kept]:
         keep_answers(connection, kept, locked=locked)
-    endings = [each.ending for each in settlements if each.ending]
+    endings = [each.ending for each in updates if each.ending]
     accepted = finish_jobs(connection, endings, locked=locked) if endings else set()
     gates.judge_first([each for each in endings if each.job_id in accepted])
-    if releases := [each.release for each in settlements if each.release]:
+    if releases := [each.release for each in updates if each.release]:
         unfinished = {job_id: job for job_id, job in locked.items() if job_id not in accepted}
         release_jobs(connection, releases, locked=unfinished)
     return accepted
 
 
-def storable_forms(settlement: Settlement) -> list[Settlement]:
+def storable_forms(update: JobUpdate) -> list[JobUpdate]:
     """What to store instead when the store refuses this one's row, the fullest first; empty when nothing is left.
 
     What the provider said about the answer goes first, and the answer itself last.
     """
-    plain = _without_metadata(settlement)
-    forms = [] if plain == settlement else [plain]
+    plain = _without_metadata(update)
+    forms = [] if plain == update else [plain]
     if plain.ending is not None and plain.ending.outcome != REFUSED:
         forms.append(replace(plain, ending=replace(plain.ending, outcome=REFUSED)))
     if plain.kept is not None:
@@ -72,10 +72,10 @@ def storable_forms(settlement: Settlement) -> list[Settlement]:
     return forms
 
 
-def _without_metadata(settlement: Settlement) -> Settlement:
-    closing, ending = settlement.closing, settlement.ending
+def _without_metadata(update: JobUpdate) -> JobUpdate:
+    closing, ending = update.closing, update.ending
     return replace(
-        settlement,
+        update,
         closing=closing and AttemptClosing(attempt_id=closing.attempt_id, ending=closing.ending, usage=closing.usage),
         ending=ending and replace(ending, model_answered=None),
     )

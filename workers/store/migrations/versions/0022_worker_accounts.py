@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0021_worker_accounts"
-down_revision = "0020_backfills"
+revision = "0022_worker_accounts"
+down_revision = "0021_lanes"
 
 
 def upgrade() -> None:
