@@ -321,9 +321,7 @@ def test_the_downloads_hold_every_job_whole(client: JobClient):
     assert not any(button.proto.disabled for button in app.download_button)
     batch = client.batch("b")
     assert [line["id"] for line in map(json.loads, jsonl_file(batch).splitlines())] == ["anna", "ben"]
-    file = csv_file(batch).decode("utf-8-sig")
-    assert "x" * 500 in file
-    assert file.startswith("id,name,points,band,flags,official_points,official_band,grade_state,decided_by,")
+    assert "x" * 500 in csv_file(batch).decode("utf-8-sig")
 
 
 @pytest.mark.usefixtures("client")

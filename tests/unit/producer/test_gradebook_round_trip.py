@@ -98,7 +98,7 @@ def test_whom_canvas_excused_or_did_not_assign_and_what_it_rounds_away_stays(tmp
     filled, content = filled_in(tmp_path, "canvas", exported, grades)
     assert [sentence.partition(":")[2][:30] for sentence in filled.refused] == [
         " they are excused in Canvas (E",
-        " the assignment is not assigned",
+        " the assignment is not assigne",
     ]
     assert filled.unchanged == ["50002"], "10.251 is 10.25 to Canvas"
     known: dict[str, float | str | None] = {identity: None for identity, *_ in CANVAS} | {"50000": "EX", "50002": 10.25}

@@ -10,8 +10,11 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import update
 
+from producer.batch import Batch
 from producer.cli.commands import cli
+from producer.cli.session import opened_store
 from producer.local.data_folder import DataFolder
+from producer.page.tables import csv_file
 from tests.store.test_review import REPORT, graded
 from tests.support.stores import new_store
 from workers.store import Store
@@ -78,6 +81,8 @@ def test_the_results_of_a_batch_hold_the_official_grade_beside_the_models(tmp_pa
         "kim": ("3.0", "", "", "on_hold", "Lee"),
     }
     assert rows["ada"]["decided_at"].endswith("+00:00")
+    with opened_store(home.path) as store:
+        assert csv_file(Batch(store, "b")).decode("utf-8-sig").splitlines() == written, "on the page, too"
 
 
 def test_a_regrade_becomes_official_after_a_question_that_shows_what_moves(folder: Path):
