@@ -14,7 +14,7 @@ from workers.contract.outcome import AttemptEnding
 from workers.store.admission import Admission
 from workers.store.enqueue import add_jobs, open_batch
 from workers.store.gates import GateRequest
-from workers.store.lanes.submissions import SubmissionState, advance, open_submission, read_submission
+from workers.store.lanes.submissions import SubmissionState, advance, read_submission
 from workers.store.lanes.times import blended, note_refusal, refused_lanes
 from workers.store.lanes.waiting import candidates, give_back, lines, take, unanswered, waiting_groups
 from workers.store.ledger import AttemptOpening, Purpose
@@ -59,9 +59,6 @@ def handed_over(
     def assign(connection: Connection) -> dict[str, Admission]:
         [group] = waiting_groups(connection, "p")
         found = candidates(connection, group, at_most=500, within_seconds=None)
-        open_submission(
-            connection, submission_id, account="p", batch_id=group.batch_id, model=group.model, lane=Lane.BATCH
-        )
         openings = [
             AttemptOpening(
                 attempt_id=new_id(),

@@ -18,6 +18,7 @@ from workers.store.admission import Admission, admit, lock_gates
 from workers.store.claims import CLAIMED_COLUMNS, as_claimed
 from workers.store.lane_tables import batch_lanes, submissions
 from workers.store.lanes.placing import IS_IN_LANE, LONGEST_WAIT_SECONDS
+from workers.store.lanes.submissions import open_submission
 from workers.store.ledger import AttemptClosing, close_attempts
 from workers.store.releases import CANCELLED, end_jobs
 from workers.store.sql import (
@@ -52,6 +53,8 @@ class WaitingGroup:
     batch_id: int
     model: str
     wish: PriceWish
+    lane: Lane
+    """The cheapest that they may take."""
     jobs: int
     seconds_to_deadline: float | None
     """Of the first of them; None when none has one."""
@@ -73,7 +76,7 @@ class Line:
         return f"{self.attempt_id}.{self.job.id}.{self.job.round}"
 
 
-def attempt_of(custom_id: str) -> str:
+def attempt_named(custom_id: str) -> str:
     """The attempt that a line of an output file belongs to."""
     return custom_id.split(".", 1)[0]
 
@@ -101,6 +104,7 @@ def waiting_groups(connection: Connection, account: str) -> list[WaitingGroup]:
             jobs.c.batch_id,
             jobs.c.model,
             batch_lanes.c.price,
+            jobs.c.lane,
             func.count().label("jobs"),
             (func.min(jobs.c.deadline_at) - now_seconds()).label("left"),
         )
@@ -111,14 +115,15 @@ def waiting_groups(connection: Connection, account: str) -> list[WaitingGroup]:
             *_STARTABLE,
             or_(batches.c.id.not_in(unproven), ~live_jobs.correlate(batches).exists()),
         )
-        .group_by(jobs.c.batch_id, jobs.c.model, batch_lanes.c.price)
-        .order_by(jobs.c.batch_id, jobs.c.model)
+        .group_by(jobs.c.batch_id, jobs.c.model, batch_lanes.c.price, jobs.c.lane)
+        .order_by(jobs.c.batch_id, jobs.c.model, jobs.c.lane)
     )
     return [
         WaitingGroup(
             batch_id=row.batch_id,
             model=row.model,
             wish=PriceWish(row.price),
+            lane=Lane(row.lane),
             jobs=row.jobs,
             seconds_to_deadline=row.left,
         )
@@ -140,6 +145,7 @@ def candidates(
         .where(
             jobs.c.batch_id == group.batch_id,
             jobs.c.model == group.model,
+            jobs.c.lane == str(group.lane),
             *_STARTABLE,
             *([] if in_time is None else [in_time]),
         )
@@ -160,7 +166,8 @@ def take(
 ) -> dict[str, Admission]:
     """Let the submission hold these jobs, and open their ledger rows; attempt id -> what became of each.
 
-    `openings` are of one batch and carry the claim that each job has before. What may not be sent now waits as before.
+    `openings` are of one batch and model, and carry the claim that each job has before. What may not be sent now waits
+    as before. The submission is made with the first job that it takes.
     """
     gates = lock_gates(connection, provider=provider, max_usd_per_day=max_usd_per_day, openings=openings)
     claims = {opening.job_id: opening.claim for opening in openings}
@@ -182,16 +189,25 @@ def take(
     refused += [row.id for row in rows if row.id not in taken]
     for some in in_lists(refused):
         connection.execute(update(jobs).where(jobs.c.id.in_(some)).values(state=JobState.READY, worker_id=None))
-    sent = len(held) - len(refused)
+    sent = sum(admission is Admission.MAY_SEND for admission in admitted.values())
+    if sent:
+        _count(connection, submission_id, openings[0], account=provider, requests=sent, input_tokens=input_tokens)
+    return {each.attempt_id: admitted.get(each.attempt_id, Admission.CLAIM_LOST) for each in openings}
+
+
+def _count(
+    connection: Connection, submission_id: str, first: AttemptOpening, *, account: str, requests: int, input_tokens: int
+) -> None:
+    is_there = select(submissions.c.id).where(submissions.c.id == submission_id)
+    if connection.execute(is_there).scalar() is None:
+        open_submission(
+            connection, submission_id, account=account, batch_id=first.batch_id, model=first.model, lane=first.lane
+        )
     connection.execute(
         update(submissions)
         .where(submissions.c.id == submission_id)
-        .values(
-            requests=submissions.c.requests + sent,
-            input_tokens=submissions.c.input_tokens + (input_tokens if sent else 0),
-        )
+        .values(requests=submissions.c.requests + requests, input_tokens=submissions.c.input_tokens + input_tokens)
     )
-    return {each.attempt_id: admitted.get(each.attempt_id, Admission.CLAIM_LOST) for each in openings}
 
 
 def lines(connection: Connection, submission_id: str, *, after: str, at_most: int) -> list[Line]:
@@ -242,6 +258,41 @@ def lines_of(connection: Connection, submission_id: str, attempt_ids: Collection
                 )
             )
     return found
+
+
+def least_time_left(connection: Connection, job_ids: Collection[str]) -> float | None:
+    """Seconds to the first deadline of these jobs; None when none has one."""
+    found = [
+        connection.execute(
+            select((func.min(jobs.c.deadline_at) - now_seconds()).label("left")).where(jobs.c.id.in_(some))
+        ).scalar()
+        for some in in_lists(job_ids)
+    ]
+    return min((left for left in found if left is not None), default=None)
+
+
+def note_leaving(connection: Connection, submission_id: str, *, reserve_seconds: float) -> None:
+    """What has no answer so long before the first deadline of its jobs leaves the submission."""
+    first = select(func.min(jobs.c.deadline_at) - reserve_seconds).where(jobs.c.worker_id == submission_id, IS_RUNNING)
+    connection.execute(
+        update(submissions).where(submissions.c.id == submission_id).values(leave_at=first.scalar_subquery())
+    )
+
+
+def close_rest(connection: Connection, submission_id: str, *, message: str, at_most: int) -> int:
+    """Close as not sent what the provider says it never ran, though it was taken for unknown; returns how many."""
+    rows = connection.execute(
+        select(attempts.c.id)
+        .where(attempts.c.submission_id == submission_id, attempts.c.ending == str(AttemptEnding.UNKNOWN))
+        .limit(at_most)
+    ).scalars()
+    closings = [AttemptClosing(attempt_id=each, ending=AttemptEnding.NOT_SENT, message=message) for each in rows]
+    if closings:
+        gates = lock_gates(connection, closings=closings)
+        gates.count_costs(closings)
+        close_attempts(connection, closings)
+        gates.write()
+    return len(closings)
 
 
 def unanswered(connection: Connection, submission_id: str, *, at_most: int) -> list[str]:
