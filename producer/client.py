@@ -41,11 +41,10 @@ from workers.store.gates import GateRequest
 from workers.store.outbox import note_night
 from workers.store.overviews import (
     EVERY_BATCH,
-    BatchChoice,
-    count_batches,
     find_batch,
     find_overview,
     list_overviews,
+    page_of_overviews,
     read_origin,
 )
 from workers.store.pilots import choose_pilot
@@ -61,7 +60,8 @@ if TYPE_CHECKING:
     from workers.contract.schema_files.lookup import SchemaFinder
     from workers.contract.schemes.fence import Fence
     from workers.publisher import Publisher
-    from workers.store.overviews import BatchOverview
+    from workers.store.overviews import BatchChoice, BatchOverview
+    from workers.store.pages import Page, Place
 
 __all__ = ["MAX_NAME_LENGTH", "EnqueueReport", "Item", "JobClient"]
 
@@ -252,17 +252,17 @@ class JobClient:
         """A look at one batch; it need not exist yet."""
         return Batch(self.store, name, publish=lambda: self._publish_batch(name), prices=self._prices)
 
-    def batches(
-        self, *, at_most: int | None = 200, skip: int = 0, choice: BatchChoice = EVERY_BATCH
-    ) -> list[BatchOverview]:
-        """The batches after the first `skip`, newest first unless chosen otherwise; all with `at_most=None`."""
+    def batches(self, *, at_most: int | None = 200) -> list[BatchOverview]:
+        """The newest batches, newest first; all with `at_most=None`."""
         with self.store.snapshot() as connection:
-            return list_overviews(connection, at_most=at_most, skip=skip, choice=choice)
+            return list_overviews(connection, at_most=at_most)
 
-    def count_batches(self, choice: BatchChoice = EVERY_BATCH) -> int:
-        """How many batches there are under this choice."""
+    def page_of_batches(
+        self, *, at: Place | None = None, at_most: int = 20, choice: BatchChoice = EVERY_BATCH
+    ) -> Page[BatchOverview]:
+        """One page of the batches under this choice; `at` is `previous` or `next` of another page."""
         with self.store.snapshot() as connection:
-            return count_batches(connection, choice)
+            return page_of_overviews(connection, at=at, at_most=at_most, choice=choice)
 
     def find_batch(self, name: str) -> BatchOverview | None:
         """The batch of this name, or None."""

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Protocol
 
 from producer.gradebook.grade import written
+from producer.inputs.text import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -168,8 +169,8 @@ def same_person(one: str, other: str) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    return sorted(filter(None, re.split(r"[\W_]+", name.casefold())))
+    return sorted(filter(None, re.split(r"[\W_]+", composed(name).casefold())))
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    return " ".join(composed(text).split()).casefold()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from producer.inputs.courses.recognise import Recognised
+
     Scan = Callable[[Path, InputLimits, Encodings, InputOptions], Iterator[InputItem | InvalidInput]]
 
 _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
@@ -126,13 +128,21 @@ def _scan_download(
     path: Path, limits: InputLimits, encodings: Encodings, options: InputOptions
 ) -> Iterator[InputItem | InvalidInput]:
     with opened_tree(path) as tree:
-        yield from DownloadReader(
-            recognised=recognised(tree, options.layout, is_peeled=not path.is_dir()),
-            limits=limits,
-            encodings=encodings,
-            is_strict=options.is_strict,
-            roster=Roster.load(options.roster) if options.roster else None,
-        ).items()
+        found = recognised(tree, options.layout, is_peeled=not path.is_dir())
+        yield from download_reader(found, limits=limits, encodings=encodings, options=options).items()
+
+
+def download_reader(
+    found: Recognised, *, limits: InputLimits | None = None, encodings: Encodings, options: InputOptions
+) -> DownloadReader:
+    """How a recognised download is read as the options say. `InvalidInput` for a roster that cannot be read."""
+    return DownloadReader(
+        recognised=found,
+        limits=limits or InputLimits(),
+        encodings=encodings,
+        is_strict=options.is_strict,
+        roster=Roster.load(options.roster) if options.roster else None,
+    )
 
 
 def _scan_for(path: Path) -> Scan:

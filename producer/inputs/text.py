@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+import unicodedata
+from typing import TYPE_CHECKING, TypeVar
 
 from workers.contract.errors import InvalidInput
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from producer.inputs.encodings import Encodings
 
+Value = TypeVar("Value")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -50,6 +52,11 @@ def unreadable(error: OSError, *, where: str) -> InvalidInput:
 def shown(name: str) -> str:
     """A file's name fit for a terminal: what cannot be printed becomes a question mark."""
     return "".join(character if character.isprintable() else "?" for character in name)
+
+
+def composed(value: Value) -> Value:
+    """A text in its composed form (NFC), anything else as it is: macOS writes `ü` in file names as two characters."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value  # type: ignore[return-value]
 
 
 def refuse_half_characters(text: str, *, what: str, where: str | None = None) -> None:

@@ -259,7 +259,7 @@ def _remove_empty(file: Path) -> None:
 def worker_command(*, queue: str, name: str, concurrency: int, log_file: Path | None = None) -> list[str]:
     """The command of one worker process, for one queue of the provider and store that its environment names."""
     command = python_module(
-        "workers.process.celery_worker", "worker",
+        "workers.process.celery_worker",
         "--queues", queue, "--hostname", f"{name}@%h", "--concurrency", str(concurrency),
         "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     )  # fmt: skip

@@ -8,6 +8,7 @@ import streamlit as st
 
 from producer.page.fields import one_of
 from producer.page.outage import says_when_away
+from producer.page.paging import page_at, turn_pages
 from producer.page.plain_text import plain
 from producer.page.services import client
 from producer.review.glance import BatchChoice, BatchOrder, WhichBatches
@@ -33,6 +34,7 @@ _WHICH = {
 }
 _ORDERS = {BatchOrder.NEWEST: "Newest first", BatchOrder.OLDEST: "Oldest first", BatchOrder.NAME: "Name"}
 _CHOICE = "choice of batches"
+_PLACE = "page of batches"
 
 
 def show() -> None:
@@ -56,15 +58,15 @@ def _asked_choice() -> BatchChoice:
 @st.fragment(run_every=REFRESH_SECONDS)
 @says_when_away
 def _list(choice: BatchChoice) -> None:
-    pages = -(-client().count_batches(choice) // PER_PAGE)
-    if not pages:
+    page = page_at(_PLACE, choice, lambda at: client().page_of_batches(at=at, at_most=PER_PAGE, choice=choice))
+    if not page.rows:
         st.info(
             "There are no batches yet. Grade something first." if choice == BatchChoice() else "No batch is like that."
         )
         return
-    page = min(st.pagination(pages, key="page of batches"), pages) if pages > 1 else 1
-    for overview in client().batches(at_most=PER_PAGE, skip=(page - 1) * PER_PAGE, choice=choice):
+    for overview in page.rows:
         _line(overview)
+    turn_pages(_PLACE, page)
 
 
 def _line(overview: BatchOverview) -> None:

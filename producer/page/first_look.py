@@ -12,12 +12,12 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from producer.inputs.archive import UNREADABLE_ENTRY
-from producer.inputs.courses.reading import DownloadReader
 from producer.inputs.courses.recognise import recognised
 from producer.inputs.courses.roster import known_as
 from producer.inputs.courses.tree import opened_zip
 from producer.inputs.encodings import NAME_IT_ON_THE_PAGE, Encodings
-from producer.inputs.item import InputItem, InputLimits
+from producer.inputs.item import InputItem, InputOptions
+from producer.inputs.reading import download_reader
 from producer.inputs.text import shown
 from workers.contract.errors import InvalidInput
 
@@ -92,12 +92,8 @@ def _is_large(content: IO[bytes]) -> bool:
 
 
 def _first_items(found: Recognised, encoding: str | None) -> list[InputItem]:
-    reader = DownloadReader(
-        recognised=found,
-        limits=InputLimits(),
-        encodings=Encodings(encoding, how_to_name=NAME_IT_ON_THE_PAGE),
-        is_strict=False,
-    )
+    encodings = Encodings(encoding, how_to_name=NAME_IT_ON_THE_PAGE)
+    reader = download_reader(found, encodings=encodings, options=InputOptions(is_strict=False))
     kept: list[InputItem] = []
     for each in islice(reader.items(), MOST_TRIED):
         if isinstance(each, InputItem):

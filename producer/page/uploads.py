@@ -11,16 +11,19 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from producer.inputs.archive import unpack
 from producer.inputs.class_list import ClassList
+from producer.inputs.courses.recognise import recognised
+from producer.inputs.courses.tree import opened_zip
 from producer.inputs.encodings import NAME_IT_ON_THE_PAGE, Encodings
 from producer.inputs.identity import searched
 from producer.inputs.item import InputItem, InputOptions
-from producer.inputs.reading import describe_input, scan_items
+from producer.inputs.reading import download_reader, scan_items
 from producer.inputs.specs import JobDefaults, build_spec
 from producer.inputs.text import shown
 from producer.page.first_look import FirstLook, first_look
@@ -149,6 +152,9 @@ class _Reader:
         )
 
     def _archive(self, file: UploadedFile, folder: Path, *, is_whole_upload: bool) -> list[InputItem | InvalidInput]:
+        is_student = self._reading.archives_are_students
+        if not is_student and (download := self._course_download(file)) is not None:
+            return download
         # the archive's name becomes the student's id, and must not look like a hidden file's or lead upwards
         unpacked = folder / "upload" / (Path(_base_name(file.name)).stem.lstrip(".~$ ") or "archive")
         unpacked.mkdir(parents=True)
@@ -156,9 +162,6 @@ class _Reader:
             problems = unpack(file.content, unpacked, name=file.name)
         except InvalidInput as problem:
             return [problem]
-        is_student = self._reading.archives_are_students
-        if not is_student and (download := self._course_download(unpacked)) is not None:
-            return [*problems, *download]
         innermost = _innermost(unpacked)
         table = _only_table(unpacked) if is_whole_upload and not is_student else None
         self._table = table.name if table is not None else None
@@ -175,16 +178,21 @@ class _Reader:
         self._notes.append(note)
         return [*problems, *found]
 
-    def _course_download(self, unpacked: Path) -> list[InputItem | InvalidInput] | None:
-        """The students of a course system's download; None for any other archive."""
-        try:
-            sentence = describe_input(unpacked, _LENIENT)
-        except InvalidInput as problem:
-            return [problem]
-        if sentence is None:
-            return None
-        self._notes.append(sentence)
-        return self._scan(unpacked)
+    def _course_download(self, file: UploadedFile) -> list[InputItem | InvalidInput] | None:
+        """The students of a course system's download, read as on the command line; None for any other archive."""
+        with ExitStack() as stack:
+            try:
+                tree = stack.enter_context(opened_zip(file.content, file.name))
+            except InvalidInput:  # which unpacking says, too
+                return None
+            try:
+                found = recognised(tree, is_peeled=True)
+            except InvalidInput as problem:
+                return [problem]
+            if not found.is_course_download:
+                return None
+            self._notes.append(found.summary())
+            return list(download_reader(found, encodings=self._encodings, options=_LENIENT).items())
 
     def _scan(self, source: Path) -> list[InputItem | InvalidInput]:
         return list(scan_items(source, encodings=self._encodings, options=_LENIENT))

@@ -20,6 +20,7 @@ from workers.store.gates import ClosedBy
 from workers.store.glance import Glance, ReviewCounts, read_glance
 from workers.store.one_student import OneStudent, Round, read_student
 from workers.store.overviews import BatchChoice, BatchOrder, WhichBatches, find_batch
+from workers.store.pages import Page, Place
 from workers.store.parks import Park, parked_accounts
 from workers.store.pauses import BatchPauses, Pause, PauseScope, pauses_of
 from workers.store.progress import Counts
@@ -60,9 +61,11 @@ __all__ = [
     "DayGate",
     "Neighbours",
     "OneStudent",
+    "Page",
     "Park",
     "Pause",
     "PauseScope",
+    "Place",
     "Round",
     "Show",
     "SortBy",

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-import shutil
-import subprocess
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 
-from ops.bench.processes import free_port
+from ops.bench.chaos.pooler import is_possible, pooler
+from producer.cli.commands import cli
 from tests.store.steps import answered, endings, enqueue, opening, publish, states, success
 from tests.support.postgres import SERVER, fresh_schema
-from tests.support.wait import wait_until
+from tests.support.scene import open_scene
+from tests.support.stores import new_store
 from workers.store import Store
 from workers.store.admission import Admission
+from workers.store.engine import HEAD_REVISION
 from workers.store.job_update import JobUpdate
+from workers.store.migrations import upgrade
 from workers.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.integration
 
-PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 JOBS = 200
 SERVER_CONNECTIONS = 2
 """Fewer than our threads use, so that they meet each other's sessions."""
@@ -39,46 +38,12 @@ SERVER_CONNECTIONS = 2
 @pytest.fixture
 def pooled_url() -> Iterator[str]:
     """An empty schema behind a pooler of this test's own."""
-    if not os.access(PROGRAM, os.X_OK):
+    if not is_possible():
         pytest.skip("PgBouncer is not installed here")
-    with fresh_schema() as url, TemporaryDirectory() as folder:
-        server, schema, port = urlsplit(SERVER), url.rpartition("%3D")[2], free_port()
-        Path(folder).chmod(0o755)  # for the user that it runs as
-        config = Path(folder) / "pgbouncer.ini"
-        config.write_text(
-            "[databases]\n"
-            f"pooled = host={server.hostname} port={server.port or 5432} dbname={server.path[1:]} "
-            f"user={server.username} password={server.password or 'none'} "
-            f"connect_query='SET search_path TO {schema}'\n"
-            "[pgbouncer]\n"
-            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-            f"auth_type = any\npool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}\n"
-            "max_client_conn = 100\n"
-        )
-        with subprocess.Popen(
-            [PROGRAM, str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_not_as_root()
-        ) as pooler:
-            try:
-                wait_until(lambda: _answers(port), "the pooler answers", 20)
-                yield f"postgresql://anybody@127.0.0.1:{port}/pooled"
-            finally:
-                pooler.terminate()
-
-
-def _not_as_root() -> dict[str, Any]:
-    """PgBouncer refuses to run as root."""
-    if os.geteuid() != 0:
-        return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _answers(port: int) -> bool:
-    try:
-        psycopg.connect(f"postgresql://anybody@127.0.0.1:{port}/pooled", connect_timeout=2).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+    with fresh_schema() as url:
+        schema = url.rpartition("%3D")[2]
+        with pooler(SERVER, connections=SERVER_CONNECTIONS, schema=schema) as pooled:
+            yield pooled
 
 
 @pytest.fixture
@@ -138,3 +103,31 @@ def test_each_transaction_of_ours_is_bounded_all_the_same(pooled_store: Store):
 
     assert writing == ("30s", "30s", "3s")
     assert reading == ("30s", "10min", "0")
+
+
+def test_worker_processes_and_commands_work_through_it(
+    pooled_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DATABASE_URL", pooled_url)
+    command = CliRunner()
+    with closing(new_store(tmp_path / "file.db")) as source:
+        enqueue(source, JOBS, name="moved")
+    moved = command.invoke(cli, ["migrate", f"sqlite:///{tmp_path / 'file.db'}"])
+    assert (moved.exit_code, f"jobs: {JOBS} rows, equal" in moved.output) == (0, True), moved.output
+    assert command.invoke(cli, ["upgrade"]).exit_code == 0
+
+    with closing(Store.open(pooled_url)) as store, open_scene(store, tmp_path, latency_ms="5", workers=2) as scene:
+        scene.enqueue(60, "b")
+        progress = scene.wait_for("b", lambda progress: progress.is_finished, "all is graded")
+        assert (progress.succeeded, progress.attempts) == (60, {"answered": 60})
+        assert b"prepared statement" not in scene.workers.logs()
+    written = command.invoke(cli, ["results", "b", "--out", str(tmp_path / "results.jsonl")])
+    assert (written.exit_code, len((tmp_path / "results.jsonl").read_text().splitlines())) == (0, 60), written.output
+
+
+def test_an_upgrade_from_an_earlier_release_works_through_it(pooled_url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATABASE_URL", pooled_url)
+    with closing(Store.open(pooled_url)) as store:
+        upgrade(store, to="0011_provenance")
+        done = CliRunner().invoke(cli, ["upgrade"])
+        assert (done.exit_code, store.revision) == (0, HEAD_REVISION), done.output

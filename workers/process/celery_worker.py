@@ -1,4 +1,4 @@
-"""`python -P -m workers.process.celery_worker worker ...`: one worker process, with the options of `celery worker`.
+"""`python -P -m workers.process.celery_worker ...`: one worker process, with the options of `celery worker`.
 
 Not `celery -A workers.process.app`: that puts the working folder first on the import path while it loads the
 application.
@@ -7,6 +7,7 @@ application.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import warnings
 
@@ -20,20 +21,23 @@ def main(arguments: list[str]) -> int:
     # the modules to come stay for good: searching them for garbage while they load is a sixth of the start
     gc.disable()
     # after the path is safe
-    from celery.bin.celery import celery  # noqa: PLC0415
+    # the command of `celery worker` by itself: celery.bin.celery loads every plugin, Flower with Tornado among them
+    from celery.bin.base import CLIContext  # noqa: PLC0415
+    from celery.bin.worker import worker  # noqa: PLC0415
 
     from workers.contract.errors import GradequeueError  # noqa: PLC0415
     from workers.process.app import build_app  # noqa: PLC0415
     from workers.settings import SettingsError, load_settings  # noqa: PLC0415
 
     try:
-        celery.params[0].default = build_app(load_settings())  # as Celery.start does, which drops the exit status
+        app = build_app(load_settings())
     except (GradequeueError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     gc.freeze()  # and no later collection walks them
     gc.enable()
-    status: int | None = celery.main(args=arguments, prog_name="celery", standalone_mode=False)
+    context = CLIContext(app=app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None)
+    status: int | None = worker.main(args=arguments, prog_name="celery worker", obj=context, standalone_mode=False)
     return status or 0
 
 

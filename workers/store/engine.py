@@ -46,10 +46,10 @@ MOST_TRIES = 5
 CONTENTION_STATES = frozenset({"40001", "40P01"})
 """serialization_failure and deadlock_detected: nothing was written, the same transaction may run again."""
 _BEGIN_OPTION = "gradequeue_begin"
-_READING: Mapping[str, Mapping[str, object]] = {
-    "sqlite": {_BEGIN_OPTION: "BEGIN"},
+_READING: Mapping[str, str] = {
+    "sqlite": "BEGIN",
     # one snapshot for all statements, so that counts read by several of them add up
-    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+    "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 }
 
 _SET_LOCAL = text("SELECT set_config(:name, :value, true)")
@@ -59,6 +59,10 @@ T = TypeVar("T")
 
 class StoreContention(ServiceUnavailable):
     """Two transactions met; this one wrote nothing and may run again. `Store.run` does so."""
+
+
+class CommitUnknown(ServiceUnavailable):
+    """The connection broke while a transaction was committed: what it wrote may be there, all of it or nothing."""
 
 
 class Store:
@@ -75,9 +79,19 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A write transaction: committed when the block ends, rolled back when it raises."""
-        with _translated(), self.engine.begin() as connection:
-            yield connection
+        """A write transaction: committed when the block ends, rolled back when it raises.
+
+        Raises `CommitUnknown` when the answer to COMMIT was lost.
+        """
+        is_committing = False
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+                is_committing = True
+        except (exc.DBAPIError, exc.TimeoutError) as error:
+            if _is_about_a_row(error):
+                raise
+            raise _away(error, is_committing=is_committing) from None
 
     def run(self, work: Callable[[Connection], T], *, lock_seconds: float | None = None) -> T:
         """What `work` returns, from a write transaction; a deadlock runs it again, so it must change nothing else.
@@ -99,8 +113,14 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A read-only view, the same for every statement in it; never waits for a writer."""
-        options: Any = _READING[self.engine.dialect.name]
+        options: Any = {_BEGIN_OPTION: _READING[self.engine.dialect.name]}
         with _translated(), self.engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    @contextmanager
+    def without_transaction(self) -> Iterator[Connection]:
+        """For the few statements that want no transaction around them; PostgreSQL limits no time here."""
+        with _translated(), self.engine.connect().execution_options(**{_BEGIN_OPTION: ""}) as connection:
             yield connection
 
     def close(self) -> None:
@@ -175,8 +195,22 @@ def _translated() -> Iterator[None]:
     except (exc.DBAPIError, exc.TimeoutError) as error:
         if _is_about_a_row(error):
             raise
-        kind = StoreContention if _sqlstate(error) in CONTENTION_STATES else ServiceUnavailable
-        raise kind("store", f"the store does not answer: {_reason(error)}") from None
+        raise _away(error) from None
+
+
+def _away(error: exc.SQLAlchemyError, *, is_committing: bool = False) -> ServiceUnavailable:
+    state, reason = _sqlstate(error), f"the store does not answer: {_reason(error)}"
+    if state in CONTENTION_STATES:
+        return StoreContention("store", reason)
+    if is_committing and isinstance(error, exc.OperationalError) and _breaks_connection(error):
+        return CommitUnknown("store", f"{reason}; what was asked of it may be done: look before you ask again")
+    return ServiceUnavailable("store", reason)
+
+
+def _breaks_connection(error: exc.DBAPIError) -> bool:
+    """No answer, or a goodbye, which a server also says after it committed and before it could answer."""
+    state = _sqlstate(error)
+    return error.connection_invalidated or (state or "").startswith(("08", "57P"))
 
 
 def _is_about_a_row(error: exc.SQLAlchemyError) -> bool:
@@ -218,7 +252,8 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # IMMEDIATE: a transaction that reads first and writes later could not take the lock without starting over
-        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"))
+        if begin := connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"):
+            connection.exec_driver_sql(begin)
 
     return engine
 
@@ -264,15 +299,21 @@ def _postgresql_engine(url: URL) -> Engine:
         },
     )
 
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.autocommit = True  # BEGIN is ours: see _begin
+
     @event.listens_for(engine, "begin")
-    def _bound(connection: Connection) -> None:
-        # for this transaction alone: behind a pooler in transaction mode, the next one on this session is somebody
-        # else's; and no start-up option, which poolers refuse
-        is_reading = connection.get_execution_options().get("postgresql_readonly", False)
-        idle_seconds = IDLE_READING_SECONDS if is_reading else IDLE_WRITING_SECONDS
+    def _begin(connection: Connection) -> None:
+        # Limits for this transaction alone: behind a pooler in transaction mode, the next one on this session is
+        # somebody else's; and no start-up option, which poolers refuse. In one round trip with BEGIN.
+        begin = connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN")
+        if not begin:
+            return
+        idle_seconds = IDLE_READING_SECONDS if begin == _READING["postgresql"] else IDLE_WRITING_SECONDS
         connection.exec_driver_sql(
-            f"SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', true), "
-            f"set_config('idle_in_transaction_session_timeout', '{idle_seconds}s', true)"
+            f"{begin}; SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; "
+            f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds}s'"
         )
 
     return engine

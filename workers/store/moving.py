@@ -11,12 +11,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Table, Text, cast, exists, func, select, text, tuple_
+from sqlalchemy import JSON, Table, Text, cast, exists, func, select, text
 
 from workers.contract.errors import InvalidInput
 from workers.store.control_tables import backfills
 from workers.store.engine import HEAD_REVISION, MOVING
 from workers.store.identity import read_store_id
+from workers.store.pages import Key, is_beyond, read_in_turn
 from workers.store.tables import leases, metadata, now_seconds, store_identity, workers
 from workers.store.tallies import TALLIES, recount
 from workers.store.worker_reports import SILENT_SECONDS
@@ -24,7 +25,7 @@ from workers.store.worker_reports import SILENT_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sqlalchemy import Column, Connection, Select
+    from sqlalchemy import Column, Connection, Row, Select
 
     from workers.store.engine import Store
 
@@ -133,16 +134,18 @@ def _copy(reading: Connection, target: Store, table: Table) -> None:
 
 def _chunks(connection: Connection, table: Table, *, behind: Sequence[object] | None) -> Iterator[tuple[Any, Any]]:
     """Some rows and the key of the last one, in the order of the database that is read."""
-    key = list(table.primary_key.columns)
-    while True:
-        chunk = _rows_of(table).order_by(*key).limit(CHUNK_ROWS)
-        if behind is not None:
-            chunk = chunk.where(tuple_(*key) > tuple_(*behind))
-        rows = connection.execute(chunk).all()
-        if not rows:
-            return
-        behind = [getattr(rows[-1], each.name) for each in key]
-        yield rows, behind
+    key = [Key(each) for each in table.primary_key.columns]
+
+    def key_of(row: Row[Any]) -> list[object]:
+        return [getattr(row, each.name) for each in table.primary_key.columns]
+
+    def read(last: Row[Any] | None, most: int) -> Sequence[Row[Any]]:
+        chunk = _rows_of(table).order_by(*table.primary_key.columns).limit(most)
+        place = behind if last is None else key_of(last)
+        return connection.execute(chunk if place is None else chunk.where(is_beyond(key, place))).all()
+
+    for rows in read_in_turn(read, size=CHUNK_ROWS):
+        yield rows, key_of(rows[-1])
 
 
 def _write(connection: Connection, table: Table, rows: Any) -> None:

@@ -9,19 +9,23 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 
 from workers.contract.errors import InvalidInput
 from workers.contract.origin import BatchOrigin
 from workers.contract.outcome import ENDED_STATES, JobState
 from workers.store.counted import count_jobs
+from workers.store.pages import Key, is_beyond, read_in_turn, read_page
+from workers.store.sql import LIST_LENGTH
 from workers.store.tables import batches, jobs
-from workers.store.tallies import job_tallies
+from workers.store.tallies import added_up, job_tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row
+
+    from workers.store.pages import Page, Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,24 +105,32 @@ class BatchChoice:
 
 
 EVERY_BATCH = BatchChoice()
+_ORDERS = {
+    BatchOrder.NEWEST: (Key(batches.c.id, is_falling=True),),
+    BatchOrder.OLDEST: (Key(batches.c.id),),
+    BatchOrder.NAME: (Key(func.lower(batches.c.name)), Key(batches.c.id)),
+}
 
 
-def count_batches(connection: Connection, choice: BatchChoice = EVERY_BATCH) -> int:
-    """How many batches there are under this choice."""
-    return connection.execute(select(func.count()).select_from(batches).where(*_chosen(choice))).scalar_one()
+def list_overviews(connection: Connection, *, at_most: int | None) -> list[BatchOverview]:
+    """The newest batches, newest first; None is all."""
+    order = _ORDERS[BatchOrder.NEWEST]
+
+    def read(last: Row[Any] | None, most: int) -> Sequence[Row[Any]]:
+        rows = select(batches).order_by(batches.c.id.desc()).limit(most)
+        return connection.execute(rows if last is None else rows.where(is_beyond(order, (last.id,)))).all()
+
+    return [
+        each for rows in read_in_turn(read, size=LIST_LENGTH, at_most=at_most) for each in _overviews(connection, rows)
+    ]
 
 
-def list_overviews(
-    connection: Connection, *, at_most: int | None, skip: int = 0, choice: BatchChoice = EVERY_BATCH
-) -> list[BatchOverview]:
-    """The batches behind the first `skip`, newest first unless chosen otherwise; None is all. No other is counted."""
-    order = {
-        BatchOrder.NEWEST: (batches.c.id.desc(),),
-        BatchOrder.OLDEST: (batches.c.id,),
-        BatchOrder.NAME: (func.lower(batches.c.name), batches.c.id),
-    }[choice.order]
-    listed = select(batches.c.id).where(*_chosen(choice)).order_by(*order).limit(at_most).offset(skip)
-    return _overviews(connection, batches.c.id.in_(listed), order)
+def page_of_overviews(
+    connection: Connection, *, at: Place | None = None, at_most: int, choice: BatchChoice = EVERY_BATCH
+) -> Page[BatchOverview]:
+    """A page of the batches under this choice; see `read_page`. One further query counts those on it."""
+    page = read_page(connection, select(batches).where(*_chosen(choice)), _ORDERS[choice.order], at=at, at_most=at_most)
+    return page.mapped(_overviews(connection, page.rows))
 
 
 def _chosen(choice: BatchChoice) -> Iterator[ColumnElement[bool]]:
@@ -146,38 +158,24 @@ def _has_jobs(*states: str) -> ColumnElement[bool]:
 
 def find_overview(connection: Connection, name: str) -> BatchOverview | None:
     """The batch of this name, or None."""
-    return next(iter(_overviews(connection, batches.c.name == name, (batches.c.id,))), None)
+    rows = connection.execute(select(batches).where(batches.c.name == name)).all()
+    return next(iter(_overviews(connection, rows)), None)
 
 
-def _overviews(
-    connection: Connection, condition: ColumnElement[bool], order: tuple[ColumnElement[Any], ...]
-) -> list[BatchOverview]:
-    rows = connection.execute(
-        select(batches, *_COUNTS)
-        .outerjoin(job_tallies, job_tallies.c.batch_id == batches.c.id)
-        .where(condition)
-        .group_by(batches.c.id)
-        .order_by(*order)
-    )
-    return [_overview(connection, row) for row in rows.all()]
+def _overviews(connection: Connection, rows: Sequence[Row[Any]]) -> list[BatchOverview]:
+    """Of these rows of `batches`, at most `LIST_LENGTH`."""
+    counted: dict[int, dict[str, int]] = {row.id: {} for row in rows}
+    tallied = added_up(job_tallies).where(job_tallies.c.batch_id.in_(list(counted)))
+    for each in connection.execute(tallied) if rows else ():
+        counted[each.batch_id][each.state] = int(each.jobs)
+    return [_overview(connection, row, counted[row.id]) for row in rows]
 
 
-_COUNTS = (
-    func.sum(job_tallies.c.jobs).label("total"),
-    func.sum(case((job_tallies.c.state == JobState.SUCCEEDED, job_tallies.c.jobs), else_=0)).label("succeeded"),
-    func.sum(case((job_tallies.c.state == JobState.FAILED, job_tallies.c.jobs), else_=0)).label("failed"),
-)
-
-
-def _overview(connection: Connection, row: Row[Any]) -> BatchOverview:
-    total, succeeded, failed = int(row.total or 0), int(row.succeeded or 0), int(row.failed or 0)
+def _overview(connection: Connection, row: Row[Any], by_state: Mapping[str, int]) -> BatchOverview:
+    total = sum(by_state.values())
     if total != row.opened:  # an enqueue is not complete: what it has staged is nobody's business
         opened = count_jobs(connection, row.id, row.opened)
-        total, succeeded, failed = (
-            opened.total,
-            opened.by_state.get(JobState.SUCCEEDED, 0),
-            opened.by_state.get(JobState.FAILED, 0),
-        )
+        total, by_state = opened.total, opened.by_state
     return BatchOverview(
         name=row.name,
         provider=row.provider,
@@ -185,8 +183,8 @@ def _overview(connection: Connection, row: Row[Any]) -> BatchOverview:
         created_at=row.created_at,
         origin=BatchOrigin.from_json(row.origin or {}),
         total=total,
-        succeeded=succeeded,
-        failed=failed,
+        succeeded=by_state.get(JobState.SUCCEEDED, 0),
+        failed=by_state.get(JobState.FAILED, 0),
     )
 
 

@@ -16,6 +16,7 @@ from workers.contract.outcome import ENDED_STATES, AttemptEnding, JobState
 from workers.store.claims import SPENT
 from workers.store.flags import flags_by_round, flags_of_round, is_flagged
 from workers.store.ledger import USAGE_SUMS
+from workers.store.pages import is_behind, read_in_turn
 from workers.store.sql import in_pages
 from workers.store.tables import attempts, batches, flags, jobs, outcomes
 
@@ -113,15 +114,12 @@ def result_pages(connection: Connection, name: str, wanted: Wanted) -> Iterator[
         return
     has_flags = connection.execute(select(exists().where(flags.c.batch_id == batch.id))).scalar_one()
     with in_pages(connection):
-        last, left = -1, wanted.at_most
-        while left != 0:
-            at_most = PAGE if left is None else min(PAGE, left)
-            rows = _result_page(connection, batch, wanted, after=last, at_most=at_most)
-            if not rows:
-                return
+
+        def read(last: Row[*tuple[Any, ...]] | None, most: int) -> Sequence[Row[*tuple[Any, ...]]]:
+            return _result_page(connection, batch, wanted, after=last, at_most=most)
+
+        for rows in read_in_turn(read, size=PAGE, at_most=wanted.at_most):
             yield _with_rows(connection, batch, rows, has_flags=has_flags)
-            last = rows[-1].position
-            left = None if left is None else left - len(rows)
 
 
 def _with_rows(
@@ -146,12 +144,17 @@ def _with_rows(
 
 
 def _result_page(
-    connection: Connection, batch: Row[*tuple[Any, ...]], wanted: Wanted, *, after: int, at_most: int
+    connection: Connection,
+    batch: Row[*tuple[Any, ...]],
+    wanted: Wanted,
+    *,
+    after: Row[*tuple[Any, ...]] | None,
+    at_most: int,
 ) -> Sequence[Row[*tuple[Any, ...]]]:
     statement = (
         select(*_COLUMNS)
         .outerjoin(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
-        .where(jobs.c.batch_id == batch.id, jobs.c.position > after, jobs.c.position < batch.opened)
+        .where(jobs.c.batch_id == batch.id, is_behind(after), jobs.c.position < batch.opened)
         .order_by(jobs.c.position)
         .limit(at_most)
     )
@@ -167,11 +170,13 @@ def _result_page(
     return connection.execute(statement).all()
 
 
-def _positions(batch_id: int, states: Collection[str], after: int, at_most: int) -> CompoundSelect[tuple[int]]:
+def _positions(
+    batch_id: int, states: Collection[str], after: Row[*tuple[Any, ...]] | None, at_most: int
+) -> CompoundSelect[tuple[int]]:
     """Where the next jobs in each of these states stand: read from an index alone, whatever lies between them."""
     next_of_each = (
         select(jobs.c.position)
-        .where(jobs.c.batch_id == batch_id, jobs.c.state == state, jobs.c.position > after)
+        .where(jobs.c.batch_id == batch_id, jobs.c.state == state, is_behind(after))
         .order_by(jobs.c.position)
         .limit(at_most)
         .subquery()

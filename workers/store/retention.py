@@ -6,17 +6,20 @@ Only finished jobs are touched. What is removed is removed from the file as well
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import ENDED_STATES
+from workers.store.pages import is_behind, read_in_turn
 from workers.store.sql import IS_UNFINISHED, LIST_LENGTH, lock_jobs
 from workers.store.tables import batches, decisions, flags, jobs, now_seconds, outcomes, standings
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from workers.store.engine import Store
 
@@ -55,20 +58,16 @@ def purge(store: Store, *, older_than_seconds: float) -> int:
 
 
 def _purge_batch(store: Store, batch_id: int, cutoff: float) -> int:
-    purged, position = 0, -1
-    while True:
+    def read(last: Row[*tuple[Any, ...]] | None, most: int) -> Sequence[Row[*tuple[Any, ...]]]:
         with store.snapshot() as connection:
-            page = connection.execute(
-                select(jobs.c.id, jobs.c.position)
-                .where(jobs.c.batch_id == batch_id, jobs.c.position > position, _is_purgeable(cutoff))
-                .order_by(jobs.c.position)
-                .limit(LIST_LENGTH)
-            ).all()
-        if not page:
-            return purged
+            rows = select(jobs.c.id, jobs.c.position).where(jobs.c.batch_id == batch_id, _is_purgeable(cutoff))
+            return connection.execute(rows.where(is_behind(last)).order_by(jobs.c.position).limit(most)).all()
+
+    purged = 0
+    for page in read_in_turn(read, size=LIST_LENGTH):
         ids = [row.id for row in page]
         purged += store.run(lambda connection, ids=ids: _purge_jobs(connection, ids))  # type: ignore[misc]
-        position = page[-1].position
+    return purged
 
 
 def _is_purgeable(cutoff: ColumnElement[float] | float) -> ColumnElement[bool]:
@@ -112,10 +111,6 @@ def _forget_differences(connection: Connection, job_ids: list[str]) -> None:
 
 def _forget_for_good(store: Store) -> None:
     """Let the database drop what the rows held before: SQLite's log, PostgreSQL's dead rows."""
-    if store.is_sqlite:
-        connection_record = store.engine.raw_connection()  # a checkpoint wants no transaction around it
-        connection_record.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection_record.close()
-        return
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM jobs, outcomes, decisions"))
+    statement = "PRAGMA wal_checkpoint(TRUNCATE)" if store.is_sqlite else "VACUUM jobs, outcomes, decisions"
+    with store.without_transaction() as connection:
+        connection.exec_driver_sql(statement)

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select, union
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select, Table
     from sqlalchemy.dialects import postgresql, sqlite
 
-
-SomeRows = TypeVar("SomeRows", bound="Select[Any]")
 
 _RANDOM_BYTES = 10
 _TIME_DIGITS = 12
@@ -65,18 +63,6 @@ PARKED_ACCOUNTS = union(
 """Accounts of which nothing starts: the provider refuses them, or what may be spent in a day is spent."""
 PROBE_JOBS = select(parks.c.probe_job_id).where(parks.c.probe_job_id.is_not(None))
 """The one job of each parked account that may run, to find out whether the others may."""
-
-
-def page_of_batch(rows: SomeRows, name: str, *, after: int, at_most: int) -> SomeRows:
-    """The next rows of the batch in input order, after this position; jobs that are staging are left out.
-
-    `rows` selects from jobs joined to batches. Reading on from the last row costs the same on every page.
-    """
-    return (
-        rows.where(batches.c.name == name, jobs.c.position < batches.c.opened, jobs.c.position > after)
-        .order_by(jobs.c.position)
-        .limit(at_most)
-    )
 
 
 def _paused(scope: str) -> Select[tuple[str]]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
 from workers.contract.job import JobParameters
 from workers.store.flags import OF_THE_INPUT, flags_by_round
 from workers.store.instructions import instructions_in
-from workers.store.sql import PAGE, page_of_batch
+from workers.store.pages import page_of_batch, read_in_turn
+from workers.store.sql import PAGE
 from workers.store.tables import batches, contexts, jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from workers.contract.flag import Flag
 
@@ -41,19 +42,16 @@ class StoredJob:
 
 def read_jobs(connection: Connection, name: str, *, at_most: int | None = None) -> Iterator[StoredJob]:
     """Every opened job of the batch in input order, a page at a time; no row after `at_most` is read."""
-    left = at_most
-    last = -1
-    while left != 0:
-        rows = (
-            select(jobs, contexts.c.content.label("instructions"))
-            .join(batches, batches.c.id == jobs.c.batch_id)
-            .outerjoin(contexts, contexts.c.hash == jobs.c.instructions_hash)
-        )
-        page = connection.execute(
-            page_of_batch(rows, name, after=last, at_most=PAGE if left is None else min(PAGE, left))
-        ).all()
-        if not page:
-            return
+    rows = (
+        select(jobs, contexts.c.content.label("instructions"))
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .outerjoin(contexts, contexts.c.hash == jobs.c.instructions_hash)
+    )
+
+    def read(last: Row[Any] | None, most: int) -> Sequence[Row[Any]]:
+        return connection.execute(page_of_batch(rows, name, after=last, at_most=most)).all()
+
+    for page in read_in_turn(read, size=PAGE, at_most=at_most):
         flags = flags_by_round(connection, [row.id for row in page], only=OF_THE_INPUT)
         for row in page:
             yield StoredJob(
@@ -69,8 +67,6 @@ def read_jobs(connection: Connection, name: str, *, at_most: int | None = None) 
                 input_flags=flags.get((row.id, OF_THE_INPUT), ()),
                 instructions=instructions_in(row.instructions),
             )
-        last = page[-1].position
-        left = None if left is None else left - len(page)
 
 
 def read_people(connection: Connection, name: str) -> Iterator[tuple[str, Mapping[str, object]]]:

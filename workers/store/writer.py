@@ -2,9 +2,10 @@
 
 While one transaction commits, the next one's work piles up; under load commits begin a moment apart, so that many
 operations share the cost of one. A coroutine goes on only after the commit that holds its operation. While the store
-is away, everything is kept and tried again, and paid answers are on disk within seconds (see `safekeeping`). A worker
-that must stop waits for the store for a while. A transaction that one row's data spoils is replayed operation by
-operation; only that one is stored without what the provider said about it, and at the worst without its text.
+is away, everything is kept and tried again, and paid answers are on disk within seconds (see `safekeeping`). A COMMIT
+whose answer was lost may be done: that is looked up before it is repeated (see `operations`). A worker that must stop
+waits for the store for a while. A transaction that one row's data spoils is replayed operation by operation; only that
+one is stored without what the provider said about it, and at the worst without its text.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import queue
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from workers.contract.errors import ContractViolation, ServiceUnavailable
@@ -21,8 +21,10 @@ from workers.contract.outcome import Failure, FailureKind
 from workers.log import get_logger
 from workers.store.admission import Admission, admit, lock_gates
 from workers.store.claims import ClaimedJob, NotDue, claim_jobs, not_due_yet
+from workers.store.engine import CommitUnknown
 from workers.store.job_update import JobUpdate, apply_updates, storable_forms
 from workers.store.ledger import AttemptOpening, JobEnding
+from workers.store.operations import Claim, Operation, in_order, recall, resolve
 from workers.store.safekeeping import Safekeeping
 from workers.store.sql import lock_jobs
 
@@ -66,22 +68,6 @@ class NotStored(ServiceUnavailable):
         super().__init__("store", "the store stayed away until this worker had to stop")
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    job_id: str
-
-
-_Work = _Claim | AttemptOpening | JobUpdate
-
-
-@dataclass(slots=True, eq=False)
-class _Operation:
-    work: _Work
-    future: asyncio.Future[object]
-    result: object = None
-    error: BaseException | None = field(default=None)
-
-
 class Writer:
     """One per worker process. Coroutines of one loop call it; its thread talks to the store."""
 
@@ -102,7 +88,7 @@ class Writer:
         self._max_usd_per_day = max_usd_per_day
         self._loop = loop
         self._safekeeping = Safekeeping(spool)
-        self._pending: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._pending: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._stop_expected_at = 0.0
         self._patience_seconds = 0.0
@@ -144,7 +130,7 @@ class Writer:
 
     async def claim(self, job_id: str) -> ClaimedJob | NotDue | None:
         """The job, claimed for this worker; None when it is finished, claimed or parked."""
-        return await self._submit(_Claim(job_id), ClaimedJob | NotDue | None)
+        return await self._submit(Claim(job_id), ClaimedJob | NotDue | None)
 
     async def open_attempt(self, opening: AttemptOpening) -> Admission:
         """Returns when the ledger holds the request; nothing may be sent but with `MAY_SEND`."""
@@ -174,8 +160,8 @@ class Writer:
         )
         await self.persist(JobUpdate(ending=ending))
 
-    async def _submit(self, work: _Work, _kind: type[T] | object) -> T:
-        operation = _Operation(work, self._loop.create_future())
+    async def _submit(self, work: Claim | AttemptOpening | JobUpdate, _kind: type[T] | object) -> T:
+        operation = Operation(work, self._loop.create_future())
         if isinstance(work, JobUpdate):
             self._safekeeping.watch(operation, work)
         self._pending.put(operation)
@@ -187,15 +173,15 @@ class Writer:
             operations, last = self._take(next_at)
             next_at = time.monotonic() + GATHER_SECONDS * min(1.0, len(operations) / FULL_LOAD)
             if operations:
-                for together in _in_order(operations):
+                for together in in_order(operations):
                     self._commit(together)
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    self._loop.call_soon_threadsafe(_resolve, operations)
+                    self._loop.call_soon_threadsafe(resolve, operations)
             if last:
                 return
 
-    def _take(self, not_before: float) -> tuple[list[_Operation], bool]:
-        operations: list[_Operation] = []
+    def _take(self, not_before: float) -> tuple[list[Operation], bool]:
+        operations: list[Operation] = []
         item = self._pending.get()
         if (early_seconds := not_before - time.monotonic()) > 0 and not self._stopping.is_set():
             time.sleep(early_seconds)
@@ -209,12 +195,13 @@ class Writer:
                 return operations, False
         return operations, True
 
-    def _commit(self, operations: list[_Operation]) -> None:
-        wait_seconds = FIRST_WAIT_SECONDS
+    def _commit(self, operations: list[Operation]) -> None:
+        wait_seconds, is_unknown = FIRST_WAIT_SECONDS, False
         while True:
             try:
-                self._apply(operations)
+                self._apply(operations, may_be_committed=is_unknown)
             except ServiceUnavailable as error:
+                is_unknown = is_unknown or isinstance(error, CommitUnknown)
                 self._away_since = self._away_since or time.monotonic()
                 self._safekeeping.store_is_away()
                 if self._has_given_up(operations):
@@ -245,7 +232,7 @@ class Writer:
     def _grace_ends(self) -> float:
         return self._patience_ends + UNSAVED_SECONDS
 
-    def _has_given_up(self, operations: list[_Operation]) -> bool:
+    def _has_given_up(self, operations: list[Operation]) -> bool:
         """True when this worker has to stop and the paid answers are in the spool, or nowhere after the last grace."""
         if not self._stopping.is_set() or time.monotonic() < self._patience_ends:
             return False
@@ -257,19 +244,20 @@ class Writer:
             operation.error = NotStored()
         return True
 
-    def _apply(self, operations: Sequence[_Operation]) -> None:
+    def _apply(self, operations: Sequence[Operation], *, may_be_committed: bool) -> None:
         with self._store.transaction() as connection:
-            self._write(connection, operations)
+            if not (may_be_committed and recall(connection, operations, worker_id=self._worker_id)):
+                self._write(connection, operations)
         self._safekeeping.stored(operations)
         self._away_since = None
         self.commits += 1
         self.operations += len(operations)
 
-    def _write(self, connection: Connection, operations: Sequence[_Operation]) -> None:
+    def _write(self, connection: Connection, operations: Sequence[Operation]) -> None:
         """Endings before claims: a job that is persisted and claimed in one transaction is claimed after."""
         openings = [op.work for op in operations if isinstance(op.work, AttemptOpening)]
         updates = [op.work for op in operations if isinstance(op.work, JobUpdate)]
-        claims = [op.work.job_id for op in operations if isinstance(op.work, _Claim)]
+        claims = [op.work.job_id for op in operations if isinstance(op.work, Claim)]
         gates = self._lock_gates(connection, openings, updates)
         touched = {opening.job_id for opening in openings}.union(*(each.job_ids for each in updates))
         # all of them at once, those to be claimed too: locks taken in two steps are in no order
@@ -280,7 +268,7 @@ class Writer:
         claimed = _claim(connection, claims, worker_id=self._worker_id, provider=self._provider)
         for operation in operations:
             match operation.work:
-                case _Claim(job_id):
+                case Claim(job_id):
                     operation.result = claimed.pop(job_id, None)  # a second message for it gets nothing
                 case AttemptOpening(attempt_id=attempt_id):
                     operation.result = admitted[attempt_id]
@@ -301,7 +289,7 @@ class Writer:
             endings=[each.ending for each in updates if each.ending],
         )
 
-    def _replay(self, operations: list[_Operation], error: BaseException) -> None:
+    def _replay(self, operations: list[Operation], error: BaseException) -> None:
         if len(operations) > 1:
             for operation in operations:
                 self._commit([operation])
@@ -316,14 +304,6 @@ class Writer:
         operation.error = ContractViolation(f"the store refused a row: {type(error).__name__}")
 
 
-def _in_order(operations: list[_Operation]) -> list[list[_Operation]]:
-    """By transaction: endings come first in one, so that of a request given up before its row was written follows."""
-    opened = {op.work.attempt_id for op in operations if isinstance(op.work, AttemptOpening)}
-    closings = {op: op.work.closing for op in operations if isinstance(op.work, JobUpdate) and op.work.closing}
-    late = [op for op, closing in closings.items() if closing.attempt_id in opened]
-    return [[op for op in operations if op not in late], late] if late else [operations]
-
-
 def _claim(
     connection: Connection, job_ids: Sequence[str], *, worker_id: str, provider: str | None
 ) -> dict[str, ClaimedJob | NotDue]:
@@ -335,13 +315,3 @@ def _claim(
     if missing := [job_id for job_id in job_ids if job_id not in claimed]:
         claimed |= not_due_yet(connection, missing, provider=provider)
     return claimed
-
-
-def _resolve(operations: Sequence[_Operation]) -> None:
-    for operation in operations:
-        if operation.future.done():  # its coroutine was cancelled; what was committed stands
-            continue
-        if operation.error is not None:
-            operation.future.set_exception(operation.error)
-        else:
-            operation.future.set_result(operation.result)

@@ -258,7 +258,7 @@ class Workers:
         self._number += 1
         log = self.log_dir / f"worker-{self._number}.log"
         command = [
-            sys.executable, "-P", "-m", "workers.process.celery_worker", "worker",
+            sys.executable, "-P", "-m", "workers.process.celery_worker",
             "--queues", self.queue, "--hostname", f"w{self._number}@%h", "--concurrency", str(self.concurrency),
             "--without-gossip", "--without-mingle", "--loglevel", "INFO",
         ]  # fmt: skip

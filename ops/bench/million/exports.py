@@ -99,7 +99,7 @@ def _measure(place: Place, jobs: int) -> dict[str, float]:
     store = Store.open(place.url)
     fill(store, "one", 1, is_waiting=False)
     fill(store, "big", jobs, is_waiting=False)
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with store.without_transaction() as connection:
         connection.exec_driver_sql("ANALYZE" if store.is_sqlite else "VACUUM ANALYZE")
     store.close()
     rates = {}

@@ -1,6 +1,7 @@
 """One build's figures on one database, as a JSON line.
 
-Run by `ops.bench.million`, with this build's interpreter or an earlier one's: it uses nothing younger than that.
+Run by `ops.bench.million`, with this build's interpreter or an earlier one's: it uses nothing younger than that, and
+finds what has moved since.
 """
 
 # ruff: noqa: S608 - the statements are made of this file's own names and numbers
@@ -11,22 +12,35 @@ import json
 import statistics
 import sys
 import time
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
 from workers.contract.job import JobParameters, JobSpec
 from workers.store import Store
-from workers.store.enqueue import NewJob, add_jobs, open_batch
 from workers.store.feed import Feed, due_jobs, feeds_with_work
-from workers.store.overviews import list_overviews
-from workers.store.progress import read_progress
-from workers.store.results import read_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection
+
+
+def _any_of(*modules: str) -> Any:
+    """The first of these that this build has."""
+    for name in modules[:-1]:
+        try:
+            return import_module(f"workers.store.{name}")
+        except ModuleNotFoundError:
+            continue
+    return import_module(f"workers.store.{modules[-1]}")
+
+
+enqueue = _any_of("enqueue", "batches")
+overviews = _any_of("overviews", "overview")
+read_progress = _any_of("progress", "reading").read_progress
+read_results = _any_of("results", "reading").read_results
 
 TIMES = 21
 ENQUEUED = 5000
@@ -55,8 +69,8 @@ def main(url: str, jobs: int, batches: int, big: int) -> None:
     figures |= {
         "progress_ms": _median_ms(store, lambda connection: read_progress(connection, middle)),
         "progress_big_ms": _median_ms(store, lambda connection: read_progress(connection, "big")),
-        "batches_20_ms": _median_ms(store, lambda connection: list_overviews(connection, at_most=20)),
-        "batches_200_ms": _median_ms(store, lambda connection: list_overviews(connection, at_most=200)),
+        "batches_20_ms": _median_ms(store, lambda connection: overviews.list_overviews(connection, at_most=20)),
+        "batches_200_ms": _median_ms(store, lambda connection: overviews.list_overviews(connection, at_most=200)),
         "failures_ms": _median_ms(
             store, lambda connection: list(read_results(connection, "big", failed_only=True, at_most=50))
         ),
@@ -87,20 +101,23 @@ def _enqueue(store: Store, name: str) -> float:
     """Rows a second, the median of three."""
     rates = []
     for number in range(3):
-        batch = open_batch(store, name=f"{name}-{number}", provider="standin", queue="bulk")
+        batch = enqueue.open_batch(store, name=f"{name}-{number}", provider="standin", queue="bulk")
         specs = (
             JobSpec(id=f"s{item}", prompt="x = 1\n" * 300, schema="error_report", model="m", parameters=JobParameters())
             for item in range(ENQUEUED)
         )
         began = time.monotonic()
-        add_jobs(store, batch, (NewJob(spec=spec, schema_fingerprint="f") for spec in specs))
+        enqueue.add_jobs(store, batch, (enqueue.NewJob(spec=spec, schema_fingerprint="f") for spec in specs))
         rates.append(ENQUEUED / (time.monotonic() - began))
     return statistics.median(rates)
 
 
 def _refresh_statistics(store: Store) -> None:
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE" if store.is_sqlite else "VACUUM ANALYZE"))
+    connection: Any = store.engine.raw_connection()
+    if not store.is_sqlite:
+        connection.driver_connection.autocommit = True  # VACUUM wants no transaction around it
+    connection.cursor().execute("ANALYZE" if store.is_sqlite else "VACUUM ANALYZE")
+    connection.close()
 
 
 def fill(store: Store, name: str, count: int, *, is_waiting: bool) -> None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from producer.inputs.courses.hand_in import Found, HandIn, Layout, Part, newest_attempts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from producer.inputs.courses.tree import Tree
 
-_STEM = r"(?P<stem>(?P<owner>[^/]+)_attempt_(?P<time>\d{4}(?:-\d\d){5}))"
+_STEM = r"(?P<stem>(?P<owner>[^/]+?)_attempt_(?P<time>\d{4}(?:-\d\d){5}))"
 _OWN = re.compile(rf"{_STEM}\.txt")
 _FILE = re.compile(rf"{_STEM}_(?P<file>.+)", re.DOTALL)
 _NAME = re.compile(r"^Name:\s*(?P<name>.*?)\s*\((?P<user>[^()]+)\)\s*$", re.MULTILINE)
@@ -57,12 +57,12 @@ def _find(tree: Tree, assignment: str) -> Found | None:  # noqa: ARG001 - a down
 
 
 def _hand_ins(tree: Tree, attempts: dict[str, _Attempt]) -> Iterator[HandIn]:
-    prefix = _common_assignment([attempt.owner for attempt in attempts.values()])
-    for attempt in attempts.values():
-        text = tree.read(attempt.own, max_bytes=_MAX_OWN_BYTES).decode("utf-8-sig", "replace") if attempt.own else ""
-        text = text.replace("\r\n", "\n")
-        who = _NAME.search(text)
-        user = who["user"] if who and attempt.owner.endswith(f"_{who['user']}") else attempt.owner[len(prefix) :]
+    texts = {stem: _own_text(tree, attempt) for stem, attempt in attempts.items()}
+    prefix = _assignment_of(attempts, texts)
+    for stem, attempt in attempts.items():
+        text = texts[stem]
+        who = _named(text, attempt.owner)
+        user = who["user"] if who else attempt.owner[len(prefix) :]
         metadata: dict[str, object] = {"user": user, "submitted": attempt.time}
         if who:
             metadata["name"] = who["name"]
@@ -76,12 +76,43 @@ def _hand_ins(tree: Tree, attempts: dict[str, _Attempt]) -> Iterator[HandIn]:
         yield HandIn(id=user, parts=tuple(parts), metadata=metadata, sort_key=attempt.time)
 
 
+def _own_text(tree: Tree, attempt: _Attempt) -> str:
+    if attempt.own is None:
+        return ""
+    return tree.read(attempt.own, max_bytes=_MAX_OWN_BYTES).decode("utf-8-sig", "replace").replace("\r\n", "\n")
+
+
+def _named(text: str, owner: str) -> re.Match[str] | None:
+    """The line with name and user, where it is this owner's."""
+    found = _NAME.search(text)
+    return found if found and owner.endswith(f"_{found['user']}") else None
+
+
 def _fields(text: str) -> dict[str, str]:
-    """The text below each title that is alone on its line; Blackboard's own "there is none" counts as none."""
+    """The text below each title that is alone on its line; Blackboard's own "there is none" counts as none.
+
+    A student may write such a line too: the first Submission Field, the last Files and the last Comments before it are
+    Blackboard's, so that nothing of the work is cut away.
+    """
     titles = list(_FIELD.finditer(text))
-    ends = [title.start() for title in titles[1:]] + [len(text)]
-    found = {title["title"]: text[title.end() : end].strip() for title, end in zip(titles, ends, strict=True)}
-    return {title: below for title, below in found.items() if not _NOTHING.fullmatch(below)}
+    begin = next((title for title in titles if title["title"] == "Submission Field"), None)
+    files = next((title for title in reversed(titles) if title["title"] == "Files"), None)
+    last = files.start() if files else len(text)
+    comments = next((each for each in reversed(titles) if each["title"] == "Comments" and each.start() < last), None)
+    found: dict[str, str] = {}
+    if begin is not None:
+        found["Submission Field"] = text[begin.end() : comments.start() if comments else last].strip()
+    if comments is not None:
+        found["Comments"] = text[comments.end() : last].strip()
+    return {title: below for title, below in found.items() if below and not _NOTHING.fullmatch(below)}
+
+
+def _assignment_of(attempts: Mapping[str, _Attempt], texts: Mapping[str, str]) -> str:
+    """`<Assignment>_`, which a text that names its user shows; else what all owners share."""
+    for stem, attempt in attempts.items():
+        if who := _named(texts[stem], attempt.owner):
+            return attempt.owner.removesuffix(who["user"])
+    return _common_assignment([attempt.owner for attempt in attempts.values()])
 
 
 def _common_assignment(owners: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Canvas's "Download submissions": flat, the student, lateness and ids before each file's own name.
 
-*Source*: lib/content_zipper.rb, commit 05e9653c. A group's hand-in carries the group's name and one member's id.
+*Source*: lib/content_zipper.rb, commit 05e9653c. A group's hand-in carries the group's name and one member's id. A name
+may end in `_12` and a file's begin with `2024_`: where a member can be read in several ways, the others decide.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 
     from producer.inputs.courses.tree import Tree
 
-_NAMED = re.compile(
-    r"(?P<name>[^/]+?)_(?P<late>LATE_)?(?P<user>\d+)_(?:(?P<attachment>\d+)_(?P<file>.+)|(?P<entry>text|link)\.html)",
-    re.DOTALL,
+_IDS = re.compile(
+    r"_(?P<late>LATE_)?(?P<user>\d+)_(?:(?P<attachment>\d+)_(?P<file>.+)|(?P<entry>text|link)\.html\Z)", re.DOTALL
 )
 _ANONYMOUS = re.compile(
     r"(?P<late>LATE_)?(?P<user>anon_[0-9A-Za-z]{5})_(?:(?P<attachment>\d+)_(?P<file>.+)|(?P<entry>text|link)\.html)",
@@ -28,20 +28,51 @@ _LEAST_SHARE = 0.8
 
 
 def _find(tree: Tree, assignment: str) -> Found | None:  # noqa: ARG001 - a download holds one assignment
-    matches = {path: _ANONYMOUS.fullmatch(path) or _NAMED.fullmatch(path) for path in tree.paths}
-    taken = [(path, match) for path, match in matches.items() if match is not None]
-    if not taken or len(taken) < _LEAST_SHARE * len(matches):
+    readings = {path: _readings(path) for path in tree.paths}
+    several = {path: found for path, found in readings.items() if found}
+    if not several or len(several) < _LEAST_SHARE * len(readings):
         return None
-    unassigned = tuple(path for path, match in matches.items() if match is None)
-    return Found(hand_ins=joined_parts(_pieces(taken)), unassigned=unassigned)
+    unassigned = tuple(path for path, found in readings.items() if not found)
+    return Found(hand_ins=joined_parts(_pieces(_chosen(several))), unassigned=unassigned)
+
+
+def _readings(path: str) -> list[re.Match[str]]:
+    """Every way to read a member's name, the one with the shortest student first."""
+    if "/" in path:
+        return []
+    if anonymous := _ANONYMOUS.fullmatch(path):
+        return [anonymous]
+    found = [match for at, sign in enumerate(path) if sign == "_" and (match := _IDS.match(path, at))]
+    # names are in small letters: the first LATE is Canvas's
+    return next(([match] for match in found if match["late"]), found)
+
+
+def _chosen(several: Mapping[str, list[re.Match[str]]]) -> Iterator[tuple[str, re.Match[str]]]:
+    """One reading each: whose numbers are as long as those of members that can be read in one way alone."""
+    sure = [found[0] for found in several.values() if len(found) == 1]
+    users, attachments = {len(match["user"]) for match in sure}, {len(match["attachment"] or "") for match in sure}
+    is_shared = not sure and _are_shared([found[0] for found in several.values()])
+
+    def fit(match: re.Match[str]) -> int:
+        return (len(match["user"]) in users) + (match["entry"] is not None or len(match["attachment"]) in attachments)
+
+    for path, found in several.items():
+        # groups named Group_1, Group_2: read the shortest way, many users would have one name
+        yield path, found[1] if is_shared and len(found) > 1 else max(found, key=fit)
+
+
+def _are_shared(matches: list[re.Match[str]]) -> bool:
+    names: dict[str, set[str]] = {}
+    for match in matches:
+        names.setdefault(match.string[: match.start()], set()).add(match["user"])
+    return any(len(users) > 1 and len(users) > len(names) for users in names.values())
 
 
 def _pieces(taken: Iterable[tuple[str, re.Match[str]]]) -> Iterator[tuple[str, Part, Mapping[str, object]]]:
     for path, match in taken:
         known: dict[str, object] = {"canvas_id": match["user"]}
-        groups = match.groupdict()
-        if groups.get("name"):
-            known["name"] = groups["name"]
+        if name := path[: match.start()]:
+            known["name"] = name
         if match["late"]:
             known["late"] = True
         if match["attachment"]:

@@ -1,11 +1,13 @@
-"""Gradescope's export: a folder per submission beside `submission_metadata.yml`, which lists the whole class.
+"""Gradescope's export: a folder or a PDF per submission beside `submission_metadata.yml`, which lists the whole class.
 
-The shape is as commonly seen; the system is closed and documents none of it. The list is metadata, never a prompt.
+The shape is as commonly seen; the system is closed and documents none of it. The list's keys are the folders of a
+programming assignment, or the files of a scanned one. It is metadata, never a prompt.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import yaml
@@ -18,32 +20,34 @@ if TYPE_CHECKING:
 
     from producer.inputs.courses.tree import Tree
 
-_METADATA = "submission_metadata.yml"
+METADATA = "submission_metadata.yml"
+"""Names and e-mails of the whole class: no other layout may take it for somebody's work."""
 _FOLDER = re.compile(r"(?:assignment_\d+_)?submission_(?P<number>\d+)")
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
 
 
 def _find(tree: Tree, assignment: str) -> Found | None:  # noqa: ARG001 - a download holds one assignment
     tops, files = tree.by_top()
-    folders = {top: paths for top, paths in tops.items() if _FOLDER.fullmatch(top)}
-    others = [path for path in files if path != _METADATA]
-    others += [path for top, paths in tops.items() if top not in folders for path in paths]
-    has_metadata = _METADATA in tree.paths
-    if not folders or (others and not has_metadata):
-        return None
+    has_metadata = METADATA in files
     listed = _listed(tree) if has_metadata else {}
+    taken = {top: paths for top, paths in tops.items() if top in listed or _FOLDER.fullmatch(top)}
+    taken |= {path: [path] for path in files if path in listed}
+    others = [path for path in files if path not in taken and path != METADATA]
+    others += [path for top, paths in tops.items() if top not in taken for path in paths]
+    if not taken or (others and not has_metadata):
+        return None
     return Found(
-        hand_ins=newest_attempts(_hand_ins(folders, listed)),
-        passed_over=(_METADATA,) if has_metadata else (),
+        hand_ins=newest_attempts(_hand_ins(taken, listed)),
+        passed_over=(METADATA,) if has_metadata else (),
         unassigned=tuple(others),
     )
 
 
-def _hand_ins(folders: Mapping[str, list[str]], listed: Mapping[str, Mapping[str, object]]) -> Iterator[HandIn]:
-    for folder in dict.fromkeys([*folders, *listed]):
-        match = _FOLDER.fullmatch(folder)
-        number = match["number"] if match else folder
-        known = dict(listed.get(folder, {}))
+def _hand_ins(taken: Mapping[str, list[str]], listed: Mapping[str, Mapping[str, object]]) -> Iterator[HandIn]:
+    for key in dict.fromkeys([*taken, *listed]):
+        match = _FOLDER.fullmatch(key)
+        number = match["number"] if match else PurePosixPath(key).stem
+        known = dict(listed.get(key, {}))
         submitters = known.pop("submitters", [])
         people = (
             [_person(each) for each in submitters if isinstance(each, dict)] if isinstance(submitters, list) else []
@@ -58,7 +62,7 @@ def _hand_ins(folders: Mapping[str, list[str]], listed: Mapping[str, Mapping[str
         keys = sorted(str(each.get("email") or each.get("number") or "") for each in people)
         yield HandIn(
             id=_identity(keys, number),
-            parts=tuple(Part(name=path.split("/", 1)[1], path=path) for path in folders.get(folder, ())),
+            parts=tuple(Part(name=path.split("/", 1)[-1], path=path) for path in taken.get(key, ())),
             metadata=metadata,
             sort_key=submitted or number.rjust(20, "0"),
         )
@@ -78,9 +82,9 @@ def _person(submitter: Mapping[object, object]) -> dict[str, object]:
 def _listed(tree: Tree) -> dict[str, dict[str, object]]:
     """Folder -> what the list says of it; Ruby writes its keys as `:name`."""
     try:
-        content = yaml.load(tree.read(_METADATA, max_bytes=_MAX_METADATA_BYTES), Loader=_Loader)  # noqa: S506 - a safe one
+        content = yaml.load(tree.read(METADATA, max_bytes=_MAX_METADATA_BYTES), Loader=_Loader)  # noqa: S506 - a safe one
     except yaml.YAMLError:
-        raise InvalidInput("cannot be read as YAML; export it again", where=f"{tree.where}/{_METADATA}") from None
+        raise InvalidInput("cannot be read as YAML; export it again", where=f"{tree.where}/{METADATA}") from None
     if not isinstance(content, dict):
         return {}
     return {

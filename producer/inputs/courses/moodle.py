@@ -19,7 +19,6 @@ _ENTRY = re.compile(
     r"(?P<name>[^/]+?)(?:_(?P<number>\d+))?_assignsubmission_(?P<plugin>[a-z0-9]+)_?/?(?P<rest>.*)", re.DOTALL
 )
 _TEXT_PLUGIN = "onlinetext"
-_DEFAULT_GROUP = "Default group"
 _BLIND_NAME = 2
 """So many students with one name have none: blind marking writes its word for participant in the name's place."""
 
@@ -38,7 +37,8 @@ def _pieces(taken: Mapping[str, re.Match[str]]) -> Iterator[tuple[str, Part, Map
     for match in taken.values():
         numbers_of_name.setdefault(match["name"], set()).add(match["number"] or "")
     is_blind = len(numbers_of_name) == 1 and len(next(iter(numbers_of_name.values()))) >= _BLIND_NAME
-    is_team = _DEFAULT_GROUP in numbers_of_name
+    # a student always has a number; the group of those without a group has none, whatever the language calls it
+    is_team = any("" in numbers for numbers in numbers_of_name.values())
     # the text before the files, as the course page shows them
     for path, match in sorted(taken.items(), key=lambda found: found[1]["plugin"] != _TEXT_PLUGIN):
         name, number = match["name"], match["number"]

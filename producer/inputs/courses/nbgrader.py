@@ -1,6 +1,7 @@
 """nbgrader: the course's tree `submitted/<student>/<assignment>`, or what `nbgrader list` shows as inbound.
 
-*Source*: nbgrader 0.9.6, apps/baseapp.py (directory_structure) and exchange/default/submit.py.
+*Source*: nbgrader 0.9.6, apps/baseapp.py (directory_structure) and exchange/default/{submit,collect}.py. The user may
+hold a `+`; the secret that opens a student's feedback lies beside the work and is never a part of it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,16 @@ if TYPE_CHECKING:
 
 _SUBMITTED = "submitted"
 _TIMESTAMP = "timestamp.txt"
-_INBOUND = re.compile(r"(?P<user>[^+/]+)\+(?P<assignment>[^+/]+)\+(?P<time>[^/]+)/(?P<file>.+)", re.DOTALL)
-_IN_TREE = re.compile(r"(?P<user>[^/]+)/(?P<assignment>[^/]+)/(?P<file>.+)", re.DOTALL)
+_OWN = frozenset({_TIMESTAMP, "submission_secret.txt"})
+"""Which nbgrader writes beside the work, at the top of the submission."""
+_INBOUND = re.compile(
+    r"(?P<user>[^/]+)\+(?P<assignment>[^+/]+)\+(?P<time>\d{4}-\d\d-\d\d[^+/]*)(?:\+[^+/]*)?/(?P<file>.+)", re.DOTALL
+)
+_INBOUND_ANY_TIME = re.compile(
+    r"(?P<user>[^+/]+)\+(?P<assignment>[^+/]+)\+(?P<time>[^+/]+)(?:\+[^+/]*)?/(?P<file>.+)", re.DOTALL
+)
+"""Of an exchange with a `timestamp_format` of its own."""
+_IN_TREE = re.compile(r"(?P<user>[^/]+)/(?P<assignment>[^+/]+)/(?P<file>.+)", re.DOTALL)
 
 
 def _find(tree: Tree, assignment: str) -> Found | None:
@@ -27,7 +36,7 @@ def _find(tree: Tree, assignment: str) -> Found | None:
 
 
 def _inbound(tree: Tree, assignment: str) -> Found | None:
-    matches = {path: _INBOUND.fullmatch(path) for path in tree.paths}
+    matches = {path: _INBOUND.fullmatch(path) or _INBOUND_ANY_TIME.fullmatch(path) for path in tree.paths}
     if not matches or not all(matches.values()):
         return None
     return _found(tree, {path: match for path, match in matches.items() if match}, assignment)
@@ -55,11 +64,11 @@ def _found(tree: Tree, matches: Mapping[str, re.Match[str]], assignment: str) ->
             where=tree.where,
         )
     mine = {path: match for path, match in matches.items() if match["assignment"] == chosen}
-    stamps = tuple(path for path in mine if path.rsplit("/", 1)[-1] == _TIMESTAMP)
+    own = tuple(path for path, match in mine.items() if match["file"] in _OWN)
     others = tuple(path for path in tree.paths if path not in matches)
     return Found(
         hand_ins=newest_attempts(_attempts(tree, mine)),
-        passed_over=(*stamps, *others),
+        passed_over=(*own, *others),
     )
 
 
@@ -73,7 +82,7 @@ def _attempts(tree: Tree, matches: Mapping[str, re.Match[str]]) -> Iterator[Hand
         submitted = tree.read(stamp, max_bytes=1000).decode("ascii", "replace").strip() if stamp else time
         yield HandIn(
             id=user,
-            parts=tuple(Part(name=name, path=path) for name, path in files if name != _TIMESTAMP),
+            parts=tuple(Part(name=name, path=path) for name, path in files if name not in _OWN),
             metadata={"user": user, **({"submitted": submitted} if submitted else {})},
             sort_key=submitted,
         )

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from producer.inputs.courses.gradescope import METADATA
 from producer.inputs.courses.hand_in import Found, HandIn, Layout, Part
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def _find(tree: Tree, assignment: str) -> Found | None:  # noqa: ARG001 - a folder holds one assignment
-    folders, files = tree.by_top()
+    folders, everything = tree.by_top()
+    files = [path for path in everything if path != METADATA]
     ids = _ids(list(folders), files)
     hand_ins = [
         HandIn(
@@ -29,7 +31,8 @@ def _find(tree: Tree, assignment: str) -> Found | None:  # noqa: ARG001 - a fold
         for folder, paths in folders.items()
     ]
     hand_ins += [HandIn(id=ids[path, False], place=path, parts=(Part(name=path, path=path),)) for path in files]
-    return Found(hand_ins=tuple(sorted(hand_ins, key=lambda each: each.place)))
+    passed_over = tuple(path for path in everything if path == METADATA)
+    return Found(hand_ins=tuple(sorted(hand_ins, key=lambda each: each.place)), passed_over=passed_over)
 
 
 def _ids(folders: list[str], files: list[str]) -> dict[tuple[str, bool], str]:

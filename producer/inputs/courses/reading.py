@@ -11,7 +11,7 @@ from producer.inputs.documents.pictures import sendable
 from producer.inputs.documents.piece import Piece, Unreadable
 from producer.inputs.documents.reading import MAX_FILE_BYTES, DocumentReader
 from producer.inputs.item import InputItem, InputLimits, item_id
-from producer.inputs.text import shown
+from producer.inputs.text import composed, shown
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ class DownloadReader:
         has_titles = hand_in.is_folder or len(pieces) > 1
         text = _sections(pieces) if has_titles else "".join(piece.text or "" for piece in pieces)
         size = len(text.encode("utf-8", "surrogatepass"))
-        identity = item_id(hand_in.id, where=where)
+        identity = item_id(composed(hand_in.id), where=where)
         left_out = _why_not_graded(pieces)
         if size > self.limits.max_submission_bytes:
             left_out = f"its files exceed {self.limits.max_submission_bytes:,} bytes together"
         if left_out and self.is_strict:
             raise InvalidInput(_strict_words(left_out, hand_in, pieces), where=where)
-        metadata = dict(hand_in.metadata)
+        metadata = {name: composed(value) for name, value in hand_in.metadata.items()}
         item = InputItem(
             id=identity,
             fields={"id": identity, SUBMISSION: "" if left_out else text},

@@ -1,4 +1,7 @@
-"""Which system a download is from: each layout is asked, from the outermost folder inwards; or `--layout` says it."""
+"""Which system a download is from: the layout that tells whose most files are, from the outermost folder inwards.
+
+One file alone says little: a student may hand in what another system named. `--layout` overrides it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from producer.inputs.courses.plain import PLAIN
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from producer.inputs.courses.hand_in import Found, HandIn, Layout
     from producer.inputs.courses.tree import Tree
@@ -27,6 +30,8 @@ LAYOUTS = {
     for layout in (MOODLE, GRADESCOPE, BRIGHTSPACE, BLACKBOARD, CANVAS, NBGRADER, GITHUB_CLASSROOM, PLAIN)
 }
 """By name, the most unmistakable first; `plain` takes everything."""
+_LEAST_SHARE = 0.5
+"""Of a download's files must be some student's; else a folder of work holds a few names of that shape by chance."""
 _COUNTS = ("no", "one", "two", "three", "four")
 
 
@@ -71,15 +76,37 @@ def recognised(tree: Tree, layout: str = "", *, is_peeled: bool = False) -> Reco
     trees = list(_from_outside(tree))
     if chosen != [PLAIN]:
         for each in trees:
-            for layout_ in chosen:
-                if (found := layout_.find(each, assignment)) is not None:
-                    return Recognised(layout=layout_, tree=each, found=found)
+            if (best := _best(each, chosen, assignment, least_share=0.0 if name else _LEAST_SHARE)) is not None:
+                return best
         if name:
             raise InvalidInput(f"this is no download of {LAYOUTS[name].title}; leave --layout out", where=tree.where)
     plain = trees[-1] if is_peeled else tree
     found = PLAIN.find(plain, assignment)
     assert found is not None, "the plain layout takes everything"  # noqa: S101 - for the type checker
     return Recognised(layout=PLAIN, tree=plain, found=found)
+
+
+def _best(tree: Tree, layouts: Sequence[Layout], assignment: str, *, least_share: float) -> Recognised | None:
+    """The layout that leaves the fewest files without a student; of equals the first."""
+    answers: list[Recognised] = []
+    problems: list[InvalidInput] = []
+    for layout in layouts:
+        try:
+            found = layout.find(tree, assignment)
+        except InvalidInput as problem:  # it is this layout, and something of it has to be said first
+            problems.append(problem)
+            continue
+        if found is not None and _share(found) >= least_share:
+            answers.append(Recognised(layout=layout, tree=tree, found=found))
+    if problems and not answers:
+        raise problems[0]
+    return min(answers, key=lambda answer: len(answer.found.unassigned), default=None)
+
+
+def _share(found: Found) -> float:
+    """How many of the files that are not the system's own are some student's."""
+    assigned = sum(len(hand_in.parts) or 1 for hand_in in found.hand_ins)
+    return assigned / (assigned + len(found.unassigned))
 
 
 def _from_outside(tree: Tree) -> Iterator[Tree]:

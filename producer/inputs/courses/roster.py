@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from producer.inputs.encodings import Encodings
-from producer.inputs.text import read_text
+from producer.inputs.text import composed, read_text
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ def _keys(student: Mapping[str, str]) -> Iterable[str]:
 
 
 def _folded(text: str) -> str:
-    return _BETWEEN_WORDS.sub(" ", text).strip().casefold()
+    return _BETWEEN_WORDS.sub(" ", composed(text)).strip().casefold()
 
 
 def _name_key(name: str) -> str:
     """Of `Curie, Marie`, `curiemarie` and `Marie Curie` alike: the letters of its words, sorted by word."""
-    words = sorted(filter(None, re.split(r"[\W_]+", name.casefold())))
+    words = sorted(filter(None, re.split(r"[\W_]+", composed(name).casefold())))
     return f"name: {' '.join(words)}"

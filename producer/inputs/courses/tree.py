@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol
 
-from producer.inputs.archive import UNREADABLE_ENTRY, ArchiveLimits, refuse_long_directory
+from producer.inputs.archive import UNREADABLE_ENTRY, ArchiveLimits, entry_path, refuse_long_directory
 from producer.inputs.text import refuse_special_file, shown, unreadable
 from workers.contract.errors import InvalidInput
 
@@ -148,12 +148,9 @@ class ZipFiles:
         entries = {_entry_path(entry): entry for entry in archive.infolist() if not entry.is_dir()}
         uses = Counter(_entry_path(entry).casefold() for entry in archive.infolist() if not entry.is_dir())
         self._doubled = {path for path, count in uses.items() if count > 1}
-        filled = {path[: at + 1] for path in entries for at, sign in enumerate(path) if sign == "/"}
-        empty = [path for path in map(_entry_path, archive.infolist()) if path.endswith("/") and path not in filled]
-        leaves = [path for path in empty if not any(other != path and other.startswith(path) for other in empty)]
-        self.paths: Sequence[str] = tuple(
-            path for path in [*entries, *leaves] if not any(map(is_junk, path.strip("/").split("/")))
-        )
+        every = [_entry_path(entry) for entry in archive.infolist()]
+        kept = [path for path in entries if not _is_left_behind(path)]
+        self.paths: Sequence[str] = (*kept, *_empty_folders(every, kept))
         self.hidden = frozenset(part for path in entries for part in path.split("/")[:-1] if part.startswith("."))
         self._entries = entries
 
@@ -184,7 +181,20 @@ def _bounded(content: bytes, max_bytes: int, where: str) -> bytes:
 
 
 def _entry_path(entry: zipfile.ZipInfo) -> str:
-    return entry.filename.replace("\\", "/").removeprefix("./")
+    return entry_path(entry).removeprefix("./")
+
+
+def _is_left_behind(path: str) -> bool:
+    return any(map(is_junk, path.strip("/").split("/")))
+
+
+def _empty_folders(every: Sequence[str], kept: Sequence[str]) -> list[str]:
+    """The innermost folders that hold nothing, or only what was passed over: a student may stand behind each."""
+    folders = {path[: at + 1] for path in every for at, sign in enumerate(path) if sign == "/"}
+    filled = {path[: at + 1] for path in kept for at, sign in enumerate(path) if sign == "/"}
+    empty = {path for path in folders - filled if not _is_left_behind(path)}
+    outer = {path[: path.rstrip("/").rfind("/") + 1] for path in empty}
+    return sorted(empty - outer)
 
 
 def _files_below(root: Path) -> tuple[list[str], set[str]]:

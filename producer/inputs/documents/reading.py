@@ -6,10 +6,11 @@ import io
 import tarfile
 import zipfile
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from producer.inputs.archive import UNREADABLE_ENTRY, ArchiveLimits, refuse_long_directory
+from producer.inputs.archive import UNREADABLE_ENTRY, ArchiveLimits, entry_path, refuse_long_directory
 from producer.inputs.documents.notebook import notebook_text
 from producer.inputs.documents.pdf import PICTURES_ONLY, pdf_text, scanned_pages
 from producer.inputs.documents.piece import Piece, Unreadable
@@ -178,8 +179,7 @@ def _zip_files(content: bytes, max_bytes: int) -> Iterator[tuple[str, bytes | No
     except UNREADABLE_ENTRY:
         raise Unreadable("it is not a ZIP archive that can be read") from None
     with archive:
-        for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
-            path = entry.filename.replace("\\", "/")
+        for path, entry in sorted(((entry_path(entry), entry) for entry in archive.infolist()), key=itemgetter(0)):
             if entry.is_dir() or _is_left_behind(path):
                 continue
             try:

@@ -264,8 +264,12 @@ def test_a_list_of_batches_can_be_read_page_by_page_and_a_name_looked_up(client:
     for name in ("b0", "b1", "b2"):
         enqueue(client, 1, name=name)
 
-    assert client.count_batches() == 3
-    assert [[each.name for each in client.batches(at_most=2, skip=skip)] for skip in (0, 2)] == [["b2", "b1"], ["b0"]]
+    first = client.page_of_batches(at_most=2)
+    last = client.page_of_batches(at=first.next, at_most=2)
+    assert [[each.name for each in page.rows] for page in (first, last)] == [["b2", "b1"], ["b0"]]
+    assert (first.previous, last.next) == (None, None)
+    assert client.page_of_batches(at=last.previous, at_most=2) == first
+    assert [each.name for each in client.batches(at_most=2)] == ["b2", "b1"]
     found = client.find_batch("b1")
     assert found == client.batch("b1").overview()
     assert (found.name, found.total) == ("b1", 1)

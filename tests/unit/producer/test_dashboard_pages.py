@@ -16,7 +16,7 @@ from producer.page.door import GuessThrottle
 from producer.page.outage import says_when_away
 from producer.page.tables import csv_file, jsonl_file
 from producer.page.who import Role
-from producer.review.glance import Board, Show
+from producer.review.glance import BatchOrder, Board, Show
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.registry import builtin_registry
 from workers.store.retention import purge
@@ -170,7 +170,7 @@ def test_a_store_that_goes_away_is_a_sentence_in_every_part_of_a_page(
         raise ServiceUnavailable("store", "the store does not answer")
 
     monkeypatch.setattr(Board, "students", away)
-    monkeypatch.setattr(JobClient, "batches", away)
+    monkeypatch.setattr(JobClient, "page_of_batches", away)
     for page in (page_of_batch, page_of_batches):
         app = opened(page)
         assert not app.exception
@@ -285,24 +285,29 @@ def test_every_batch_can_be_reached_and_only_those_of_a_page_are_counted(
     for number in range(7):
         enqueue(client, "anna", name=f"b{number}")
     asked: list[int] = []
-    real = JobClient.batches
+    real = JobClient.page_of_batches
 
-    def watching(client: JobClient, **bounds: int) -> Any:
+    def watching(client: JobClient, **bounds: Any) -> Any:
         found = real(client, **bounds)
-        asked.append(len(found))
+        asked.append(len(found.rows))
         return found
 
-    monkeypatch.setattr(JobClient, "batches", watching)
+    monkeypatch.setattr(JobClient, "page_of_batches", watching)
     monkeypatch.setattr(batch_list, "PER_PAGE", 3)
 
     app = opened(page_of_batches)
-    pages = [[button.label for button in app.button]]
-    assert app.get("pagination")[0].num_pages == 3
-    for number in (2, 3):
-        app.get("pagination")[0].select(number).run()
-        pages.append([button.label for button in app.button])
-    assert pages == [["b6", "b5", "b4"], ["b3", "b2", "b1"], ["b0"]]
-    assert asked == [3, 3, 1]
+    pages = [listed_batches(app)]
+    for key in ("Next page of batches", "Next page of batches", "Previous page of batches"):
+        app.button(key=key).click().run()
+        pages.append(listed_batches(app))
+    assert pages == [["b6", "b5", "b4"], ["b3", "b2", "b1"], ["b0"], ["b3", "b2", "b1"]]
+    app.selectbox(key="order of batches").select(BatchOrder.OLDEST).run()
+    assert listed_batches(app) == ["b0", "b1", "b2"], "another order begins with its first page"
+    assert asked == [3, 3, 1, 3, 3]
+
+
+def listed_batches(app: AppTest) -> list[str]:
+    return [button.label for button in app.button if str(button.key).startswith("open ")]
 
 
 def test_the_downloads_hold_every_job_whole(client: JobClient):
