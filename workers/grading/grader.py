@@ -68,7 +68,7 @@ class Grader:
         longest_countdown_seconds: float,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._collaborators = collaborators
+        self.collaborators = collaborators
         self._writer = collaborators.writer
         self._budget = collaborators.budget
         self._worker_id = worker_id
@@ -154,7 +154,7 @@ class Grader:
 
     async def _grade(self, run: Run) -> RunEnding:
         """Attempt until something other than another attempt follows."""
-        schema_model = schema_of(self._collaborators.registry, run.job)
+        schema_model = schema_of(self.collaborators.registry, run.job)
         if isinstance(schema_model, Failure):
             return await self._finish(run, schema_model)
         if failure := past_deadline(run):
@@ -162,7 +162,7 @@ class Grader:
         if (kept := run.job.kept) is not None and isinstance(kept.outcome, Success):
             run.ask_without(kept, await without_passages(run.job) or run.job.prompt)
         while True:
-            async with self._warmth.entered(run.cached_part(self._collaborators.provider), run.seconds_to_deadline):
+            async with self._warmth.entered(run.cached_part(self.collaborators.provider), run.seconds_to_deadline):
                 step = await self._attempt(run, schema_model)
             if not isinstance(step, Again):
                 return step
@@ -188,8 +188,8 @@ class Grader:
         reserved = await self._reserve(run)
         if isinstance(reserved, NotGranted):
             return await self._after_no_grant(run, reserved)
-        most_usd = run.most_usd(schema_model, self._collaborators.provider)
-        opened = ledger_row(run, reserved, self._collaborators, worker_id=self._worker_id, most_usd=most_usd)
+        most_usd = run.most_usd(schema_model, self.collaborators.provider)
+        opened = ledger_row(run, reserved, self.collaborators, worker_id=self._worker_id, most_usd=most_usd)
         async with opened as row:
             run.has_turn = False
             self._room.wake(run.job.batch_id)
@@ -199,12 +199,12 @@ class Grader:
             ended = await row.send(confirmed, schema_model, is_alone=len(self._runs) == 1)
             closing = row.closing(ended)
             if closing.ending is AttemptEnding.ANSWERED:
-                self._warmth.answered(run.cached_part(self._collaborators.provider))
+                self._warmth.answered(run.cached_part(self.collaborators.provider))
             return await self._follow(run, ended, closing)
 
     async def _reserve(self, run: Run) -> Reserved | NotGranted:
         """Wait for the budget of one request, spending nothing."""
-        provider = self._collaborators.provider
+        provider = self.collaborators.provider
         tokens = charge_tokens(*run.texts, max_tokens=run.max_tokens(provider)) + run.picture_tokens(provider)
         group = None if run.on_fallback or run.job.probes_account else run.job.batch_id
         answer = await self._budget.reserve(
@@ -218,7 +218,7 @@ class Grader:
         if followed.ending is not None:
             finished = await self._store_ending(run, followed.ending, closing=closing)
             if run.job.probes_account and closing.ending is AttemptEnding.ANSWERED:
-                await self._collaborators.account.resume()
+                await self.collaborators.account.resume()
             return finished
         again = followed.again
         match followed.decision:
@@ -246,7 +246,7 @@ class Grader:
     async def _park(self, park: Park) -> float | None:
         """None when the store has noted it; else how long this job waits: the next one to be refused parks."""
         try:
-            await self._collaborators.account.park(park)
+            await self.collaborators.account.park(park)
         except ServiceUnavailable as error:
             logger.warning("job.park_not_stored", state=str(park.account_state), reason=str(error))
             return PARK_AGAIN_SECONDS

@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING
 from workers.contract.errors import ServiceUnavailable
 from workers.grading.lanes.planning import plan
 from workers.grading.lanes.steps import step
+from workers.grading.lanes.work import LaneWork
 from workers.log import get_logger, log_frames
 from workers.store.lanes.submissions import due_submissions, has_work
 from workers.store.leases import drop_lease, take_lease
+from workers.store.sql import new_id
 
 if TYPE_CHECKING:
-    from workers.grading.lanes.work import LaneWork
+    from collections.abc import Callable
+
+    from workers.grading.lanes.door import LaneDoor
+    from workers.grading.records import Collaborators
+    from workers.settings import Settings
+    from workers.store import Store
     from workers.store.lanes.submissions import Submission
 
 logger = get_logger(__name__)
@@ -45,6 +52,26 @@ class LanesLoop:
         self._period_seconds = period_seconds
         self._task: asyncio.Task[None] | None = None
         self._lease = _lease_name(work.account)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        store: Store,
+        collaborators: Collaborators,
+        *,
+        door: Callable[[str], LaneDoor],
+    ) -> LanesLoop:
+        """As these settings say; `door` finds the provider of an account."""
+        work = LaneWork(
+            account=settings.provider,
+            store=store,
+            collaborators=collaborators,
+            door=door,
+            folder=settings.data_dir,
+            max_usd_per_day=settings.day_cap_usd,
+        )
+        return cls(work, holder=new_id())
 
     def start(self) -> None:
         """Begin the rounds."""

@@ -6,10 +6,8 @@ Only `workers.process.app` makes one.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -35,11 +33,14 @@ from workers.contract.registry import builtin_registry
 from workers.contract.schema_files.trust import SchemaTrust
 from workers.grading.grader import Grader
 from workers.grading.health import HealthMonitor
+from workers.grading.lanes.door import LaneDoor
 from workers.grading.records import Account, Collaborators, Provider
 from workers.log import get_logger, set_up_logs
 from workers.process.feeder import Feeder
 from workers.process.heartbeat import Heartbeat
+from workers.process.lanes_loop import LanesLoop
 from workers.process.notifier import Notifier
+from workers.process.process_start import exit_with_stdin, spare_the_collector
 from workers.process.steering import hear, own_limits
 from workers.publisher import KEY_PREFIX, Publisher
 from workers.store import Store
@@ -173,12 +174,15 @@ class WorkerLife:
         heartbeat.start()
         feeder.start()
         notifier.start()
-        _spare_the_collector()
+        lanes = LanesLoop.of(settings, store, grader.collaborators, door=lambda _account: LaneDoor(client))
+        lanes.start()
+        spare_the_collector()
         if settings.exit_with_stdin:
-            threading.Thread(target=_exit_with_stdin, name="lifeline", daemon=True).start()
+            threading.Thread(target=exit_with_stdin, name="lifeline", daemon=True).start()
         try:
             yield
         finally:
+            await lanes.stop()  # its answers are the writer's
             await asyncio.gather(  # side by side: a worker that gives its jobs back has two seconds for all of this
                 asyncio.to_thread(feeder.stop),
                 asyncio.to_thread(writer.stop, patience_seconds=settings.store_patience_seconds),
@@ -293,12 +297,6 @@ class WorkerLife:
         )
 
 
-def _spare_the_collector() -> None:
-    """What has been loaded by now stays: the garbage collector need not walk over it again with every few jobs."""
-    gc.collect()
-    gc.freeze()
-
-
 def _client(settings: Settings) -> Client:
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else MISSING_KEY
     return new_client(
@@ -337,13 +335,6 @@ def _resume(store: Store, account: str, state: AccountState | None = None) -> No
     else:
         if resumed:
             logger.info("account.resumed", account=account)
-
-
-def _exit_with_stdin() -> None:
-    """Who started this worker holds the other end of its standard input: when that is gone, stop in order."""
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _ignore(_handle: object) -> None:
