@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from ops.bench.lanes.clock import StoreClock
+from ops.bench.lanes.provider import PlayedLanes
 from tests.store.steps import new_job
-from tests.support.lane_provider import PlayedLanes
 from tests.support.playing import Playing
-from tests.support.store_clock import StoreClock
 from workers.contract.lane_choice import PriceWish
 from workers.contract.model_profile import ModelProfile
 from workers.contract.registry import builtin_registry

@@ -23,7 +23,7 @@ from workers.store.sql import new_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.grading.lanes.door import LaneDoor
+    from workers.completion.lanes.door import LaneDoor
     from workers.grading.records import Collaborators
     from workers.settings import Settings
     from workers.store import Store

@@ -24,6 +24,7 @@ from workers.budget.shared import SharedBudget, connect
 from workers.budget.view import BudgetView, known_limits
 from workers.budget.warm_parts import SharedWarmParts
 from workers.completion.attempt import attempt_completion
+from workers.completion.lanes.door import LaneDoor
 from workers.completion.transport.clients import new_client
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.job import QueueName
@@ -33,7 +34,6 @@ from workers.contract.registry import builtin_registry
 from workers.contract.schema_files.trust import SchemaTrust
 from workers.grading.grader import Grader
 from workers.grading.health import HealthMonitor
-from workers.grading.lanes.door import LaneDoor
 from workers.grading.records import Account, Collaborators, Provider
 from workers.log import get_logger, set_up_logs
 from workers.process.feeder import Feeder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from tests.support.lane_provider import answered, failed
+from ops.bench.lanes.provider import answered, failed
 from tests.support.lane_scene import LaneScene, lane_scene
 from tests.support.stores import new_store
 from workers.completion.classify import Throttled
@@ -46,7 +46,7 @@ async def test_a_batch_is_handed_over_and_its_answers_are_stored_at_half_the_pri
 
 
 async def test_nothing_waits_for_an_answer_in_vain_and_few_looks_are_taken(scene: LaneScene):
-    scene.provider.batch_seconds = lambda _lines: 10 * HOUR
+    scene.provider.seconds_of = lambda _lane, _marker: 10 * HOUR
     scene.enqueue(1)
     await scene.go(11 * HOUR, every=150.0)
     assert scene.states() == {"succeeded": 1}
@@ -54,7 +54,7 @@ async def test_nothing_waits_for_an_answer_in_vain_and_few_looks_are_taken(scene
 
 
 async def test_a_late_batch_is_cancelled_in_time_and_what_it_did_not_answer_goes_live(scene: LaneScene):
-    scene.provider.batch_seconds = lambda _lines: 4 * HOUR
+    scene.provider.seconds_of = lambda _lane, _marker: 4 * HOUR
     scene.enqueue(10, deadline_seconds=2 * HOUR)
     await scene.go(2 * HOUR, every=60.0)
     assert scene.states() == {"succeeded": 4, "ready": 6}
@@ -66,8 +66,8 @@ async def test_a_late_batch_is_cancelled_in_time_and_what_it_did_not_answer_goes
 
 
 async def test_a_provider_that_does_not_cancel_is_not_waited_for_and_the_ledger_holds_both(scene: LaneScene):
-    scene.provider.batch_seconds = lambda _lines: 2.5 * HOUR
-    scene.provider.cancel_seconds = 10 * HOUR
+    scene.provider.seconds_of = lambda _lane, _marker: 2.5 * HOUR
+    scene.provider.cancel_seconds = lambda: 10 * HOUR
     scene.enqueue(2, deadline_seconds=2 * HOUR)
     await scene.go(2 * HOUR, every=60.0)
     assert (scene.waits_live(), scene.ledger()) == (2, {"unknown": 2})
@@ -77,7 +77,7 @@ async def test_a_provider_that_does_not_cancel_is_not_waited_for_and_the_ledger_
 
 
 async def test_an_expired_batch_costs_what_it_answered_and_the_rest_takes_a_faster_lane(scene: LaneScene):
-    scene.provider.batch_seconds = lambda _lines: 30 * HOUR
+    scene.provider.seconds_of = lambda lane, _marker: 600.0 if lane.is_background else 30 * HOUR
     scene.enqueue(10)
     await scene.go(24.1 * HOUR, every=900.0)
     assert scene.ledger()["not_sent"] == 2
@@ -164,7 +164,7 @@ async def test_a_batch_that_is_refused_as_a_whole_bars_the_lane_for_its_model(sc
 
 
 async def test_cancelling_a_batch_cancels_it_at_the_provider_and_keeps_what_is_answered(scene: LaneScene):
-    scene.provider.batch_seconds = lambda _lines: HOUR
+    scene.provider.seconds_of = lambda _lane, _marker: HOUR
     scene.enqueue(4)
     await scene.go(1800)
     assert cancel_batch(scene.store, "b") == (0, 4)
@@ -217,7 +217,7 @@ async def test_a_late_window_is_left(scene: LaneScene):
         connection.execute(
             lane_refusals.insert().values(account="p", lane="batch", model="", until=2e9, message="no batches")
         )
-    scene.provider.window_seconds = lambda: 5 * HOUR
+    scene.provider.seconds_of = lambda _lane, _marker: 5 * HOUR
     scene.enqueue(1, deadline_seconds=3 * HOUR)
     await scene.go(3 * HOUR, every=60.0)
     assert (scene.waits_live(), scene.ledger()["not_sent"]) == (1, 1)
@@ -242,7 +242,7 @@ async def test_a_worker_may_die_at_any_step(scene: LaneScene, step: str):
 @pytest.mark.parametrize("step", ["cancelled", "cancellation noted"])
 async def test_a_worker_may_die_while_it_cancels(scene: LaneScene, step: str):
     scene.crashes_after = step
-    scene.provider.batch_seconds = lambda _lines: 4 * HOUR
+    scene.provider.seconds_of = lambda _lane, _marker: 4 * HOUR
     scene.enqueue(10, deadline_seconds=2 * HOUR)
     await scene.go(2 * HOUR, every=60.0)
     assert scene.crashes_after is None

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from workers.completion.lanes.door import LaneDoor
     from workers.contract.lane_choice import LaneTime, PriceWish
-    from workers.grading.lanes.door import LaneDoor
     from workers.grading.records import Collaborators
     from workers.store import Store
     from workers.store.lanes.submissions import Submission, SubmissionState

@@ -46,6 +46,8 @@ def failed(custom_id: str, code: str) -> dict[str, Any]:
 
 @dataclass
 class PlayedBatch:
+    """A batch at the provider."""
+
     id: str
     marker: str
     file_id: str
@@ -67,9 +69,9 @@ class PlayedLanes:
     """Files, batches and background responses of one account."""
 
     clock: Callable[[], float]
-    batch_seconds: Callable[[int], float] = lambda _lines: 420.0
-    window_seconds: Callable[[], float] = lambda: 600.0
-    cancel_seconds: float = 30.0
+    seconds_of: Callable[[Lane, str], float] = lambda lane, _marker: 600.0 if lane.is_background else 420.0
+    """Of a lane and the marker of what is handed over: until its last answer."""
+    cancel_seconds: Callable[[], float] = lambda: 30.0
     line_of: Callable[[str, int], dict[str, Any]] = lambda custom_id, _number: answered(custom_id)
     is_offered: bool = True
     refusals: list[Any] = field(default_factory=list)
@@ -86,25 +88,31 @@ class PlayedLanes:
     # what is pure is the real thing
 
     def line(self, custom_id: str, request: CompletionRequest) -> bytes:
+        """See `LaneDoor.line`."""
         return request_line(custom_id, request)
 
     def read(self, line: OutputLine, request: CompletionRequest) -> Ended:
+        """See `LaneDoor.read`."""
         return ended_line(line, request)
 
     def answer(self, state: BackgroundState, request: CompletionRequest) -> Ended:
+        """See `LaneDoor.answer`."""
         return ended_background(state, request)
 
     # files
 
     async def upload(self, path: Path, marker: str) -> str:
+        """See `LaneDoor.upload`."""
         self._offered("upload")
         return self._file(marker, (await asyncio.to_thread(path.read_bytes)).splitlines())
 
     async def find_files(self, marker: str, *, since: float) -> tuple[str, ...]:  # noqa: ARG002 - the door's own shape
+        """See `LaneDoor.find_files`."""
         self._offered("find_files")
         return tuple(each for each, (of, _) in self.files.items() if of == marker)
 
     async def download(self, file_id: str, *, from_line: int = 0) -> AsyncIterator[FileLine]:
+        """See `LaneDoor.download`."""
         self._offered("download")
         if file_id not in self.files:
             raise NotFound(file_id)
@@ -113,6 +121,7 @@ class PlayedLanes:
                 yield FileLine(number, content)
 
     async def delete_file(self, file_id: str) -> bool:
+        """See `LaneDoor.delete_file`."""
         self._offered("delete_file")
         self.deleted.add(file_id)
         return self.files.pop(file_id, None) is not None
@@ -120,6 +129,7 @@ class PlayedLanes:
     # batches
 
     async def create(self, file_id: str, marker: str) -> BatchState:
+        """See `LaneDoor.create`."""
         self._offered("create")
         if file_id not in self.files:
             raise NotFound(file_id)
@@ -130,29 +140,32 @@ class PlayedLanes:
             file_id=file_id,
             custom_ids=custom_ids,
             created_at=self.clock(),
-            seconds=self.batch_seconds(len(custom_ids)),
+            seconds=self.seconds_of(Lane.BATCH, marker),
             refusal=self.refusals.pop(0) if self.refusals else None,
         )
         self.batches[batch.id] = batch
         return self._state(batch)
 
     async def find(self, marker: str, *, since: float) -> tuple[BatchState, ...]:  # noqa: ARG002 - the door's own shape
+        """See `LaneDoor.find`."""
         self._offered("find")
         return tuple(self._state(each) for each in reversed(self.batches.values()) if each.marker == marker)
 
     async def retrieve(self, batch_id: str) -> BatchState:
+        """See `LaneDoor.retrieve`."""
         self._offered("retrieve")
         if batch_id not in self.batches:
             raise NotFound(batch_id)
         return self._state(self.batches[batch_id])
 
     async def cancel(self, batch_id: str) -> BatchState:
+        """See `LaneDoor.cancel`."""
         self._offered("cancel")
         batch = self.batches[batch_id]
         if self._state(batch).has_ended:
             raise AlreadyEnded(batch_id)
         if batch.cancelled_at is None:
-            batch.cancelled_at, batch.stopped_at = self.clock(), self.clock() + self.cancel_seconds
+            batch.cancelled_at, batch.stopped_at = self.clock(), self.clock() + self.cancel_seconds()
         return self._state(batch)
 
     def _state(self, batch: PlayedBatch) -> BatchState:
@@ -200,29 +213,33 @@ class PlayedLanes:
     # background responses
 
     async def begin(self, request: CompletionRequest, lane: Lane, marker: str) -> BackgroundState:  # noqa: ARG002
+        """See `LaneDoor.begin`."""
         self._offered("begin")
         response_id = f"resp_{next(self.numbers)}"
         self.responses[response_id] = {
             "marker": marker,
             "lane": lane,
-            "ends_at": self.clock() + self.window_seconds(),
+            "ends_at": self.clock() + self.seconds_of(lane, marker),
             "status": None,
         }
         return self._response(response_id)
 
     async def look(self, response_id: str) -> BackgroundState:
+        """See `LaneDoor.look`."""
         self._offered("look")
         if response_id not in self.responses:
             raise NotFound(response_id)
         return self._response(response_id)
 
     async def stop(self, response_id: str) -> BackgroundState:
+        """See `LaneDoor.stop`."""
         self._offered("stop")
         if not self._response(response_id).has_ended:
             self.responses[response_id]["status"] = BackgroundStatus.CANCELLED
         return self._response(response_id)
 
     async def forget(self, response_id: str) -> bool:
+        """See `LaneDoor.forget`."""
         self._offered("forget")
         self.deleted.add(response_id)
         return self.responses.pop(response_id, None) is not None

@@ -22,9 +22,11 @@ class StoreClock:
         store.engine.dispose()  # connections of before
 
     def __call__(self) -> float:
+        """Seconds since the epoch."""
         return self.now
 
     def move(self, seconds: float) -> None:
+        """Let so many seconds pass."""
         self.now += seconds
 
     def _on_connect(self, connection: Any, _record: object) -> None:
