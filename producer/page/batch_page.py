@@ -146,7 +146,7 @@ def _start_review(board: Board) -> None:
     """Open the student to read first among those nobody decided about."""
     choice = Choice(show=Show.UNDECIDED)
     choose(board.batch, choice)
-    first = board.students(choice, context=context_of(board), at_most=1).lines
+    first = board.students(choice, context=context_of(board), at_most=1).rows
     if first:
         open_student(board.batch, first[0].id)
 

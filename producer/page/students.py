@@ -9,6 +9,7 @@ import streamlit as st
 from producer.inputs.courses.roster import known_as
 from producer.page.batch_list import BATCH
 from producer.page.fields import one_of
+from producer.page.paging import page_at, turn_pages
 from producer.page.plain_text import plain
 from producer.page.words import failure_title, flag_title, points, state_title
 from producer.review.glance import Choice, Show, SortBy, most_points_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 STUDENT = "student"
 """Name of the query parameter that says which student is open."""
 PER_PAGE = 25
-_CHOICE = "choice of students"
+_CHOICE, _PLACE = "choice of students", "page of students"
 _SHOWN = {
     Show.ALL: "All",
     Show.UNDECIDED: "Not reviewed",
@@ -96,23 +97,21 @@ def name_of(metadata: Mapping[str, object]) -> str:
 def show_students(board: Board, schema: str | None) -> None:
     """The students of the present choice, and where none is, why."""
     choice, context = choice_of(board.batch), context_of(board)
-    number = st.session_state.get("page of students", 1)
-    found = board.students(choice, context=context, skip=(number - 1) * PER_PAGE, at_most=PER_PAGE)
-    if not found.total and number > 1:
-        found = board.students(choice, context=context, at_most=PER_PAGE)
-    if not found.total:
+    found = page_at(
+        _PLACE, (board.batch, choice), lambda at: board.students(choice, context=context, at=at, at_most=PER_PAGE)
+    )
+    if not found.rows:
         st.info("No results yet." if choice == Choice() else "No student here. Choose All, or search for less.")
         return
-    if any(line.is_standin for line in found.lines):
+    if any(line.is_standin for line in found.rows):
         st.caption("Stand-in grades are test data, not real grades.")
     most = most_points_of(context)
     with st.container(gap="xsmall"):
-        for line in found.lines:
+        for line in found.rows:
             _line(board.batch, line, schema=schema, most=most)
-    pages = -(-found.total // PER_PAGE)
-    if pages > 1:
-        st.pagination(pages, key="page of students")
-    st.caption(f"{found.total:,} in this list")
+    turn_pages(_PLACE, found)
+    is_all = found.previous is None and found.next is None
+    st.caption(f"{len(found.rows) if is_all else board.count_students(choice):,} in this list")
 
 
 def _line(batch: str, line: StudentLine, *, schema: str | None, most: float | None) -> None:
@@ -122,7 +121,7 @@ def _line(batch: str, line: StudentLine, *, schema: str | None, most: float | No
             st.rerun()  # the whole page: this list is drawn by itself
         if (name := name_of(line.metadata)) and name != line.id:
             st.text(name)
-        if (said := points(line.points, schema=schema, most=most)) != "":
+        if (said := points(line.points, schema=schema, most=line.official_most or most)) != "":
             st.text(said)
         if line.failure_kind is not None:
             st.badge(failure_title(line.failure_kind), color="red", icon=":material/error:")

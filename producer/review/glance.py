@@ -12,10 +12,11 @@ from producer.inputs.courses.roster import titles_that_name
 from producer.review.doubt import EDGE_SHARE, EDGE_WEIGHT, FAILED_WEIGHT, FLAG_WEIGHT, STALE_WEIGHT
 from producer.terminal.gate_notices import closed_notice
 from producer.terminal.notices import RECENT_SECONDS, hold_notices
+from workers.contract.decision import ReviewState
 from workers.contract.errors import InvalidInput
 from workers.store.charts import Charts, read_charts
 from workers.store.day_caps import DayGate, read_days
-from workers.store.decisions import AuditEntry, read_audit, rebuild_standings
+from workers.store.decisions import AuditEntry, read_audit, read_officials, rebuild_standings
 from workers.store.gates import ClosedBy
 from workers.store.glance import Glance, ReviewCounts, read_glance
 from workers.store.one_student import OneStudent, Round, read_student
@@ -26,14 +27,11 @@ from workers.store.pauses import BatchPauses, Pause, PauseScope, pauses_of
 from workers.store.progress import Counts
 from workers.store.results import read_context, read_results
 from workers.store.stored_jobs import StoredJob, read_jobs
+from workers.store.student_choice import Choice, Doubts, Show, SortBy
 from workers.store.students import (
-    Choice,
-    Doubts,
     Neighbours,
-    Show,
-    SortBy,
     StudentLine,
-    StudentPage,
+    count_students,
     read_neighbours,
     read_students,
     read_titles,
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from producer.client import JobClient
-    from workers.contract.decision import ReleaseRule
+    from workers.contract.decision import Official, ReleaseRule
     from workers.contract.origin import BatchOrigin
     from workers.store.gates import BatchGate
 
@@ -70,7 +68,6 @@ __all__ = [
     "Show",
     "SortBy",
     "StudentLine",
-    "StudentPage",
     "WhichBatches",
     "most_points_of",
 ]
@@ -160,28 +157,40 @@ class Board:
         return context or {}
 
     def students(
-        self, choice: Choice, *, context: Mapping[str, Any] | None = None, skip: int = 0, at_most: int = 25
-    ) -> StudentPage:
-        """Some of the students with a result or a failure, in two queries, a search in three."""
+        self, choice: Choice, *, context: Mapping[str, Any] | None = None, at: Place | None = None, at_most: int = 25
+    ) -> Page[StudentLine]:
+        """A page of the students with a result or a failure: the first, or the one at `previous` or `next` of another.
+
+        Five queries, a search in six.
+        """
         with self._store.snapshot() as connection:
             batch_id = self._batch_id(connection)
             choice = _searching(connection, batch_id, choice)
-            return read_students(connection, batch_id, choice, _doubts(context or {}), skip=skip, at_most=at_most)
+            page = read_students(connection, batch_id, choice, _doubts(context or {}), at=at, at_most=at_most)
+            corrected = [line.id for line in page.rows if line.state is ReviewState.OVERRIDDEN]
+            officials = read_officials(connection, self.batch, corrected)
+        return page.mapped([replace(line, official_most=_most_stated(officials.get(line.id))) for line in page.rows])
+
+    def count_students(self, choice: Choice) -> int:
+        """How many students with a result or a failure there are under this choice; the database counts."""
+        with self._store.snapshot() as connection:
+            batch_id = self._batch_id(connection)
+            return count_students(connection, batch_id, _searching(connection, batch_id, choice))
 
     def student(
         self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None
     ) -> tuple[OneStudent, Neighbours]:
         """One student with who comes before and after, in eight queries; raises `InvalidInput` when there is none."""
         with self._store.snapshot() as connection:
-            batch_id = self._batch_id(connection)
             found = read_student(connection, self.batch, item_id)
             if found is None:
+                find_batch(connection, self.batch)
                 raise InvalidInput(f"{self.batch} has no student {item_id!r}")
-            choice = _searching(connection, batch_id, choice)
-            return found, read_neighbours(connection, batch_id, choice, _doubts(context or {}), item_id)
+            choice = _searching(connection, found.batch_id, choice)
+            return found, read_neighbours(connection, found.batch_id, choice, _doubts(context or {}), item_id)
 
     def neighbours(self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None) -> Neighbours:
-        """Who comes before and after this student, in two queries."""
+        """Who comes before and after this student, in three queries."""
         with self._store.snapshot() as connection:
             batch_id = self._batch_id(connection)
             choice = _searching(connection, batch_id, choice)
@@ -216,6 +225,13 @@ def most_points_of(context: Mapping[str, Any]) -> float | None:
     """The rubric's maximum; None where there is no rubric."""
     criteria = [each for each in context.get("criteria") or () if each.get("enabled", True)]
     return sum(float(each["max_points"]) for each in criteria) if criteria else None
+
+
+def _most_stated(official: Official | None) -> float | None:
+    """The maximum that the official result names."""
+    result = official.result if official is not None else None
+    most = result.get("max_points") if isinstance(result, dict) else None
+    return float(most) if isinstance(most, int | float) else None
 
 
 def _searching(connection: Connection, batch_id: int, choice: Choice) -> Choice:

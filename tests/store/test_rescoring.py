@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import RootModel
 
+from producer.client import JobClient
 from producer.review.corrections import Correction
 from producer.review.difference import difference_to
+from producer.review.glance import Board, Choice
 from producer.review.rescoring import context_source, rescored
 from producer.review.review import Review
 from tests.store.steps import claim, enqueue, failure, new_job, persist, publish
@@ -121,6 +123,13 @@ def test_grades_follow_the_new_points_as_decisions_that_can_be_undone(review: Re
     assert (entry.by, entry.action, entry.detail) == ("Kim", "override", "lower")
     review.undo(["ada", "bob"], by="Kim")
     assert totals(review)["ada"][0] is ReviewState.UNDECIDED
+
+
+def test_the_list_of_students_says_of_how_many_points_the_new_ones_are(review: Review, store: Store):
+    board = Board(JobClient(store=store, publisher=None, registry=REGISTRY, provider="p"), "b")
+    recorded(review, scheme(good=6))
+    lines = {line.id: line for line in board.students(Choice()).rows}
+    assert (lines["ada"].points, lines["ada"].official_most, lines["cleo"].official_most) == (10, 10, None)
 
 
 def test_later_corrections_follow_the_new_points_and_points_by_hand_stay(review: Review):

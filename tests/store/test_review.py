@@ -27,7 +27,8 @@ from workers.store.enqueue import open_batch
 from workers.store.ledger import JobEnding
 from workers.store.overviews import find_batch
 from workers.store.retention import purge
-from workers.store.students import Choice, Doubts, read_students
+from workers.store.student_choice import Choice, Doubts
+from workers.store.students import read_students
 from workers.store.tables import batches, decisions
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def test_a_grade_by_hand_is_read_first_no_longer_and_stays_what_it_is_under_new_
     with store.snapshot() as connection:
         batch_id = find_batch(connection, "b").id
         doubts = Doubts(failed=6, stale=6, edge=0, flag={})
-        lines = read_students(connection, batch_id, Choice(), doubts, skip=0, at_most=9).lines
+        lines = read_students(connection, batch_id, Choice(), doubts, at_most=9).rows
     assert [(line.id, line.points) for line in lines] == [("ada", 10.0), ("bob", 15.0)]
 
 

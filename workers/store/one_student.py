@@ -40,6 +40,7 @@ class Round:
 class OneStudent:
     """One student's item."""
 
+    batch_id: int
     row: ResultRow
     prompt: str | None = field(repr=False)
     """What was sent of the student's, names in place of pseudonyms; None when it was purged."""
@@ -53,9 +54,9 @@ class OneStudent:
 
 
 def read_student(connection: Connection, batch_name: str, item_id: str) -> OneStudent | None:
-    """Six queries; None when the batch has no such item."""
+    """At most six queries; None when the batch has no such item."""
     job = connection.execute(
-        select(jobs.c.id, jobs.c.prompt, jobs.c.pseudonyms, contexts.c.content, batches.c.origin)
+        select(jobs.c.id, jobs.c.batch_id, jobs.c.prompt, jobs.c.pseudonyms, contexts.c.content, batches.c.origin)
         .join(batches, batches.c.id == jobs.c.batch_id)
         .outerjoin(contexts, contexts.c.hash == jobs.c.context_hash)
         .where(batches.c.name == batch_name, jobs.c.item_id == item_id, jobs.c.position < batches.c.opened)
@@ -71,6 +72,7 @@ def read_student(connection: Connection, batch_name: str, item_id: str) -> OneSt
         .order_by(outcomes.c.round)
     )  # fmt: skip
     return OneStudent(
+        batch_id=job.batch_id,
         row=next(read_results(connection, batch_name, job_ids=[job.id], at_most=1)),
         prompt=None if job.prompt is None else named_text(job.prompt, job.pseudonyms or {}),
         origin=BatchOrigin.from_json(job.origin or {}),

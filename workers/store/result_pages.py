@@ -7,6 +7,7 @@ the text that is stored; who looks at it parses it.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,12 @@ def result_pages(connection: Connection, name: str, wanted: Wanted) -> Iterator[
     ).one_or_none()
     if batch is None:
         return
-    has_flags = connection.execute(select(exists().where(flags.c.batch_id == batch.id))).scalar_one()
-    with in_pages(connection):
+    has_flags = (
+        wanted.job_ids is not None
+        or connection.execute(select(exists().where(flags.c.batch_id == batch.id))).scalar_one()
+    )
+    # of one job the planner finds the rows by itself
+    with nullcontext() if wanted.at_most == 1 else in_pages(connection):
 
         def read(last: Row[*tuple[Any, ...]] | None, most: int) -> Sequence[Row[*tuple[Any, ...]]]:
             return _result_page(connection, batch, wanted, after=last, at_most=most)

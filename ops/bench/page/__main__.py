@@ -1,6 +1,6 @@
 """`python -m ops.bench.page`: what the page costs beside a batch of 5,000 results.
 
-refresh   queries and database time of each part of the page that is drawn again by itself
+refresh   queries, rows that came to the page, and database time of each part of the page
 paint     time until a browser shows the batch's numbers and its first students (needs Chromium; left out without)
 
 Printed beside the design's bounds: eight queries and 60 ms a refresh, 1.5 s to the first useful paint.
@@ -9,6 +9,7 @@ Printed beside the design's bounds: eight queries and 60 ms a refresh, 1.5 s to 
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import statistics
 import tempfile
 import time
@@ -39,6 +40,7 @@ class Spent:
     """What one refresh asked of the database."""
 
     queries: int = 0
+    rows: int = 0
     seconds: float = 0.0
 
 
@@ -69,21 +71,24 @@ def main() -> None:
 def _refreshes(kind: str, store: Store) -> None:
     client = JobClient(store=store, publisher=None, registry=builtin_registry(), provider=PROVIDER)
     board = Board(client, BATCH)
+    last = board.students(Choice(sort=SortBy.LOWEST), at_most=4975).next
     parts: dict[str, Callable[[], object]] = {
         "numbers": board.glance,
         "students, most doubtful first": lambda: board.students(Choice()),
-        "students, lowest, the last page": lambda: board.students(Choice(sort=SortBy.LOWEST), skip=4975),
+        "students, lowest, the last page": lambda: board.students(Choice(sort=SortBy.LOWEST), at=last),
+        "how many students": lambda: board.count_students(Choice(show=Show.UNDECIDED)),
         "students, flagged, searched": lambda: board.students(Choice(show=Show.FLAGGED, search="s00")),
         "one student, with who comes next": lambda: board.student("s02500", Choice()),
         "charts": board.charts,
     }
-    print(f"{kind:<12}{'part of the page':<36}{'queries':>8}{'database ms':>14}")
+    print(f"{kind:<12}{'part of the page':<36}{'queries':>8}{'rows':>7}{'database ms':>14}")
     for name, part in parts.items():
         spent = [_measured(store, part) for _ in range(ROUNDS)]
-        queries, milliseconds = spent[0].queries, statistics.median(each.seconds for each in spent) * 1000
+        queries, rows = spent[0].queries, spent[0].rows
+        milliseconds = statistics.median(each.seconds for each in spent) * 1000
         is_held = queries <= MOST_QUERIES and milliseconds <= MOST_MILLISECONDS
         verdict = "" if is_held else f"   over {MOST_QUERIES} queries or {MOST_MILLISECONDS:g} ms"
-        print(f"{'':<12}{name:<36}{queries:>8}{milliseconds:>14.1f}{verdict}")
+        print(f"{'':<12}{name:<36}{queries:>8}{rows:>7}{milliseconds:>14.1f}{verdict}")
 
 
 def _measured(store: Store, part: Callable[[], object]) -> Spent:
@@ -97,7 +102,13 @@ def _watched(store: Store) -> Iterator[Spent]:
     """Queries between these lines and the time in the database; what a transaction begins and ends with is no query."""
     spent, began = Spent(), [0.0]
 
-    def before(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+    def counted(_cursor: object, row: tuple[object, ...]) -> tuple[object, ...]:
+        spent.rows += 1
+        return row
+
+    def before(_connection: object, cursor: object, statement: str, *_rest: object) -> None:
+        if isinstance(cursor, sqlite3.Cursor):  # the same statements give PostgreSQL's page as many
+            cursor.row_factory = counted
         spent.queries += statement.startswith(("SELECT ", "WITH ")) and "set_config" not in statement
         began[0] = time.perf_counter()
 
