@@ -105,6 +105,7 @@ def _progress_object(progress: BatchProgress) -> dict[str, object]:
         "waiting": progress.waiting,
         "deferred": progress.deferred,
         "running": progress.running,
+        "lanes": [each.as_json() for each in progress.lanes],
         "succeeded": progress.succeeded,
         "failed": progress.failed,
         "failures": {str(kind): count for kind, count in progress.failures.items()},

@@ -7,6 +7,7 @@ beginning each time.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from workers.completion.lanes.errors import NotFound
@@ -111,7 +112,8 @@ async def _followed(work: LaneWork, submission: Submission, line: Line, ended: E
     run = Run.of(line.job)
     followed = await follow(run, attempt, ledger_ending(attempt, HEALTHY))
     if followed.ending is not None:
-        return JobUpdate(closing=closing, ending=followed.ending)
+        provenance = {**(followed.ending.provenance or {}), "lane": str(submission.lane)}
+        return JobUpdate(closing=closing, ending=replace(followed.ending, provenance=provenance))
     if not line.is_held:
         return JobUpdate(closing=closing)
     match followed.decision:

@@ -8,8 +8,8 @@ from workers.contract.lane_choice import reserve_seconds
 from workers.contract.outcome import AttemptEnding
 from workers.log import get_logger
 from workers.store.lanes.placing import price_of
+from workers.store.lanes.returning import close_rest, give_back, least_time_left, unanswered
 from workers.store.lanes.submissions import SubmissionState
-from workers.store.lanes.waiting import close_rest, give_back, least_time_left, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,6 +8,7 @@ from workers.completion.classify import Blocked, Throttled
 from workers.completion.lanes.errors import AlreadyEnded, LaneCallFailed, LaneError, LaneUnavailable, NotFound
 from workers.completion.lanes.states import BatchStatus
 from workers.contract.lane import Lane
+from workers.contract.lane_choice import CANCEL_SECONDS
 from workers.contract.outcome import AttemptEnding
 from workers.grading.decide import Park
 from workers.grading.lanes.filing import begin_batch, hand_over
@@ -37,8 +38,6 @@ SHARE_OF_AGE = 0.1
 AGAIN_SECONDS = 15.0
 """After a call that failed."""
 QUEUE_AGAIN_SECONDS = 120.0
-CANCEL_PATIENCE_SECONDS = 90.0
-"""A provider that has not cancelled by then is not waited for: the jobs go live, and the ledger holds both requests."""
 BEFORE_PROVIDER = frozenset({SubmissionState.BUILDING, SubmissionState.UPLOADED})
 
 
@@ -189,7 +188,7 @@ async def _look_later(work: LaneWork, submission: Submission) -> None:
         wait = min(wait, max(submission.leave_at - submission.now, 0.0) + 0.1)
     if submission.state is SubmissionState.CANCELLING and submission.leave_at is not None:
         wait = SHORTEST_LOOK_SECONDS
-        if submission.now > submission.leave_at + CANCEL_PATIENCE_SECONDS:
+        if submission.now > submission.leave_at + CANCEL_SECONDS:
             message = "not cancelled in time; its answer, should one come, is billed"
             await return_unanswered(work, submission, ending=AttemptEnding.UNKNOWN, message=message)
     await work.note(submission, look_after_seconds=wait)
