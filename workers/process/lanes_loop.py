@@ -17,11 +17,13 @@ from workers.grading.lanes.steps import step
 from workers.grading.lanes.work import LaneWork
 from workers.log import get_logger, log_frames
 from workers.store.lanes.submissions import due_submissions, has_work
-from workers.store.leases import drop_lease, take_lease
-from workers.store.sql import new_id
+from workers.store.leases import drop_lease, lease_holder, take_lease
+from workers.store.process_mark import has_died, process_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy import Connection
 
     from workers.completion.lanes.door import LaneDoor
     from workers.grading.records import Collaborators
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 PERIOD_SECONDS = 2.0
-LEASE_SECONDS = 90.0
-RENEW_SECONDS = 20.0
+LEASE_SECONDS = 60.0
+RENEW_SECONDS = 15.0
 MOST_PER_ROUND = 200
 AT_ONCE = 8
 """Submissions looked at side by side: each is one call, or a file on its way."""
@@ -71,7 +73,7 @@ class LanesLoop:
             folder=settings.data_dir,
             max_usd_per_day=settings.day_cap_usd,
         )
-        return cls(work, holder=new_id())
+        return cls(work, holder=process_mark())
 
     def start(self) -> None:
         """Begin the rounds."""
@@ -145,7 +147,18 @@ class LanesLoop:
                 return
 
     async def _hold(self) -> bool:
-        return await self._work.in_store(take_lease, self._lease, holder=self._holder, seconds=LEASE_SECONDS)
+        return await self._work.in_store(_take, self._lease, holder=self._holder)
+
+
+def _take(connection: Connection, lease: str, *, holder: str) -> bool:
+    """Take or renew the lease, at once where its holder was killed on this machine."""
+    if take_lease(connection, lease, holder=holder, seconds=LEASE_SECONDS):
+        return True
+    other = lease_holder(connection, lease)
+    if other is None or not has_died(other):
+        return False
+    drop_lease(connection, lease, holder=other)
+    return take_lease(connection, lease, holder=holder, seconds=LEASE_SECONDS)
 
 
 def _lease_name(account: str) -> str:

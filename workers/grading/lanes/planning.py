@@ -89,7 +89,7 @@ async def _plan_group(work: LaneWork, known: KnownLanes, group: WaitingGroup) ->
             left -= await work.in_store(_send_live, group, None if urgent is None else urgent + LIVE_TOGETHER_SECONDS)
             continue
         number, tokens = in_flight.get((group.model, lane), (0, 0))
-        room = MOST_IN_WINDOWS - number if lane.is_background else 1
+        room = (MOST_IN_WINDOWS if lane in known.tried else 1) - number if lane.is_background else 1
         most_tokens = work.most_tokens.get(group.model)
         if room <= 0 or (lane is Lane.BATCH and most_tokens is not None and tokens >= most_tokens):
             return made

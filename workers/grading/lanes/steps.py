@@ -214,10 +214,10 @@ async def _refused(work: LaneWork, submission: Submission, problem: LaneUnavaila
 
 
 async def _bar(work: LaneWork, submission: Submission, model: str, message: str) -> None:
-    logger.warning("lane.unavailable", lane=str(submission.lane), model=model or "every model", reason=message)
     for lane in Lane:
-        if lane is submission.lane or (lane.is_background and submission.lane.is_background):
-            await work.in_store(note_refusal, submission.account, lane, model, message)
+        is_same = lane is submission.lane or (lane.is_background and submission.lane.is_background)
+        if is_same and await work.in_store(note_refusal, submission.account, lane, model, message):
+            logger.warning("lane.unavailable", lane=str(lane), model=model or "every model", reason=message)
 
 
 async def _after_failed_call(work: LaneWork, submission: Submission, failed: LaneCallFailed) -> None:

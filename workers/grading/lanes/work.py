@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from workers.contract.lane import Lane
 from workers.contract.lane_choice import choose_lane
 from workers.store.lanes.submissions import advance, note
-from workers.store.lanes.times import learned_times, refused_lanes
+from workers.store.lanes.times import learned_times, refused_lanes, tried_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -82,6 +82,7 @@ class LaneWork:
             return KnownLanes(
                 times=learned_times(connection, self.account),
                 refused=frozenset((lane, model) for _, lane, model in refused),
+                tried=tried_lanes(connection, self.account),
                 live_jobs_per_second=self.live_jobs_per_second,
             )
 
@@ -94,6 +95,8 @@ class KnownLanes:
 
     times: Mapping[Lane, LaneTime]
     refused: frozenset[tuple[Lane, str]]
+    tried: frozenset[Lane]
+    """The others may not be offered: one request finds out."""
     live_jobs_per_second: float
 
     def choose(
