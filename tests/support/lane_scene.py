@@ -77,7 +77,7 @@ class LaneScene:
                 provider=provider,
                 account=Account(park=self.playing.park),
             ),
-            door=lambda _account: self.provider,  # type: ignore[arg-type,return-value]  # a played one
+            door=self.provider,  # type: ignore[arg-type]  # a played one
             folder=self.folder,
             after=self._after,
         )
@@ -154,7 +154,7 @@ class LaneScene:
 @asynccontextmanager
 async def lane_scene(store: Store, folder: Path) -> AsyncIterator[LaneScene]:
     clock = StoreClock(store, now=START)
-    writer = Writer(store, worker_id="w1", loop=asyncio.get_running_loop(), provider="p")
+    writer = Writer(store, worker_id="w1", loop=asyncio.get_running_loop())
     writer.start()
     yield LaneScene(store, clock, PlayedLanes(clock), writer, folder)
     await asyncio.to_thread(writer.stop, patience_seconds=5.0)

@@ -11,6 +11,7 @@ import hashlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from workers.completion.lanes.door import LaneDoor
 from workers.contract.errors import ServiceUnavailable
 from workers.grading.lanes.planning import plan
 from workers.grading.lanes.steps import step
@@ -21,14 +22,13 @@ from workers.store.leases import drop_lease, lease_holder, take_lease
 from workers.store.process_mark import has_died, process_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy import Connection
 
-    from workers.completion.lanes.door import LaneDoor
+    from workers.completion.transport.clients import Client
     from workers.grading.records import Collaborators
     from workers.settings import Settings
     from workers.store import Store
+    from workers.store.day_caps import DayCaps
     from workers.store.lanes.submissions import Submission
 
 logger = get_logger(__name__)
@@ -62,16 +62,17 @@ class LanesLoop:
         store: Store,
         collaborators: Collaborators,
         *,
-        door: Callable[[str], LaneDoor],
+        day_caps: DayCaps,
+        client: Client,
     ) -> LanesLoop:
-        """As these settings say; `door` finds the provider of an account."""
+        """For the account that these settings speak of."""
         work = LaneWork(
             account=settings.provider,
             store=store,
             collaborators=collaborators,
-            door=door,
+            door=LaneDoor(client),
             folder=settings.data_dir,
-            max_usd_per_day=settings.day_cap_usd,
+            day_caps=day_caps,
         )
         return cls(work, holder=process_mark())
 

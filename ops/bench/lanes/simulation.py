@@ -86,7 +86,7 @@ class Simulation:
             seconds_of=lambda lane, marker: self._seconds_of(lane, self._group_of(marker)),
             cancel_seconds=lambda: random.Random(self.seed + len(self.provider.batches)).uniform(5, 60),  # noqa: S311 - a simulation
         )
-        writer = Writer(store, worker_id="w1", loop=asyncio.get_running_loop(), provider="p")
+        writer = Writer(store, worker_id="w1", loop=asyncio.get_running_loop())
         writer.start()
         self.store, self.loop = store, self._loop(store, writer)
         self._enqueue()
@@ -121,7 +121,7 @@ class Simulation:
             account="p",
             store=store,
             collaborators=collaborators,
-            door=lambda _account: self.provider,  # type: ignore[arg-type,return-value]  # a played one
+            door=self.provider,  # type: ignore[arg-type]  # a played one
             folder=self.folder,
             live_jobs_per_second=LIVE_JOBS_PER_SECOND,
         )
@@ -208,6 +208,7 @@ class Simulation:
             attempt_id=new_id(),
             job_id=job.id,
             batch_id=job.batch_id,
+            account=job.account,
             round=job.round,
             claim=job.claim,
             worker_id="live",

@@ -56,7 +56,7 @@ async def hand_over(work: LaneWork, submission: Submission) -> None:
 
 
 async def _upload(work: LaneWork, submission: Submission) -> None:
-    door = work.door(submission.account)
+    door = work.door
     found: tuple[str, ...] = ()
     if submission.id not in work.is_fresh:
         found = await door.find_files(submission.id, since=submission.opened_at - SEARCH_SECONDS)
@@ -117,7 +117,7 @@ def _private(path: Path) -> BinaryIO:
 
 
 def _written(work: LaneWork, some: list[Line]) -> tuple[bytes, list[str]]:
-    door, written, unwritable = work.door(work.account), [], []
+    door, written, unwritable = work.door, [], []
     for line in some:
         if line.is_held:
             try:
@@ -137,7 +137,7 @@ def request_of(work: LaneWork, line: Line) -> CompletionRequest:
 
 async def begin_batch(work: LaneWork, submission: Submission) -> None:
     """Start the batch of an uploaded file."""
-    door = work.door(submission.account)
+    door = work.door
     found = []
     if submission.id not in work.is_fresh:
         found = list(await door.find(submission.id, since=submission.opened_at - SEARCH_SECONDS))
@@ -176,7 +176,7 @@ async def _begin_response(work: LaneWork, submission: Submission) -> None:
         await return_all(work, submission, ending=AttemptEnding.UNKNOWN, message=message)
         return
     with _asking(work, submission):
-        state = await work.door(submission.account).begin(request_of(work, line), submission.lane, submission.id)
+        state = await work.door.begin(request_of(work, line), submission.lane, submission.id)
     work.after("created")
     await work.advance(
         submission, since={SubmissionState.BUILDING}, to=SubmissionState.CREATED, provider_id=state.response_id

@@ -147,8 +147,7 @@ async def _fill(
             take,
             submission_id,
             [each.opening for each in fitting],
-            provider=work.account,
-            max_usd_per_day=work.max_usd_per_day,
+            day_caps=work.day_caps,
             input_tokens=sum(each.tokens for each in fitting),
         )
         work.after("taken")
@@ -176,6 +175,7 @@ def _asked(work: LaneWork, found: list[ClaimedJob], lane: Lane, submission_id: s
             attempt_id=new_id(),
             job_id=job.id,
             batch_id=job.batch_id,
+            account=job.account,
             round=job.round,
             claim=job.claim,
             worker_id=submission_id,

@@ -66,7 +66,7 @@ async def _read_file(work: LaneWork, submission: Submission, file_id: str, *, fr
         some.clear()
 
     try:
-        async for line in work.door(submission.account).download(file_id, from_line=from_line):
+        async for line in work.door.download(file_id, from_line=from_line):
             some.append(line)
             if len(some) >= CHUNK:
                 await store_some()
@@ -87,7 +87,7 @@ async def settle_response(work: LaneWork, submission: Submission, state: Backgro
     """Store how a background response ended; what was not answered goes on in another lane."""
     for line in await work.in_store(lines, submission.id, after="", at_most=1):
         request = request_of(work, line)
-        ended = work.door(submission.account).answer(state, request)
+        ended = work.door.answer(state, request)
         await _persist(work, [await _followed(work, submission, line, ended)])
     work.after("chunk settled")
     await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=f"the response ended {state.status}")
@@ -99,7 +99,7 @@ async def _persist(work: LaneWork, updates: list[JobUpdate]) -> None:
 
 async def _update(work: LaneWork, submission: Submission, line: Line, output: OutputLine) -> JobUpdate:
     request = await asyncio.to_thread(request_of, work, line)
-    return await _followed(work, submission, line, work.door(submission.account).read(output, request))
+    return await _followed(work, submission, line, work.door.read(output, request))
 
 
 async def _followed(work: LaneWork, submission: Submission, line: Line, ended: Ended) -> JobUpdate:

@@ -79,7 +79,7 @@ async def _is_unwanted(work: LaneWork, submission: Submission) -> bool:
 
 
 async def _look_at_batch(work: LaneWork, submission: Submission) -> None:
-    door, batch_id = work.door(submission.account), submission.provider_id or ""
+    door, batch_id = work.door, submission.provider_id or ""
     try:
         state = await door.retrieve(batch_id)
     except NotFound:
@@ -148,7 +148,7 @@ async def _after_refusal(work: LaneWork, submission: Submission, state: BatchSta
 
 
 async def _look_at_response(work: LaneWork, submission: Submission) -> None:
-    door, response_id = work.door(submission.account), submission.provider_id or ""
+    door, response_id = work.door, submission.provider_id or ""
     try:
         state: BackgroundState = await door.look(response_id)
         work.after("looked")
@@ -237,7 +237,7 @@ async def _after_failed_call(work: LaneWork, submission: Submission, failed: Lan
 
 async def _clean(work: LaneWork, submission: Submission) -> None:
     """Delete at the provider what was made there for it."""
-    door = work.door(submission.account)
+    door = work.door
     if submission.lane.is_background:
         if submission.provider_id is not None:
             await door.forget(submission.provider_id)

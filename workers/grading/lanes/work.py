@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from workers.contract.lane import Lane
 from workers.contract.lane_choice import choose_lane
+from workers.store.day_caps import NO_DAY_CAPS, DayCaps
 from workers.store.lanes.submissions import advance, note
 from workers.store.lanes.times import learned_times, refused_lanes, tried_lanes
 
@@ -41,11 +42,11 @@ class LaneWork:
     account: str
     store: Store
     collaborators: Collaborators
-    door: Callable[[str], LaneDoor]
-    """Account -> its provider."""
+    door: LaneDoor
+    """The account's provider."""
     folder: Path
     """For files on their way up."""
-    max_usd_per_day: float | None = None
+    day_caps: DayCaps = NO_DAY_CAPS
     live_jobs_per_second: float = LIVE_JOBS_PER_SECOND
     after: Callable[[str], None] = _nothing
     """Called with the name of each step of a submission's life once it is done; what it raises ends the round."""

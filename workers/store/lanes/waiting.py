@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from workers.store.claims import ClaimedJob
+    from workers.store.day_caps import DayCaps
     from workers.store.ledger import AttemptOpening
 
 _NOT_SENT = str(AttemptEnding.NOT_SENT)
@@ -158,8 +159,7 @@ def take(
     submission_id: str,
     openings: Sequence[AttemptOpening],
     *,
-    provider: str,
-    max_usd_per_day: float | None,
+    day_caps: DayCaps,
     input_tokens: int,
 ) -> dict[str, Admission]:
     """Let the submission hold these jobs, and open their ledger rows; attempt id -> what became of each.
@@ -167,7 +167,7 @@ def take(
     `openings` are of one batch and model, and carry the claim that each job has before. What may not be sent now waits
     as before. The submission is made with the first job that it takes.
     """
-    gates = lock_gates(connection, provider=provider, max_usd_per_day=max_usd_per_day, openings=openings)
+    gates = lock_gates(connection, day_caps=day_caps, openings=openings)
     claims = {opening.job_id: opening.claim for opening in openings}
     startable = in_id_order(
         select(jobs.c.id).join(batches, batches.c.id == jobs.c.batch_id).where(jobs.c.id.in_(list(claims)), *_STARTABLE)
@@ -189,7 +189,14 @@ def take(
         connection.execute(update(jobs).where(jobs.c.id.in_(some)).values(state=JobState.READY, worker_id=None))
     sent = sum(admission is Admission.MAY_SEND for admission in admitted.values())
     if sent:
-        _count(connection, submission_id, openings[0], account=provider, requests=sent, input_tokens=input_tokens)
+        _count(
+            connection,
+            submission_id,
+            openings[0],
+            account=openings[0].account,
+            requests=sent,
+            input_tokens=input_tokens,
+        )
     return {each.attempt_id: admitted.get(each.attempt_id, Admission.CLAIM_LOST) for each in openings}
 
 
