@@ -17,6 +17,7 @@ from workers.contract.job import JobParameters, check_name
 from workers.contract.outcome import FailureKind
 from workers.store.asked_models import models_of
 from workers.store.day_caps import read_days
+from workers.store.decisions import read_officials
 from workers.store.earlier_answers import costs_of_finished, count_to_send
 from workers.store.gates import BatchGate, read_gate, resume_batch
 from workers.store.overviews import BatchOverview, find_batch, find_overview, look_up_batch, read_work
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from producer.inputs.prices import PriceCheck
+    from workers.contract.decision import Official
     from workers.contract.origin import BatchOrigin
     from workers.store import Store
     from workers.store.parks import Park
@@ -128,6 +130,11 @@ class Batch:
         with self._store.snapshot() as connection:
             find_batch(connection, self.name)
             yield from read_results(connection, self.name, flagged=wanted)
+
+    def officials(self, item_ids: Collection[str]) -> Mapping[str, Official]:
+        """What people decided about these items; those without a decision are absent."""
+        with self._store.snapshot() as connection:
+            return read_officials(connection, self.name, item_ids)
 
     def lines(self, *, flags: Collection[FlagKind | str] = (), failed_only: bool = False) -> Iterator[str]:
         """The results as lines of JSON, each with its end of line: many times faster than `results`, for files."""

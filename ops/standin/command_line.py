@@ -16,8 +16,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from ops.standin.config import Config, read_latency_ms
+from ops.standin.config import Config, read_lanes, read_latency_ms
 from ops.standin.faults import Fault, parse_fault_rule
+from ops.standin.lanes.delays import parse_delay
+from ops.standin.lanes.script import LaneFault, parse_lane_fault
 from ops.standin.server import running
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, SIGINT or, when asked, the end of stdin; the exit status is 0 then, 2 for wrong use."""
     parser = _parser()
     options = vars(parser.parse_args(arguments))
+    options = {name: value for name, value in options.items() if not (name.endswith("_seconds") and value is None)}
     host, port, with_stdin = options.pop("host"), options.pop("port"), options.pop("exit_with_stdin")
     try:
         config = Config().changed(options)
@@ -81,7 +84,34 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KIND=RATE|KIND@COUNT",
         help=f"script a fault, repeatable; kinds: {', '.join(Fault)}",
     )
+    _add_lanes(parser, default)
     return parser
+
+
+def _add_lanes(parser: argparse.ArgumentParser, default: Config) -> None:
+    add = parser.add_argument_group("slow lanes", "files, batches and background responses").add_argument
+    add("--lanes", type=_typed(read_lanes), default=default.lanes, metavar="batch,background|none", help="are served")
+    for name, what in (("batch", "batch"), ("window-2h", "background response"), ("window-8h", "background response")):
+        add(
+            f"--{name}-seconds",
+            type=_typed(parse_delay),
+            action="append",
+            metavar="A|A-B|A~B|never",
+            help=f"what a {what} takes: fixed, a range, or a median and the time that nine of ten keep; repeatable,"
+            " for one after another",
+        )
+    add("--batch-window-seconds", type=float, default=default.batch_window_seconds, help="before a batch expires")
+    add("--batch-queue-tokens", type=int, metavar="N", help="input tokens per key and model in unfinished batches")
+    add("--cancel-seconds", type=float, default=default.cancel_seconds, help="how long a batch is cancelling")
+    add(
+        "--lane-fault",
+        dest="lane_faults",
+        type=_typed(parse_lane_fault),
+        action="append",
+        default=[],
+        metavar="KIND=RATE|KIND@COUNT",
+        help=f"script a fault, repeatable; kinds: {', '.join(LaneFault)}",
+    )
 
 
 def _add_switch(parser: argparse.ArgumentParser, flag: str, *, default: bool, explain: str) -> None:

@@ -10,9 +10,14 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ops.standin.faults import FaultRule, parse_fault_rule
+from ops.standin.lanes.delays import Delay, parse_delay, read_delays
+from ops.standin.lanes.script import LaneFaultRule, parse_lane_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+LANES = ("batch", "background")
+_SCRIPTS = ("faults", "lane_faults", "batch_seconds", "window_2h_seconds", "window_8h_seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,20 @@ class Config:
     faults: tuple[FaultRule, ...] = ()
     marks: bool = True
     """Whether the faults that marks in prompts ask for are acted out; false: a provider that is well."""
+    lanes: tuple[str, ...] = LANES
+    """Which of `LANES` are served beside live calls; the paths of the others do not exist."""
+    batch_seconds: tuple[Delay, ...] = (parse_delay("2-6"),)
+    """What each batch takes, one after another; the last entry repeats."""
+    batch_window_seconds: float = 86_400.0
+    """What is not answered by then expires."""
+    batch_queue_tokens: int | None = None
+    """Input tokens per (account, model) that unfinished batches may hold; None is no limit."""
+    window_2h_seconds: tuple[Delay, ...] = (parse_delay("1-4"),)
+    window_8h_seconds: tuple[Delay, ...] = (parse_delay("1-4"),)
+    """What each background response takes; those that are wanted soonest take the 2 h window's time."""
+    cancel_seconds: float = 0.0
+    """How long a batch is cancelling; OpenAI says up to ten minutes."""
+    lane_faults: tuple[LaneFaultRule, ...] = ()
 
     def changed(self, changes: Mapping[str, object]) -> Config:
         """This configuration with some fields set anew; ValueError names the field and what it takes."""
@@ -76,7 +95,7 @@ class Config:
     def as_json(self) -> dict[str, object]:
         """The fields in a form that `changed` reads back."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {"faults": [str(rule) for rule in self.faults]}
+        return values | {name: [str(each) for each in values[name]] for name in _SCRIPTS}
 
 
 def read_latency_ms(value: object) -> tuple[float, float]:
@@ -157,6 +176,28 @@ def _read_faults(value: object) -> tuple[FaultRule, ...]:
     return tuple(rule if isinstance(rule, FaultRule) else parse_fault_rule(str(rule)) for rule in value)
 
 
+def _read_lane_faults(value: object) -> tuple[LaneFaultRule, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"expected a list of KIND=RATE or KIND@COUNT, not {value!r}")
+    return tuple(rule if isinstance(rule, LaneFaultRule) else parse_lane_fault(str(rule)) for rule in value)
+
+
+def read_lanes(value: object) -> tuple[str, ...]:
+    """Some of `LANES`, from a list or from words between commas; "none" is none of them."""
+    parts: Any = value.split(",") if isinstance(value, str) else value
+    names = [part for part in parts if part != "none"] if isinstance(parts, list | tuple) else [value]
+    if not set(names) <= set(LANES):
+        raise ValueError(f"lanes are {', '.join(LANES)} or none, not {value!r}")
+    return tuple(lane for lane in LANES if lane in names)
+
+
+def _read_duration(value: object) -> float:
+    number = _read_number(value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"expected seconds from 0, not {value!r}")
+    return number
+
+
 _READERS: Mapping[str, Callable[[object], object]] = {
     "seed": _read_seed,
     "scatter": _read_share,
@@ -181,4 +222,12 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "bill_abandoned": _read_switch,
     "faults": _read_faults,
     "marks": _read_switch,
+    "lanes": read_lanes,
+    "batch_seconds": read_delays,
+    "batch_window_seconds": _read_positive,
+    "batch_queue_tokens": _read_limit,
+    "window_2h_seconds": read_delays,
+    "window_8h_seconds": read_delays,
+    "cancel_seconds": _read_duration,
+    "lane_faults": _read_lane_faults,
 }

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from ops.standin.prompt_cache import CacheUse
 
 _MILLION = 1_000_000
+LIVE = "live"
 
 
 @dataclass(slots=True)
 class InvoiceLine:
-    """All calls of one account, model and tier."""
+    """All calls of one account, model, tier and lane."""
 
     account: str
     model: str
     tier: str
+    lane: str = LIVE
     requests: int = 0
     input_tokens: int = 0
     """Neither read from the cache nor written into it."""
@@ -43,15 +45,23 @@ class Invoice:
     """Lines since the start or the last reset."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[str, str, str], InvoiceLine] = {}
+        self._lines: dict[tuple[str, str, str, str], InvoiceLine] = {}
         self._calls: list[tuple[str, float]] = []
         """Request id and US dollars of every priced call."""
 
     def add(
-        self, account: str, *, request_id: str, model: str, tier: str, usage: dict[str, Any], cache: CacheUse
+        self,
+        account: str,
+        *,
+        request_id: str,
+        model: str,
+        tier: str,
+        usage: dict[str, Any],
+        cache: CacheUse,
+        lane: str = LIVE,
     ) -> None:
         """Bill one answer by its usage object."""
-        line = self._lines.setdefault((account, model, tier), InvoiceLine(account, model, tier))
+        line = self._lines.setdefault((account, model, tier, lane), InvoiceLine(account, model, tier, lane))
         prompt, output = usage["prompt_tokens"], usage["completion_tokens"]
         plain = prompt - cache.read_tokens - cache.written_tokens
         line.requests += 1
@@ -73,13 +83,13 @@ class Invoice:
         if is_long:
             in_usd *= price_list["long_prompt"]["input"]
             out_usd *= price_list["long_prompt"]["output"]
-        usd = (in_usd + out_usd) / _MILLION * price_list["tiers"][tier]
+        usd = (in_usd + out_usd) / _MILLION * price_list["tiers"][tier] * price_list["lanes"][lane]
         line.usd += usd
         self._calls.append((request_id, usd))
 
     def as_json(self, *, calls: bool = False) -> dict[str, Any]:
         """Every line, and the sum in US dollars; `calls` adds each call, in the order in which they were billed."""
-        lines = sorted(self._lines.values(), key=lambda line: (line.account, line.model, line.tier))
+        lines = sorted(self._lines.values(), key=lambda line: (line.account, line.model, line.tier, line.lane))
         return {
             "usd": sum(line.usd for line in lines),
             "requests": sum(line.requests for line in lines),

@@ -46,6 +46,11 @@ class Standin:
         """Forget every count and fill every bucket."""
         self.state.reset()
 
+    async def pass_time(self, seconds: float) -> None:
+        """Let the clock jump ahead: what takes that long in the slow lanes has happened."""
+        self.state.pass_time(seconds)
+        await self.state.backlog.advance()
+
     def stats(self, *, prompts: bool = False) -> dict[str, Any]:
         """What the control API's stats show; `prompts` adds the counts per prompt hash."""
         return self.state.stats(prompts=prompts)

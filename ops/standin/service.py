@@ -7,11 +7,8 @@ A call: 1. key, 2. request read and checked, 3. let pass or refused by the limit
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
-import socket
-import struct
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,13 +21,22 @@ from ops.standin.completion import completed
 from ops.standin.errors import ApiError
 from ops.standin.faults import FLOODS, REFUSALS, Fault
 from ops.standin.floods import send_flood
+from ops.standin.keys import account_of, check_key, key_of
+from ops.standin.lanes import routes as lane_routes
 from ops.standin.models import Model, find_model, listed_models
 from ops.standin.refusing import refusal
+from ops.standin.responding import (
+    ScriptedResetError,
+    body_of,
+    common_headers,
+    error_response,
+    json_response,
+    reset,
+    send_half,
+)
 from ops.standin.streaming import NOT_STREAMED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ops.standin.state import State
     from ops.standin.tally import PromptCalls
 
@@ -43,10 +49,6 @@ MET_BY_LEAVING = {Fault.HANG, *FLOODS}
 UNANSWERED = {Fault.SERVER_ERROR, Fault.UNAVAILABLE, Fault.HTML, Fault.ERROR_200, Fault.RESET_BEFORE, *FLOODS}
 """Nothing is billed where no answer was made."""
 _HTML = b"<!DOCTYPE html><html><head><title>Stand-in</title></head><body>Sign in to continue.</body></html>"
-
-
-class _ScriptedResetError(ConnectionResetError):
-    """We closed the connection on purpose; the server drops the call silently, as for any lost connection."""
 
 
 @dataclass(slots=True)
@@ -75,7 +77,6 @@ class Service:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._accounts: dict[str, str] = {}
         self._in_slots: set[asyncio.Task[None]] = set()
 
     async def respond(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -83,24 +84,27 @@ class Service:
         try:
             if http.path == CHAT_PATH:
                 return await self._complete(http)
+            if lane_routes.is_lane_path(http.path):
+                return await lane_routes.respond(http, self._state)
             if http.path == INVOICE_PATH:
-                return _json_response(self._state.invoice.as_json(calls="calls" in http.query))
+                await self._state.backlog.advance()
+                return json_response(self._state.invoice.as_json(calls="calls" in http.query))
             if http.path.startswith(control.PREFIX):
                 return await control.respond(http, self._state)
             return self._models(http)
         except ApiError as error:
-            return _error_response(error)
+            return error_response(error)
 
     def _models(self, http: web.BaseRequest) -> web.Response:
         if http.path != MODELS_PATH and not http.path.startswith(f"{MODELS_PATH}/"):
             raise errors.unknown_url(http.method, http.path)
         if http.method != "GET":
             raise errors.wrong_method(http.method, http.path)
-        _check_key(_key_of(http))
+        check_key(key_of(http))
         name = http.path.removeprefix(MODELS_PATH).strip("/")
         if not name:
-            return _json_response({"object": "list", "data": [_model_json(listed) for listed in listed_models()]})
-        return _json_response(_model_json(find_model(name, any_model=self._state.config.any_model)))
+            return json_response({"object": "list", "data": [_model_json(listed) for listed in listed_models()]})
+        return json_response(_model_json(find_model(name, any_model=self._state.config.any_model)))
 
     async def _complete(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.method != "POST":
@@ -111,7 +115,7 @@ class Service:
         except ApiError as error:
             self._state.tally.call_refused(error.code or str(error.status), now=self._state.clock())
             raise
-        except _ScriptedResetError:
+        except ScriptedResetError:
             raise
         except (asyncio.CancelledError, ConnectionError):
             self._state.tally.client_left()
@@ -121,15 +125,15 @@ class Service:
 
     async def _steps(self, http: web.BaseRequest) -> web.StreamResponse:
         started_at = self._state.clock()
-        key = _key_of(http)
-        _check_key(key)
+        key = key_of(http)
+        check_key(key)
         config = self._state.config
-        asked = read_chat_request(await _body_of(http), any_model=config.any_model, project_tier=config.project_tier)
+        asked = read_chat_request(await body_of(http), any_model=config.any_model, project_tier=config.project_tier)
         if asked.is_streamed and config.streaming == "refused":
             message = "Unsupported value: 'stream' does not support true with this model."
             raise errors.bad_request(message, param="stream", code="unsupported_value")
         record = self._state.tally.prompt_called(asked.prompt_key)
-        call = _Call(http, self._account(key), asked, record, started_at)
+        call = _Call(http, account_of(key), asked, record, started_at)
         try:
             self._admit(call)
             if asked.is_streamed and self._state.config.streaming == "served" and call.fault not in NOT_STREAMED:
@@ -221,15 +225,15 @@ class Service:
             body = ApiError(500, "Provider returned error", kind="server_error", code="server_error").body()
             return web.Response(body=body, headers=headers, content_type="application/json")
         if call.fault is Fault.RESET_BEFORE:
-            raise _reset(call.http)
+            raise reset(call.http)
         if call.fault in FLOODS:
             return await send_flood(call.fault, call.http, headers)
         if call.fault is Fault.ODD_METADATA:
             headers |= {"x-request-id": "r" * 400}
         body = json.dumps(call.completion).encode()
         if call.fault is Fault.RESET_BODY:
-            await _send_half(call.http, body, headers)
-            raise _reset(call.http)
+            await send_half(call.http, body, headers)
+            raise reset(call.http)
         if call.fault is Fault.BROKEN_JSON:
             body = body[: len(body) // 2]
         return web.Response(body=body, headers=headers, content_type="application/json")
@@ -239,7 +243,7 @@ class Service:
             stream, call.completion or {}, fault=call.fault, has_usage=call.asked.streams_usage
         )
         if not is_whole:
-            raise _reset(call.http)
+            raise reset(call.http)
         return stream
 
     def _completed(self, call: _Call) -> dict[str, Any]:
@@ -259,75 +263,8 @@ class Service:
 
     def _headers(self, call: _Call) -> dict[str, str]:
         now = self._state.clock()
-        headers = _common_headers(now - call.started_at) | {"x-request-id": call.request_id}
+        headers = common_headers(now - call.started_at) | {"x-request-id": call.request_id}
         return headers | self._state.limiter.headers(call.account, model=call.asked.model.limit_name, now=now)
-
-    def _account(self, key: str) -> str:
-        account = self._accounts.get(key)
-        if account is None:
-            account = self._accounts[key] = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-        return account
-
-
-def _key_of(http: web.BaseRequest) -> str:
-    scheme, _, key = http.headers.get("Authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
-
-
-def _check_key(key: str) -> None:
-    if not key:
-        raise errors.missing_key()
-    if key.startswith("sk-bad"):
-        raise errors.wrong_key(key)
-    if key.startswith("sk-nocredit"):
-        raise errors.out_of_credit()
-
-
-async def _body_of(http: web.BaseRequest) -> bytes:
-    try:
-        body = await http.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise ApiError(413, "Request too large.", code="request_too_large") from None
-    # Without the content type OpenAI reads no parameters at all.
-    return body if http.content_type == "application/json" else b"{}"
-
-
-async def _send_half(http: web.BaseRequest, body: bytes, headers: Mapping[str, str]) -> None:
-    response = web.StreamResponse(headers=dict(headers))
-    response.content_type = "application/json"
-    response.content_length = len(body)
-    await response.prepare(http)
-    await response.write(body[: len(body) // 2])
-
-
-def _reset(http: web.BaseRequest) -> _ScriptedResetError:
-    transport = http.transport
-    if transport is not None:
-        # Without lingering, closing sends a reset instead of a polite end.
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return _ScriptedResetError()
-
-
-def _common_headers(took_seconds: float) -> dict[str, str]:
-    return {
-        "x-request-id": f"req_{os.urandom(16).hex()}",
-        "openai-processing-ms": str(int(took_seconds * 1_000)),
-        "openai-version": "2020-10-01",
-        "openai-organization": "org-standin",
-    }
-
-
-def _error_response(error: ApiError) -> web.Response:
-    headers = error.headers if "x-request-id" in error.headers else _common_headers(0.0) | error.headers
-    headers = {name: value for name, value in headers.items() if value}  # an empty one takes a usual header away
-    return web.Response(status=error.status, body=error.body(), headers=headers, content_type=error.content_type)
-
-
-def _json_response(value: object) -> web.Response:
-    body = json.dumps(value).encode()
-    return web.Response(body=body, headers=_common_headers(0.0), content_type="application/json")
 
 
 def _model_json(model: Model) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ops.standin.faults import FaultScript
 from ops.standin.invoice import Invoice
+from ops.standin.lanes.backlog import Backlog
 from ops.standin.limits import Limiter
 from ops.standin.prompt_cache import PromptCache
 from ops.standin.tally import Tally
@@ -17,12 +19,19 @@ if TYPE_CHECKING:
 
     from ops.standin.config import Config
 
+_FIRST_EPOCH_READING = 1_000_000_000.0
+"""A clock that shows so much counts from 1970; no machine has been up for thirty years."""
+
 
 class State:
     """One stand-in's state. The clock gives seconds and never goes back."""
 
     def __init__(self, config: Config, *, clock: Callable[[], float]) -> None:
-        self.clock = clock
+        self._clock = clock
+        self._shift_seconds = 0.0
+        began_at = clock()
+        self.epoch = 0.0 if began_at >= _FIRST_EPOCH_READING else time.time() - began_at
+        """Added to a reading of the clock it gives seconds since 1970."""
         self.config = config
         self.limiter = Limiter(config)
         self.tally = Tally(started_at=clock())
@@ -33,6 +42,17 @@ class State:
         self.may_answer = asyncio.Event()
         self._let_answer()
         self._latency = Random(config.seed)  # noqa: S311 - made-up delays, not secrets
+        self.backlog = Backlog(self)
+
+    def clock(self) -> float:
+        """Seconds, with all that `pass_time` added."""
+        return self._clock() + self._shift_seconds
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the clock jump ahead; ValueError for a jump back."""
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"time passes by a number of seconds from 0, not {seconds!r}")
+        self._shift_seconds += seconds
 
     def configure(self, changes: Mapping[str, object]) -> Config:
         """Change some settings from now on; ValueError, with nothing changed, when one is not possible.
@@ -44,12 +64,14 @@ class State:
         self._let_answer()
         if "faults" in changes:
             self.script = self._new_script()
+        if "lane_faults" in changes:
+            self.backlog.rescript()
         if "slots" in changes:
             self.slots = _slots(self.config)  # who waits at the old ones goes on there
         return self.config
 
     def reset(self) -> None:
-        """Forget every count, cached prompt and bill, fill every bucket and start the script again.
+        """Forget every count, cached prompt, bill, file and batch, fill every bucket and start the scripts again.
 
         Calls in flight stay counted as such.
         """
@@ -59,10 +81,11 @@ class State:
         self.limiter = Limiter(self.config)
         self.cache, self.invoice = PromptCache(), Invoice()
         self.script = self._new_script()
+        self.backlog = Backlog(self)
 
     def stats(self, *, prompts: bool = False) -> dict[str, Any]:
         """Every counter, as the control API shows it."""
-        return self.tally.snapshot(now=self.clock(), prompts=prompts)
+        return self.tally.snapshot(now=self.clock(), prompts=prompts) | self.backlog.stats()
 
     def next_latency_seconds(self) -> float:
         """How long the next answer takes."""

@@ -43,6 +43,7 @@ class Tally:
         self.generated_tokens = 0
         self.slot_seconds = 0.0
         self.disconnected = 0
+        self._lanes: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._faulted: Counter[str] = Counter()
         self._answered_by_second: Counter[int] = Counter()
@@ -60,11 +61,15 @@ class Tally:
         """The request of `call_began` has its ending."""
         self.in_flight -= 1
 
-    def prompt_called(self, prompt_key: str) -> PromptCalls:
-        """A well-formed call of this prompt; its record, with this call counted."""
+    def prompt_called(self, prompt_key: str, *, is_new: bool = True) -> PromptCalls:
+        """A well-formed call of this prompt; its record, with this call counted unless it was before."""
         record = self._prompts[prompt_key]
-        record.calls += 1
+        record.calls += is_new
         return record
+
+    def lane_answered(self, lane: str) -> None:
+        """A request in one of the slow lanes was answered and billed; none of them is among the calls `answered`."""
+        self._lanes[lane] += 1
 
     def call_admitted(self, account: str, *, model: str, cost_tokens: int, now: float) -> None:
         """The limits let a call in and charged it."""
@@ -110,6 +115,7 @@ class Tally:
             "received": self.received,
             "admitted": sum(admitted.requests for admitted in self._admitted.values()),
             "answered": self.answered,
+            "answered_later": dict(self._lanes),
             "generated_tokens": self.generated_tokens,
             "slot_seconds": self.slot_seconds,
             "refused": dict(self._refused),

@@ -118,15 +118,19 @@ def gradebook(
         _refuse_nothing_to_write(found, batch, only)
         _warn_of_standin(found)
         note = partial(review.note_download, by=taker(by))
+        strangers: set[str] | None = None
         if system in {"csv", "xlsx"}:
             _write_plain(found, batch, system, out_path, note=note)
         elif gradebook_path is not None:
-            _write_filled(found, system, gradebook_path, out_path, column=column, note=note)
+            strangers = _write_filled(found, system, gradebook_path, out_path, column=column, note=note).strangers
         elif feedback_zip is None:
             raise InvalidInput(f"--gradebook FILE is missing: the file that {_where_to_export(system)} gives")
         if feedback_zip is not None:
             page = _page_maker(feedback_format, feedback_font)
-            _write_feedback(found, batch, system, feedback_zip, page=page, suffix=feedback_format, note=note)
+            _warn_of_teams(system, strangers)
+            theirs = [grade for grade in found if grade.id not in (strangers or ())]
+            _report_strangers([grade for grade in found if grade.id in (strangers or ()) and grade.points is not None])
+            _write_feedback(theirs, batch, system, feedback_zip, page=page, suffix=feedback_format, note=note)
 
 
 def _number(option: str, value: str | None) -> Decimal | None:
@@ -174,7 +178,7 @@ def _write_filled(
     *,
     column: str,
     note: Callable[[str], None],
-) -> None:
+) -> Filled:
     from producer.gradebook.filling import fill
     from producer.gradebook.result_files import check_writable, write_bytes_atomically
     from producer.gradebook.sheet import Sheet
@@ -187,6 +191,29 @@ def _write_filled(
     note(f"gradebook for {system}")
     write_bytes_atomically(target, filled.sheet.content())
     _report(filled, target)
+    return filled
+
+
+def _warn_of_teams(system: str, strangers: set[str] | None) -> None:
+    """Moodle gives a feedback file to the participant whose number it bears, and a team's number may be one."""
+    from producer.terminal.console import err
+
+    if system == "moodle" and strangers is None:
+        err.print(
+            "note: nobody checked that these numbers are the students': where teams hand in, do not upload the ZIP; "
+            "with --gradebook FILE each number is compared with its student's name",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+def _report_strangers(strangers: list[Grade]) -> None:
+    from producer.terminal.console import err
+
+    for grade in strangers[:MOST_LISTED]:
+        err.print(f"no feedback file: {grade.shown}: the gradebook has no row of theirs", soft_wrap=True)
+    if len(strangers) > MOST_LISTED:
+        err.print(f"no feedback file: {len(strangers) - MOST_LISTED} more", soft_wrap=True)
 
 
 def _report(filled: Filled, target: Path) -> None:
@@ -259,6 +286,8 @@ def _write_feedback(
     pages: dict[str, bytes] = {}
     for grade in found:
         name = member_name(grade, system, suffix) if grade.points is not None else None
+        if name in pages:
+            name = f"{len(pages)}-{name}"
         problem = grade.why_none or "the system takes none back for them"
         if name is not None:
             try:

@@ -40,21 +40,22 @@ def results(
 ) -> None:
     """Write the results of BATCH in input order, as JSON lines or CSV.
 
-    CSV begins with id, name, points, band and flags, and has one column per field of the results; the input's own
-    columns come back under their own names. The audit log keeps who took them.
+    CSV begins with id, name, and the model's points, band and flags; official_points and the five columns behind it
+    hold what a person decided. Then come the input's own columns under their own names, and one per field of the
+    results. The audit log keeps who took them.
     """
     from producer.batch import Batch
     from producer.cli.downloading import note_taken
     from producer.cli.session import opened_store
     from producer.cli.writing import write_csv, write_lines
-    from producer.gradebook.plain import PlainRow
     from producer.gradebook.result_files import check_writable
+    from producer.review.plain_rows import plain_rows
 
     check_writable(out_path)
     with opened_store(data_dir) as store:
         note_taken(store, [batch], f"results, {file_format}", by=by)
         view = Batch(store, batch)
         if file_format == "csv":
-            write_csv(lambda: map(PlainRow, view.results(flags=flags)), out_path=out_path)
+            write_csv(lambda: plain_rows(view, flags=flags), out_path=out_path)
         else:
             write_lines(view.lines(flags=flags), out_path=out_path)

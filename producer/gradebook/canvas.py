@@ -1,7 +1,8 @@
 """Canvas's gradebook CSV.
 
 *Source*: gradebook_exporter 0140a2ef, gradebook_importer 00b222d7. Nothing is blanked, because a blank removes a grade,
-and no column is added, because an unknown one becomes an assignment.
+and no column is added, because an unknown one becomes an assignment. Who is excused stays so, and who has no such
+assignment (`N/A`) is named, because Canvas would pass over the grade without a word.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from producer.gradebook.filling import Columns, decimal_sign, number, same_person, with_sign
+from producer.gradebook.filling import Columns, decimal_sign, number, person_in, same_person, with_sign
 from producer.inputs.columns import listed
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from decimal import Decimal
 
     from producer.gradebook.grade import Grade
@@ -21,8 +23,14 @@ if TYPE_CHECKING:
 
 _ASSIGNMENT = re.compile(r".+ \(\d+\)", re.DOTALL)
 _POINTS_ROW = "points possible"
-_READ_ONLY = "read only"
+_READ_ONLY = re.compile(r"read\s+only")
+_TOTALS = re.compile(r"(?:Current|Final|Override) (?:Score|Points|Grade|Status)")
+"""In the title of a column that Canvas computes, before a grading period such as `(2026)`."""
 _TEST_STUDENTS = frozenset({"student, test", "test student"})
+_EXCUSED = frozenset({"ex", "excused"})
+_NOT_ASSIGNED = "n/a"
+_PLACES = 2
+"""Canvas compares what is written with what stands there to so many."""
 
 
 class CanvasRules:
@@ -34,12 +42,14 @@ class CanvasRules:
         """The one assignment of the file, or the one that `wanted` names with or without its number."""
         titles = sheet.titles
         places = {title: at for at, title in enumerate(titles)}
-        if "Student" not in places or "ID" not in places:
+        name = places.get("Student", places.get("LastName"))
+        if name is None or "ID" not in places:
             raise InvalidInput("this is not Canvas's gradebook: it has no columns 'Student' and 'ID'", where=sheet.name)
-        grade = self._assignment(sheet, titles, wanted)
         points_row = next((row for row in range(sheet.count) if self._is_points_row(sheet, row)), None)
-        possible = sheet.value(points_row, grade).strip() if points_row is not None else ""
-        if possible.casefold() == _READ_ONLY:
+        possible_points = {at: sheet.value(points_row, at) if points_row is not None else "" for at in places.values()}
+        grade = self._assignment(sheet, titles, wanted, possible_points)
+        possible = possible_points[grade].strip()
+        if _READ_ONLY.search(possible):
             raise InvalidInput(
                 f"the column {titles[grade]!r} is read only; choose an assignment with --column", where=sheet.name
             )
@@ -52,7 +62,9 @@ class CanvasRules:
                 **{key: places[title] for title, key in keys.items() if title in places},
                 **logins,
             },
-            name=places["Student"],
+            name=name,
+            first_name=places.get("FirstName"),
+            places=_PLACES,
             decimal_sign=decimal_sign(sheet, grade),
             maximum_points=number(possible),
         )
@@ -61,15 +73,19 @@ class CanvasRules:
         """Not the rows for posting and points, nor the test student."""
         if self._is_points_row(sheet, row) or not sheet.value(row, sheet.titles.index("ID")).strip():
             return False
-        return sheet.value(row, sheet.titles.index("Student")).strip().casefold() not in _TEST_STUDENTS
+        names = [sheet.value(row, at).strip() for at, title in enumerate(sheet.titles[:2]) if title != "ID"]
+        return ", ".join(names).casefold() not in _TEST_STUDENTS
 
     def objection(self, sheet: Sheet, row: int, grade: Grade, columns: Columns) -> str | None:
-        """Another person's row: a group's download carries the id of one member."""
-        person = sheet.value(row, columns.name or 0)
+        """A row of another person (a group carries one member's id), or one that is excused or not assigned."""
+        person = person_in(sheet, row, columns)
         if not same_person(grade.name, person):
             return f"their id is {person!r} in the file; is this a group? enter it in Canvas for every member"
-        if grade.points is not None and grade.points < 0:
-            return "a grade below 0"
+        stands_there = sheet.value(row, columns.grade).strip().casefold()
+        if stands_there in _EXCUSED:
+            return "they are excused in Canvas (EX), which a grade would undo; enter it in Canvas"
+        if stands_there == _NOT_ASSIGNED:
+            return "the assignment is not assigned to them in Canvas (N/A), which passes over the grade"
         return None
 
     def in_cell(self, points: Decimal, columns: Columns) -> str:
@@ -77,10 +93,16 @@ class CanvasRules:
         return with_sign(points, columns.decimal_sign)
 
     def _is_points_row(self, sheet: Sheet, row: int) -> bool:
-        return sheet.value(row, sheet.titles.index("Student")).strip().casefold() == _POINTS_ROW
+        return _POINTS_ROW in sheet.value(row, 0).casefold()
 
-    def _assignment(self, sheet: Sheet, titles: list[str], wanted: str) -> int:
-        assignments = {title: at for at, title in enumerate(titles) if _ASSIGNMENT.fullmatch(title)}
+    def _assignment(self, sheet: Sheet, titles: list[str], wanted: str, possible_points: Mapping[int, str]) -> int:
+        assignments = {
+            title: at
+            for at, title in enumerate(titles)
+            if _ASSIGNMENT.fullmatch(title)
+            and not _TOTALS.search(title)
+            and (wanted or not _READ_ONLY.search(possible_points[at]))
+        }
         found = [at for title, at in assignments.items() if not wanted or wanted in {title, title.rpartition(" (")[0]}]
         if len(found) != 1:
             raise InvalidInput(f"choose the assignment with --column: {listed(assignments)}", where=sheet.name)

@@ -78,7 +78,8 @@ def member_name(grade: Grade, system: str, suffix: str) -> str | None:
     """The name under which the system finds its student again; None where it takes none back for this one.
 
     Moodle splits at `_` and reads the participant number second and the plugin third and fourth; a team's number may
-    be a participant's. Canvas needs the user and an attachment: texts and links have none.
+    be a participant's. Canvas takes the first two parts that are numbers for the user and an attachment: texts and
+    links have none, and a name must not be one.
     """
     if system == "moodle":
         number = grade.metadata.get("number")
@@ -90,7 +91,8 @@ def member_name(grade: Grade, system: str, suffix: str) -> str | None:
         attachments = grade.metadata.get("attachments")
         if not isinstance(attachments, list) or not attachments:
             return None
-        person = _NOT_IN_A_NAME.sub("", grade.name) or "student"
+        person = _NOT_IN_A_NAME.sub("", grade.name).replace("_", "")
+        person = person if person and not person.isdigit() else f"student{person}"
         return f"{person}_{grade.metadata.get('canvas_id')}_{attachments[0]}_feedback.{suffix}"
     return f"{_NOT_IN_A_NAME.sub('-', grade.id)}.{suffix}"
 

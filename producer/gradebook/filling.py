@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from producer.gradebook.sheet import Sheet
 
 
-_WORD_AND_NUMBER = re.compile(r"\D+ (\d+)")
+_WORD_AND_NUMBER = re.compile(r"\D+(\d+)")
 
 
 @dataclass(slots=True)
@@ -33,6 +33,8 @@ class Filled:
     refused: list[str] = field(default_factory=list)
     """A sentence for each grade that is not written, with its student."""
     warnings: list[str] = field(default_factory=list)
+    strangers: set[str] = field(default_factory=set)
+    """Ids of those whose row the file has not, or has under another person's name: teams, other courses."""
     without: int = 0
     """Students of the file for whom there is no grade; their cells stay as they are."""
 
@@ -68,10 +70,16 @@ class Columns:
     keys: Mapping[str, int]
     """Field of a grade's metadata, or `id`, -> the column that holds the same."""
     name: int | None = None
+    first_name: int | None = None
+    """Where first and last names have a column each; `name` is the last one's."""
     maximum: int | None = None
     locked: int | None = None
     decimal_sign: str = "."
     maximum_points: Decimal | None = None
+    worded: str = ""
+    """The key whose cells are a word of the interface before the number: `Participant 123`, `Teilnehmer/in123`."""
+    places: int | None = None
+    """Digits behind the decimal sign that the system compares: what differs further behind is no change to it."""
     note: str = ""
     """What the person who uploads the file should know."""
 
@@ -88,7 +96,11 @@ def fill(sheet: Sheet, grades: Iterable[Grade], rules: Rules, *, column: str = "
             filled.refused.append(f"{grade.shown}: {grade.why_none}")
             continue
         row = _row_of(grade, by_key)
+        if row is None or not same_person(grade.name, person_in(sheet, row, columns)):
+            filled.strangers.add(grade.id)
         problem = f"no row of {sheet.name} is theirs" if row is None else rules.objection(sheet, row, grade, columns)
+        if problem is None and grade.points < 0:
+            problem = f"{grade.points} is below 0, which {rules.title} does not take"
         if row is not None and row in taken:
             problem = f"the row is {taken[row]}'s already"
         if row is None or problem is not None:
@@ -102,11 +114,21 @@ def fill(sheet: Sheet, grades: Iterable[Grade], rules: Rules, *, column: str = "
 
 def _write(filled: Filled, row: int, grade: Grade, text: str, columns: Columns) -> None:
     before = number(filled.sheet.value(row, columns.grade))
-    if before is not None and before == grade.points:
+    if before is not None and _rounded(before, columns) == _rounded(grade.points, columns):
         filled.unchanged.append(grade.id)
         return
     filled.sheet.set(row, columns.grade, text)
     filled.written[grade.id] = text
+
+
+def _rounded(points: Decimal | None, columns: Columns) -> Decimal | None:
+    return points if points is None or columns.places is None else round(points, columns.places)
+
+
+def person_in(sheet: Sheet, row: int, columns: Columns) -> str:
+    """Whose row it is, as the file writes it; empty where it names nobody."""
+    places = [at for at in (columns.first_name, columns.name) if at is not None]
+    return " ".join(sheet.value(row, at) for at in places)
 
 
 def _by_key(sheet: Sheet, rows: list[int], columns: Columns) -> dict[str, dict[str, int]]:
@@ -115,16 +137,16 @@ def _by_key(sheet: Sheet, rows: list[int], columns: Columns) -> dict[str, dict[s
     for key, at in columns.keys.items():
         values: dict[str, list[int]] = {}
         for row in rows:
-            for value in _spellings(sheet.value(row, at)):
+            for value in _spellings(sheet.value(row, at), is_worded=key == columns.worded):
                 values.setdefault(value, []).append(row)
         found[key] = {value: same[0] for value, same in values.items() if len(same) == 1}
     return found
 
 
-def _spellings(cell: str) -> set[str]:
+def _spellings(cell: str, *, is_worded: bool) -> set[str]:
     """The cell, and the number alone of `Participant 123`."""
     folded = _folded(cell)
-    behind_a_word = _WORD_AND_NUMBER.fullmatch(folded)
+    behind_a_word = _WORD_AND_NUMBER.fullmatch(folded) if is_worded else None
     return {folded, *([behind_a_word[1]] if behind_a_word else [])} - {""}
 
 

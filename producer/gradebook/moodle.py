@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from producer.gradebook.moodle_layout import Worksheet
     from producer.gradebook.sheet import Sheet
 
+_DELIMITER = ","
 _REWRITTEN_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(,? +\d{1,2}:\d{2}(:\d{2})?( ?[AaPp]\.?[Mm]\.?)?)?")
 """Moodle writes the names of weekday and month."""
 
@@ -38,20 +39,27 @@ class MoodleRules:
                 "the assignment uses a scale, whose labels points are not; grade it in Moodle", where=sheet.name
             )
         self._refuse_what_moodle_misreads(sheet, found)
-        titles = sheet.titles
-        note = (
-            ""
-            if found.is_english
-            else f"the titles are not English: grades go into {titles[found.grade]!r}, found by what the cells hold; "
-            "upload the file with the interface in the language that it was downloaded in"
-        )
+        title = sheet.titles[found.grade]
+        notes = []
+        if not found.is_english:
+            notes.append(
+                f"the titles are not English: grades go into {title!r}, found by what the cells hold; "
+                "upload the file with the interface in the language that it was downloaded in"
+            )
+        if sheet.delimiter != _DELIMITER:
+            sign = "tabs" if sheet.delimiter == "\t" else repr(sheet.delimiter)
+            notes.append(
+                f"its cells are separated by {sign}, not by commas as Moodle writes them: choose that separator when "
+                "you upload it; a Moodle that does not ask for one refuses the file, download it again for that"
+            )
         return Columns(
             grade=found.grade,
             keys={"number": found.identifier, **({"email": found.email} if found.email is not None else {})},
             name=found.name,
+            worded="number",
             maximum=found.maximum,
             locked=found.locked,
-            note=note,
+            note="; ".join(notes),
         )
 
     def is_student(self, sheet: Sheet, row: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from producer.gradebook.filling import Columns, decimal_sign, number, same_person, with_sign
+from producer.gradebook.filling import Columns, decimal_sign, number, person_in, same_person, with_sign
 from producer.inputs.columns import listed
 from workers.contract.errors import InvalidInput
 
@@ -45,7 +45,8 @@ class TableRules:
         return Columns(
             grade=places[found[0]],
             keys=keys,
-            name=places.get("Name"),
+            name=places.get("Name", places.get("Last Name")),
+            first_name=None if "Name" in places else places.get("First Name"),
             maximum=places.get(self._maximum),
             maximum_points=number(in_title["maximum"]) if in_title else None,
             decimal_sign=decimal_sign(sheet, places[found[0]]),
@@ -57,8 +58,9 @@ class TableRules:
 
     def objection(self, sheet: Sheet, row: int, grade: Grade, columns: Columns) -> str | None:
         """A grade above the maximum, or another person's row."""
-        if columns.name is not None and not same_person(grade.name, sheet.value(row, columns.name)):
-            return f"the row is {sheet.value(row, columns.name)!r}'s"
+        person = person_in(sheet, row, columns)
+        if not same_person(grade.name, person):
+            return f"the row is {person!r}'s"
         own = number(sheet.value(row, columns.maximum)) if columns.maximum is not None else None
         maximum = own if own is not None else columns.maximum_points
         if maximum is not None and grade.points is not None and grade.points > maximum:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from producer.gradebook.csv_cells import csv_cell
-from producer.gradebook.grade import points_of, written
+from producer.gradebook.grade import needs_out_of, points_of, written
 from producer.gradebook.result_files import flat_line
 
 if TYPE_CHECKING:
@@ -15,15 +16,19 @@ if TYPE_CHECKING:
 
     from producer.gradebook.grade import Grade
     from producer.gradebook.result_files import Lined
+    from workers.contract.decision import Official
 
 _FIRST = ("id", "name", "points", "band", "flags")
+_OFFICIAL = ("official_points", "official_band", "grade_state", "decided_by", "decided_at", "released")
+"""What a person decided, beside the model's points and band: empty until somebody does."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRow:
-    """A result whose line begins with what a person looks for."""
+    """A result whose line begins with what a person looks for: the model's grade, then the official one."""
 
     row: Lined
+    official: Official | None = None
 
     def as_line(self) -> dict[str, object]:
         """The row's line, its own columns before the rest; one that has a name of ours keeps `metadata.` before it."""
@@ -31,19 +36,43 @@ class PlainRow:
         metadata = line.pop("metadata", None)
         own: Mapping[str, object] = metadata if isinstance(metadata, dict) else {}
         result = line.get("result")
-        points = points_of(result, out_of=None)
         first: dict[str, object] = {
             "id": line.pop("id"),
             "name": own.get("name", ""),
-            "points": None if points is None else float(points),
-            "band": result.get("band") if isinstance(result, dict) else None,
+            "points": _points(result),
+            "band": _band(result),
             "flags": line.pop("flags", []),
+            **_official_columns(self.official),
         }
-        taken = {*_FIRST, *line, "metadata"}
+        taken = {*first, *line, "metadata"}
         named = {
             (name if name not in taken else f"metadata.{name}"): value for name, value in own.items() if name != "name"
         }
         return {**first, **named, **line}
+
+
+def _official_columns(official: Official | None) -> dict[str, object]:
+    if official is None:
+        return dict.fromkeys(_OFFICIAL)
+    decision = official.decision
+    released = "changed since" if official.changed_since_release else "yes" if official.released else None
+    values = (
+        _points(official.result), _band(official.result), str(official.state), decision.by if decision else None,
+        datetime.fromtimestamp(decision.at, UTC).isoformat(timespec="seconds") if decision else None, released,
+    )  # fmt: skip
+    columns: dict[str, object] = dict(zip(_OFFICIAL, values, strict=True))
+    if needs_out_of(official.result) and isinstance(official.result, dict):  # what is deducted, not from how much
+        columns["official_deduction"] = official.result["total_deduction"]
+    return columns
+
+
+def _points(result: object) -> float | None:
+    points = points_of(result, out_of=None)
+    return None if points is None else float(points)
+
+
+def _band(result: object) -> object:
+    return result.get("band") if isinstance(result, dict) else None
 
 
 def grade_lines(grades: Iterable[Grade]) -> list[dict[str, object]]:

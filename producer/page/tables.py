@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from producer.gradebook.result_files import csv_lines
+from producer.review.plain_rows import plain_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,8 +57,8 @@ def _cell(value: object) -> object:
 
 
 def csv_file(batch: Batch) -> bytes:
-    """For a spreadsheet: with the mark without which it would guess the encoding."""
-    return "".join(csv_lines(batch.results)).encode("utf-8-sig")
+    """For a spreadsheet, as `gradequeue results` writes it: with the mark without which it would guess the encoding."""
+    return "".join(csv_lines(lambda: plain_rows(batch))).encode("utf-8-sig")
 
 
 def jsonl_file(batch: Batch) -> bytes:

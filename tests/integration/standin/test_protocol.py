@@ -145,11 +145,11 @@ async def test_a_request_without_a_bearer_key_is_unauthorized(standin: Standin, 
 
 
 async def test_a_path_or_method_that_is_not_served_is_refused(standin: Standin):
-    assert await post(standin, "/v1/responses", {}) == (
+    assert await post(standin, "/v1/embeddings", {}) == (
         404,
         {
             "error": {
-                "message": "Invalid URL (POST /v1/responses)",
+                "message": "Invalid URL (POST /v1/embeddings)",
                 "type": "invalid_request_error",
                 "param": None,
                 "code": None,

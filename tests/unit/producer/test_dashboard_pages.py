@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-EVIL = "**bold** <b id=evil>"
-AWAY = "A service is unavailable (store)."
+EVIL, AWAY = "**bold** <b id=evil>", "A service is unavailable (store)."
 FINE: dict[str, object] = {"summary": "fine", "score": 90, "suggestions": []}
 
 

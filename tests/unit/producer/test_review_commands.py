@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,11 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import update
 
+from producer.batch import Batch
 from producer.cli.commands import cli
+from producer.cli.session import opened_store
 from producer.local.data_folder import DataFolder
+from producer.page.tables import csv_file
 from tests.store.test_review import REPORT, graded
 from tests.support.stores import new_store
 from workers.store import Store
@@ -53,6 +57,32 @@ def test_from_the_list_to_the_release(folder: Path):
     assert [(entry["by"], entry["action"], entry["item_id"]) for entry in record] == [
         ("Kim", "approve", "ada"), ("Kim", "approve", "eve"), ("Lee", "hold", "eve"), ("Kim", "release", "ada"),
     ]  # fmt: skip
+
+
+def test_the_results_of_a_batch_hold_the_official_grade_beside_the_models(tmp_path: Path):
+    home = DataFolder.of(tmp_path / "data")
+    store = new_store(home.path / "gradequeue.db")
+    graded(store, {"ada": {"score": 10.0, "band": "B"}, "bob": None, "eve": {"score": 7.5}, "kim": {"score": 3.0}})
+    graded(store, {"eve": {"score": 8.5}}, name="again")
+    store.close()
+    run(home.path, "approve", "b", "ada", "--by", "Kim")
+    run(home.path, "apply", "b", "again", "--by", "Lee", "--yes")
+    run(home.path, "hold", "b", "kim", "--by", "Lee")
+
+    written = run(home.path, "results", "b", "--format", "csv").splitlines()
+    rows = {row["id"]: row for row in csv.DictReader(written)}
+
+    assert written[0].startswith("id,name,points,band,flags,official_points,official_band,grade_state,decided_by,")
+    columns = ("points", "official_points", "official_band", "grade_state", "decided_by")
+    assert {identity: tuple(row[column] for column in columns) for identity, row in rows.items()} == {
+        "ada": ("10.0", "10.0", "B", "approved", "Kim"),
+        "bob": ("", "", "", "", ""),
+        "eve": ("7.5", "8.5", "", "overridden", "Lee"),
+        "kim": ("3.0", "", "", "on_hold", "Lee"),
+    }
+    assert rows["ada"]["decided_at"].endswith("+00:00")
+    with opened_store(home.path) as store:
+        assert csv_file(Batch(store, "b")).decode("utf-8-sig").splitlines() == written, "on the page, too"
 
 
 def test_a_regrade_becomes_official_after_a_question_that_shows_what_moves(folder: Path):

@@ -34,7 +34,6 @@ _IDLE_SECONDS = 60.0
 _PAGE_FILES = 1_000
 _MOST_PAGES = 100
 _PAGE_BYTES = 8 * 1024 * 1024
-_PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ async def download(
 
 
 async def _pieces(response: Any, file_id: FileId, idle_seconds: float) -> AsyncIterator[bytes]:
-    pieces = response.iter_bytes(_PIECE_BYTES)
+    pieces = response.iter_bytes()  # as they come: what arrived before a break is not lost
     while True:
         async with calling(about=file_id, seconds=idle_seconds):
             piece: bytes | None = await anext(pieces, None)
