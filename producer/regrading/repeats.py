@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from producer.regrading.linked_name import linked_name
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobSpec, QueueName
-from workers.store.sql import in_lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -96,8 +95,7 @@ def _sampled(client: JobClient, batch: str, sample: int) -> list[StoredJob]:
     ids = client.batch(batch).own_ids()
     ids.sort(key=lambda item_id: hashlib.sha256(f"repeat\0{batch}\0{item_id}".encode()).digest())
     drawn = {item_id: place for place, item_id in enumerate(ids[:sample])}
-    jobs = [job for some in in_lists(drawn) for job in client.batch(batch).jobs(some)]
-    return sorted(jobs, key=lambda job: drawn[job.id])
+    return sorted(client.batch(batch).jobs(drawn), key=lambda job: drawn[job.id])
 
 
 def _by_context(jobs: list[StoredJob]) -> list[tuple[str | None, list[JobSpec]]]:
