@@ -46,7 +46,7 @@ class Role(Enum):
 
 _WITHHELD = {
     Role.WORKER: frozenset(
-        {"dashboard_password", "grader_password", "viewer_password", "oidc_secrets", "roles", "nightly"}
+        {"dashboard_password", "grader_password", "viewer_password", "oidc_secrets", "roles", "nightly", "downloads"}
     ),
     Role.PAGE: frozenset({"openai_api_key", "nightly", "notify", "notify_secret", "smtp_url", "mail_from"}),
     Role.STANDIN: frozenset(Settings.model_fields),

@@ -16,8 +16,11 @@ from producer.inputs.documents.piece import Unreadable
 
 MOST_OUTPUT_CHARACTERS = 1_500
 """Of one cell's outputs: enough to see a result or an error; a training log is thousands of lines."""
-_LEAST_SHARE = 0.02
-"""Of the cells' own characters may go into words of ours for each output that is not shown."""
+_BETWEEN = r"[\[\](),\s]*"
+_OBJECTS = re.compile(
+    rf"{_BETWEEN}(?:(?:array\()?(?:<[^<>\n]*>|Text\([^()\n]*\)){_BETWEEN}(?:dtype=object\)?)?{_BETWEEN})+"
+)
+"""What a plotting call returns: `[<matplotlib.lines.Line2D at 0x7f...>]`, another address at every run."""
 _TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _FENCES = re.compile(r"`{3,}")
 _DATA_LINK = re.compile(r"\(data:image/[^)]{100,}\)|(?<=[\"'])data:image/[^\"']{100,}")
@@ -50,7 +53,7 @@ def _cell(cell: Any, language: str) -> str:
     if cell.cell_type != "code":
         return f"{_DATA_LINK.sub(_PICTURE, source)}\n"
     fence = _fence(source)
-    outputs = _shortened("\n".join(filter(None, map(_output, cell.get("outputs", [])))))
+    outputs = _shortened("\n".join(_outputs(cell.get("outputs", []))))
     shown = f"\nOutput:\n{_fence(outputs)}\n{outputs}\n{_fence(outputs)}" if outputs else ""
     if outputs and set(outputs.split("\n")) == {_PICTURE}:  # ours, and the cells' words are what is paid for
         shown = f"\n{_PICTURE}"
@@ -58,6 +61,12 @@ def _cell(cell: Any, language: str) -> str:
 
 
 _PICTURE = "(picture)"
+
+
+def _outputs(outputs: Any) -> list[str]:
+    """What a person reads of them; beside a picture nobody reads which object drew it."""
+    texts = [text for output in outputs if (text := _output(output))]
+    return [text for text in texts if not _OBJECTS.fullmatch(text)] if _PICTURE in texts else texts
 
 
 def _output(output: Any) -> str:
