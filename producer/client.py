@@ -6,6 +6,7 @@ Imports the contract, the settings, the store and the publisher, and nothing els
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ from workers.contract.twins import TwinRule
 from workers.log import get_logger
 from workers.settings import Settings, load_settings
 from workers.store import Store
-from workers.store.day_caps import raise_day
+from workers.store.day_caps import DayCaps, raise_days
 from workers.store.enqueue import CHUNK, EnqueueReport, NewJob, add_jobs, open_batch
 from workers.store.feed import Feed
 from workers.store.gates import GateRequest
@@ -128,19 +129,18 @@ class JobClient:
         except ServiceUnavailable:
             store.close()
             raise
-        publisher = _publisher(settings)
         trust = SchemaTrust(settings.data_dir, settings.trusted_schemas)
         registry = builtin_registry(finder=schemas or LocalSchemas(Path.cwd()), trusts=trust.allows)
         profiles, host = load_profiles(settings.model_profiles), settings.provider_host
         return cls(
             store=store,
-            publisher=publisher,
+            publisher=_publisher(settings),
             registry=registry,
             provider=settings.provider,
             trust=trust,
             profile_of=lambda model: profiles.find(model, host),
             day_cap_usd=settings.day_cap_usd,
-            limits=UsualLimits(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute),
+            limits=UsualLimits.of(*settings.minute_limits),
             names=NameSearch(identity=identity, roster=roster),
         )
 
@@ -296,7 +296,7 @@ class JobClient:
 
     def raise_day_cap(self) -> None:
         """Open a day that a lower cap than this client's closed, as a worker that starts does."""
-        self.store.run(lambda connection: raise_day(connection, self.provider, self._day_cap_usd))
+        self.store.run(partial(raise_days, caps=DayCaps(by_account={self.provider: self._day_cap_usd})))
 
     def _priced(self, specs: Iterable[JobSpec], name: str, gate: GateRequest) -> Iterator[JobSpec]:
         """The specs; where a spend cap is kept, each is asked for its price."""

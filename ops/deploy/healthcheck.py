@@ -17,6 +17,7 @@ from workers.confinement import confine
 from workers.contract.errors import GradequeueError
 from workers.contract.wire import broker_queue
 from workers.settings import load_settings
+from workers.settings.serving import served_accounts
 from workers.store import Store
 from workers.store.worker_reports import is_worker_alive
 
@@ -34,7 +35,7 @@ def worker_is_healthy(queue: str) -> bool:
             return is_worker_alive(
                 connection,
                 hostname=socket.gethostname(),
-                queue=broker_queue(queue, settings.provider, store.id),
+                queue=broker_queue(queue, served_accounts(settings)[0].provider, store.id),
                 silent_seconds=max(settings.dead_after_seconds, SILENT_BEATS * settings.heartbeat_seconds),
             )
     finally:

@@ -31,6 +31,7 @@ def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> S
         data_dir=options.get("data_dir"),
         offline=options.get("offline") or None,
         concurrency=options.get("concurrency"),
+        account=options.get("account"),
     )
     if input_path is not None:
         from producer.inputs.apart import refuse_among_submissions
@@ -78,12 +79,9 @@ def print_ending_models(batch: Batch, settings: Settings) -> None:
 
 @contextmanager
 def provided(settings: Settings) -> Iterator[Settings]:
-    """Settings that point at a provider: the real one needs a key, the stand-in is started when none runs."""
+    """Settings that point at a provider: a real account needs a key, the stand-in is started when none runs."""
     if not settings.offline:
-        if settings.openai_api_key is None:
-            raise InvalidInput(
-                "OPENAI_API_KEY environment variable is not set; set it, or try --offline with the stand-in provider"
-            )
+        _check_key(settings)
         yield settings
         return
     from pydantic import SecretStr
@@ -103,6 +101,16 @@ def provided(settings: Settings) -> Iterator[Settings]:
     finally:
         if started is not None:
             started.stop()
+
+
+def _check_key(settings: Settings) -> None:
+    if settings.api_key is not None:
+        return
+    if (named := settings.named_account) is not None:
+        raise InvalidInput(f"the account {named.name} has {named.key_line} (see {named.where})")
+    raise InvalidInput(
+        "OPENAI_API_KEY environment variable is not set; set it, or try --offline with the stand-in provider"
+    )
 
 
 @contextmanager

@@ -30,6 +30,11 @@ class UsualLimits:
     requests: int | None = None
     tokens: int | None = None
 
+    @classmethod
+    def of(cls, requests: int | None, tokens: int | None) -> UsualLimits:
+        """As settings say them (see `Settings.minute_limits`)."""
+        return cls(requests=requests, tokens=tokens)
+
 
 UNKNOWN_LIMITS = UsualLimits()
 

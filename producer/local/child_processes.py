@@ -46,7 +46,16 @@ class Role(Enum):
 
 _WITHHELD = {
     Role.WORKER: frozenset(
-        {"dashboard_password", "grader_password", "viewer_password", "oidc_secrets", "roles", "nightly", "downloads"}
+        {
+            "account",
+            "dashboard_password",
+            "grader_password",
+            "viewer_password",
+            "oidc_secrets",
+            "roles",
+            "nightly",
+            "downloads",
+        }  # fmt: skip
     ),
     Role.PAGE: frozenset({"openai_api_key", "nightly", "notify", "notify_secret", "smtp_url", "mail_from"}),
     Role.STANDIN: frozenset(Settings.model_fields),
@@ -88,7 +97,16 @@ def _written(settings: Settings, role: Role) -> dict[str, str]:
         if value is None:
             continue
         found[environment_name(field)] = _text(value)
-    return found
+    return found | (_account_keys(settings) if role is Role.WORKER else {})
+
+
+def _account_keys(settings: Settings) -> dict[str, str]:
+    """Keys of named accounts that are in variables; a worker reads those in files itself."""
+    return {
+        each.key_variable: each.key.get_secret_value()
+        for each in settings.named_accounts.values()
+        if each.key_variable is not None and each.key is not None
+    }
 
 
 def _text(value: object) -> str:

@@ -36,7 +36,13 @@ def error_code_of(error: Exception) -> str:
     """What `--json` says of an error: a word that stays the same whatever the message says."""
     if isinstance(error, ServiceUnavailable):
         return f"{error.service}_unavailable"
+    if type(error).__name__ == UNKNOWN_ACCOUNT:
+        return "unknown_account"
     return next((code for kind, code in _ERROR_CODES.items() if isinstance(error, kind)), "invalid_setting")
+
+
+UNKNOWN_ACCOUNT = "UnknownAccount"
+"""Of the settings, which no command's declaration loads."""
 
 
 _ERROR_CODES: dict[type[Exception], str] = {

@@ -24,22 +24,24 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 def listed_models(settings: Settings) -> list[dict[str, object]]:
     """The entries of `GET /models`. Raises `InvalidInput` for settings and `ServiceUnavailable` for the rest."""
-    if settings.openai_api_key is None:
-        raise InvalidInput("OPENAI_API_KEY is not set")
-    base_url = (settings.openai_base_url or "https://api.openai.com/v1").rstrip("/")
+    named = settings.named_account
+    key_name, url_name = ("OPENAI_API_KEY", "OPENAI_BASE_URL") if named is None else (named.where, named.where)
+    if settings.api_key is None:
+        raise InvalidInput("OPENAI_API_KEY is not set" if named is None else f"{named.where}: {named.key_line}")
+    base_url = (settings.base_url or "https://api.openai.com/v1").rstrip("/")
     if urlsplit(base_url).scheme not in {"http", "https"}:
-        raise InvalidInput("OPENAI_BASE_URL must look like https://host/v1")
+        raise InvalidInput(f"{url_name} must look like https://host/v1")
     try:
-        status, body = _get(f"{base_url}/models", key=settings.openai_api_key.get_secret_value())
+        status, body = _get(f"{base_url}/models", key=settings.api_key.get_secret_value())
         content = json.loads(body) if status < httpx2.codes.MULTIPLE_CHOICES else None
     except ValueError:
         raise ServiceUnavailable("provider", f"{settings.provider} does not answer with a list of models") from None
     except (httpx2.HTTPError, httpx2.InvalidURL):
-        message = f"{settings.provider} cannot be reached; check OPENAI_BASE_URL and the network"
+        message = f"{settings.provider} cannot be reached; check {url_name} and the network"
         raise ServiceUnavailable("provider", message) from None
     if status >= httpx2.codes.MULTIPLE_CHOICES:
         is_login = status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}
-        advice = "check OPENAI_API_KEY" if is_login else "check OPENAI_BASE_URL"
+        advice = f"check {key_name if is_login else url_name}"
         raise ServiceUnavailable("provider", f"{settings.provider} answers {status}: {advice}")
     entries = content.get("data") if isinstance(content, dict) else None
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

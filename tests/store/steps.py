@@ -82,6 +82,7 @@ def opening(job: ClaimedJob, worker: str = "w1", *, most_usd: float | None = Non
         attempt_id=new_id(),
         job_id=job.id,
         batch_id=job.batch_id,
+        account=job.account,
         round=job.round,
         claim=job.claim,
         worker_id=worker,

@@ -64,7 +64,7 @@ def test_a_worker_never_claims_another_providers_job(store: Store):
     ids = publish(store, feed=Feed("bulk", "localhost:8080"))
 
     def claim_as(provider: str) -> set[str]:
-        return set(store.run(lambda connection: claim_jobs(connection, ids, worker_id="w", provider=provider)))
+        return set(store.run(lambda connection: claim_jobs(connection, ids, worker_id="w", accounts=[provider])))
 
     assert (claim_as("localhost:11434"), claim_as("localhost:8080")) == (set(), set(ids))
 
@@ -76,10 +76,10 @@ def test_a_message_of_another_providers_job_is_dropped_with_a_word_and_sent_agai
     enqueue(store, 1, provider="localhost:8080")
     [job_id] = publish(store, feed=own)
 
-    store.run(lambda connection: claim_jobs(connection, [job_id], worker_id="w", provider="localhost:11434"))
+    store.run(lambda connection: claim_jobs(connection, [job_id], worker_id="w", accounts=["localhost:11434"]))
 
     [line] = caplog.messages
-    assert line == f"broker.foreign_message_dropped job={job_id} asks=localhost:11434"
+    assert line == f"broker.foreign_message_dropped job={job_id} serves=['localhost:11434']"
     assert publish(store, feed=own) == [job_id]
 
 

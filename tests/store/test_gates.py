@@ -24,7 +24,7 @@ from tests.store.steps import (
 from workers.contract.errors import InvalidInput
 from workers.contract.outcome import AttemptEnding, FailureKind
 from workers.store.admission import Admission, admit, lock_gates
-from workers.store.day_caps import end_days, read_days, resume_days
+from workers.store.day_caps import DayCaps, end_days, read_days, resume_days
 from workers.store.enqueue import add_jobs, open_batch
 from workers.store.gates import (
     BatchGate,
@@ -69,7 +69,7 @@ def ask(
     openings = [replace(opening(job), most_usd=usd) for job in jobs]
 
     def work(connection: Any) -> dict[str, Admission]:
-        gates = lock_gates(connection, provider="p", max_usd_per_day=day, openings=openings)
+        gates = lock_gates(connection, day_caps=DayCaps(by_account={"p": day}), openings=openings)
         admitted = admit(connection, openings, locked=lock_jobs(connection, [job.id for job in jobs]), gates=gates)
         gates.write()
         return admitted
@@ -169,7 +169,7 @@ def test_a_repeated_commit_holds_its_upper_bound_once(store: Store):
     same = [replace(opening(job), most_usd=1.0)]
 
     def work(connection: Any) -> dict[str, Admission]:
-        gates = lock_gates(connection, provider="p", openings=same)
+        gates = lock_gates(connection, openings=same)
         admitted = admit(connection, same, locked=lock_jobs(connection, [job.id]), gates=gates)
         gates.write()
         return admitted

@@ -12,6 +12,7 @@ from workers.contract.lane import Lane
 from workers.contract.lane_choice import PUBLISHED_TIMES, LaneTime, PriceWish
 from workers.contract.outcome import AttemptEnding
 from workers.store.admission import Admission
+from workers.store.day_caps import DayCaps
 from workers.store.enqueue import add_jobs, open_batch
 from workers.store.gates import GateRequest
 from workers.store.lanes.submissions import SubmissionState, advance, open_submission, read_submission
@@ -54,7 +55,7 @@ def handed_over(
     store: Store, *, most_usd: float | None = None, max_usd_per_day: float | None = None
 ) -> tuple[str, list[Admission]]:
     """Everything that waits, in one submission."""
-    submission_id = new_id()
+    submission_id, caps = new_id(), DayCaps(by_account={"p": max_usd_per_day})
 
     def assign(connection: Connection) -> dict[str, Admission]:
         [group] = waiting_groups(connection, "p")
@@ -67,6 +68,7 @@ def handed_over(
                 attempt_id=new_id(),
                 job_id=job.id,
                 batch_id=job.batch_id,
+                account=job.account,
                 round=job.round,
                 claim=job.claim,
                 worker_id=submission_id,
@@ -78,9 +80,7 @@ def handed_over(
             )
             for job in found
         ]
-        return take(
-            connection, submission_id, openings, provider="p", max_usd_per_day=max_usd_per_day, input_tokens=100
-        )
+        return take(connection, submission_id, openings, day_caps=caps, input_tokens=100)
 
     return submission_id, list(store.run(assign).values())
 

@@ -55,7 +55,7 @@ def of_batch(store: Store) -> tuple[Pause, ...]:
 
 def asked(store: Store, attempt: AttemptOpening) -> Admission:
     def work(connection: Any) -> Admission:
-        gates = lock_gates(connection, provider="p", openings=[attempt])
+        gates = lock_gates(connection, openings=[attempt])
         locked = lock_jobs(connection, [attempt.job_id])
         return admit(connection, [attempt], locked=locked, gates=gates)[attempt.attempt_id]
 

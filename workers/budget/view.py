@@ -125,10 +125,10 @@ class BudgetView:
         counts = {budget.model: (budget.startable(within_seconds), budget.waiting) for budget in budgets}
         return {model: count - waiting for model, (count, waiting) in counts.items() if count is not None}
 
-    def snapshot(self, account: str) -> list[dict[str, object]] | None:
-        """Every budget as JSON, for the worker's row in the store; None while Redis is away."""
+    def snapshot(self, *accounts: str) -> list[dict[str, object]] | None:
+        """Every budget of these as JSON, for the worker's row in the store; None while Redis is away."""
         try:
-            return [budget.as_json() for budget in self.read(account)]
+            return [budget.as_json() for account in accounts for budget in self.read(account)]
         except AWAY:
             return None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workers.contract.errors import InvalidInput
+from workers.contract.job import QueueName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,11 @@ def broker_queue(queue: str, provider: str, store_id: str) -> str:
     if cleaned == provider:
         return f"{queue}.{cleaned}.{store_id}"
     return f"{queue}.{cleaned}-{hashlib.sha256(provider.encode()).hexdigest()[:8]}.{store_id}"
+
+
+def broker_queues(account: str, store_id: str) -> list[str]:
+    """The broker queues of one account, one for each queue that a batch may name."""
+    return [broker_queue(name, account, store_id) for name in QueueName]
 
 
 def celery_id(job_id: str, publish_number: int) -> str:

@@ -132,6 +132,7 @@ class LedgerRow:
             attempt_id=self._attempt_id,
             job_id=job.id,
             batch_id=job.batch_id,
+            account=job.account,
             round=job.round,
             claim=job.claim,
             worker_id=worker_id,

@@ -20,6 +20,7 @@ from workers.contract.errors import GradequeueError, InvalidInput, ServiceUnavai
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
 from workers.grading.attempt import ClaimLost, GateClosed, NoRoom, Reserved, StartPaused, ledger_row
 from workers.grading.cap_waiters import Room
+from workers.grading.claiming import claimed
 from workers.grading.counterfactual import concluded
 from workers.grading.decide import FallBack, Finish, Hold, Park, Snooze, decide
 from workers.grading.failures import deadline_exceeded, past_deadline, unknown_schema
@@ -29,7 +30,7 @@ from workers.grading.running_alone import Entrance, StillBusyError
 from workers.grading.translate import job_ending_of, unrepaired_of
 from workers.grading.warmth import Warmth
 from workers.log import get_logger, log_frames
-from workers.store.claims import ClaimedJob, NotDue
+from workers.store.claims import ClaimedJob
 from workers.store.writer import JobUpdate, NotStored
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ __all__ = ["Dropped", "Finished", "Grader", "RunEnding", "Snoozed"]
 
 logger = get_logger(__name__)
 
-LONGEST_EARLY_SECONDS = 10.0
-"""A message that comes so early waits in place: hosts' clocks differ, and a countdown ends by one of them."""
 PARK_AGAIN_SECONDS = 5.0
 """For a job whose account could not be parked because the store was away."""
 LONGEST_REPAIR_SECONDS = 5.0
@@ -70,15 +69,16 @@ class Grader:
         *,
         worker_id: str,
         longest_countdown_seconds: float,
+        entrance: Entrance | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
+        """`entrance`: shared by the graders of one process, for a job that has to run alone in it."""
         self._collaborators = collaborators
         self._writer = collaborators.writer
         self._budget = collaborators.budget
         self._worker_id = worker_id
         self._longest_countdown_seconds = longest_countdown_seconds
-        call_timeout_seconds = collaborators.provider.call_timeout_seconds
-        self._entrance = Entrance(patience_seconds=call_timeout_seconds + LONGEST_REPAIR_SECONDS)
+        self._entrance = entrance or entrance_of(collaborators.provider.call_timeout_seconds)
         self._room = Room()
         self._warmth = Warmth(collaborators.warm_parts)
         self._draw = draw
@@ -109,19 +109,17 @@ class Grader:
         """Give back the jobs that wait for the budget of what is paused, so that their slots serve others."""
         self._budget.evict(paused.holds)
 
-    async def refuse(self, job_id: str, reason: str) -> None:
-        """End a job whose message no worker of this version can read."""
-        await self._writer.refuse(job_id, reason)
-
     async def run(self, job_id: str) -> RunEnding:
         """Take one message's job to its end.
 
         Raises `CancelledError` after the claim was given back, and `NotStored` when the worker had to stop while the
         store was away: the message must not be acked then.
         """
-        job = await self._claim(job_id)
-        if not isinstance(job, ClaimedJob):
-            return job
+        job = await claimed(self._writer, job_id, longest_countdown_seconds=self._longest_countdown_seconds)
+        return await self.grade(job) if isinstance(job, ClaimedJob) else job
+
+    async def grade(self, job: ClaimedJob) -> RunEnding:
+        """Take a job that this worker has claimed to its end; raises as `run` does."""
         run = self._runs[job.id] = Run.of(job)
         try:
             return await self._enter(run)
@@ -137,16 +135,6 @@ class Grader:
         finally:
             if self._runs.get(job.id) is run:  # taken for dead, this process may have claimed the job a second time
                 del self._runs[job.id]
-
-    async def _claim(self, job_id: str) -> ClaimedJob | Snoozed | Dropped:
-        job = await self._writer.claim(job_id)
-        if isinstance(job, NotDue):
-            if job.after_seconds > LONGEST_EARLY_SECONDS:
-                follows = job.after_seconds <= self._longest_countdown_seconds
-                return Snoozed(job.after_seconds, message_follows=follows)
-            await asyncio.sleep(job.after_seconds)
-            job = await self._writer.claim(job_id)
-        return job if isinstance(job, ClaimedJob) else Dropped()
 
     async def _enter(self, run: Run) -> RunEnding:
         try:
@@ -348,3 +336,8 @@ class Grader:
         await asyncio.shield(self._writer.persist(JobUpdate(closing=closing, release=release)))
         logger.info("job.snoozed", model=run.model, after_seconds=after_seconds)
         return Snoozed(after_seconds or 0.0, message_follows=follows)
+
+
+def entrance_of(call_timeout_seconds: float) -> Entrance:
+    """Patient enough for a call that is under way, and the repair of its answer."""
+    return Entrance(patience_seconds=call_timeout_seconds + LONGEST_REPAIR_SECONDS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from celery.signals import after_setup_logger
+from celery.signals import after_setup_logger, celeryd_after_setup
 
 from workers.broker.address import BrokerAddress
 from workers.broker.needs import why_waiting
@@ -23,10 +23,11 @@ from workers.process.tasks import register_task
 from workers.process.worker_life import WorkerLife, wait_for_store
 from workers.publisher import KEY_PREFIX, new_celery, new_redis, unacked_keys
 from workers.settings import Settings, load_settings
+from workers.settings.serving import served_accounts
 from workers.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from celery import Celery
 
@@ -61,8 +62,7 @@ def build_app(settings: Settings) -> Celery:
         worker_log_format=LINE_FORMAT,
     )
     app.conf.broker_transport_options |= unacked_keys(store_id)
-    for name in QueueName:  # what `--queues bulk` means: that of this provider and this store, and of no other
-        app.amqp.queues.aliases[str(name)] = app.amqp.queues[broker_queue(name, settings.provider, store_id)]
+    _name_queues(app, [each.provider for each in served_accounts(settings)], store_id)
     use_worker_connections(app)
     app.why_waiting = _broker_watch(settings)
     app.steps["worker"].add(OrderlyStop)
@@ -71,6 +71,25 @@ def build_app(settings: Settings) -> Celery:
     app.lifespan = worker.lifespan
     register_task(app, lambda: worker.grader)
     return app
+
+
+def _name_queues(app: Celery, accounts: Sequence[str], store_id: str) -> None:
+    """What `--queues bulk` means: those of these accounts and this store, and of no other."""
+    others: dict[str, list[Any]] = {}
+    for name in QueueName:
+        first, *further = (app.amqp.queues[broker_queue(name, account, store_id)] for account in accounts)
+        app.amqp.queues.aliases[str(name)] = first
+        others[first.name] = further
+    if len(accounts) > 1:
+        app.conf.broker_transport_options |= {"queue_order_strategy": "round_robin"}
+
+    def consume_others(instance: Any = None, **_signal: object) -> None:
+        """An alias stands for one queue; Celery has chosen that of the first account by now."""
+        if instance is not None and instance.app is app:
+            for queue in [each for name in app.amqp.queues.consume_from for each in others.get(name, ())]:
+                app.amqp.queues.select_add(queue)
+
+    celeryd_after_setup.connect(consume_others, weak=False)
 
 
 def _read_store_id(settings: Settings) -> str:

@@ -140,6 +140,8 @@ class Channel(redis.Channel):
     free_slots: Callable[[], int] = staticmethod(_no_slots)
     """Set by the consumer; other channels take one message at a time."""
     _kept_client: Any = None
+    _first_taken = 0
+    """Which of the queues, one for each account, is looked at first: each in turn."""
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's signature
         if asynchronous:
@@ -173,13 +175,17 @@ class Channel(redis.Channel):
             raise Empty from None
 
     def _take_more(self) -> None:
-        for queue in list(self.active_queues):
+        queues = list(self.active_queues)
+        self._first_taken = (self._first_taken + 1) % max(1, len(queues))
+        queues = [*queues[self._first_taken :], *queues[: self._first_taken]]
+        for place, queue in enumerate(queues):
             prefetch = self.qos.can_consume_max_estimate()  # None is no limit
             room = min(self.free_slots(), MOST_TAKEN if prefetch is None else min(prefetch, MOST_TAKEN))
             if room <= 0:
                 return
+            share = -(-room // (len(queues) - place))  # what one queue does not need is another's
             with self.conn_or_acquire() as client:
-                taken = [each for each in map(_read, client.rpop(queue, room) or ()) if each is not None]
+                taken = [each for each in map(_read, client.rpop(queue, share) or ()) if each is not None]
             if taken:
                 self.qos.note(dict(map(_record, *zip(*taken, strict=True))))
             for message, _text in taken:

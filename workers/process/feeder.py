@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from workers.budget.records import EVICT_AFTER_SECONDS
@@ -170,7 +171,8 @@ class Feeder:
             waiting = feeds.feeds_with_work(connection)
         for feed in waiting:
             self._apart("missing", lambda feed=feed: self._resend_missing(feed))  # type: ignore[misc]
-            self._apart("publish", lambda feed=feed: self._publish(feed))  # type: ignore[misc]
+            others_work = any(each.queue == feed.queue for each in waiting if each != feed)
+            self._apart("publish", partial(self._publish, feed, others_work=others_work))
         return True
 
     def _apart(self, step: str, work: Callable[[], object]) -> None:
@@ -204,13 +206,13 @@ class Feeder:
             ended = self._write(lambda connection: end_left(connection, leaders))
             logger.warning("feeder.followers_ended", jobs=ended)
 
-    def _publish(self, feed: Feed) -> None:
-        startable = self._startable(feed)
+    def _publish(self, feed: Feed, *, others_work: bool) -> None:
+        startable = self._startable(feed, others_work=others_work)
         sent = self._publisher.publish_due(self._store, feed, startable=startable)
         if sent:
             logger.info("feeder.published", queue=feed.queue, provider=feed.provider, messages=sent)
 
-    def _startable(self, feed: Feed) -> dict[str, int]:
+    def _startable(self, feed: Feed, *, others_work: bool) -> dict[str, int]:
         """How many calls each model with a limit can start soon; where it is in others' way, very soon."""
         if self._budgets is None:
             return {}
@@ -219,7 +221,7 @@ class Feeder:
             return {}
         shortly = self._budgets.startable(feed.provider, within_seconds=EVICT_AFTER_SECONDS)
         with self._store.snapshot() as connection:
-            crowding = feeds.holding_up_others(connection, feed, shortly)
+            crowding = feeds.holding_up_others(connection, feed, shortly, others_work=others_work)
         if crowding:
             self._budgets.evict(feed.provider, crowding)
         return startable | {model: shortly[model] for model in crowding}

@@ -10,16 +10,23 @@ from workers.store.pauses import read_paused
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Mapping
 
     from sqlalchemy import Connection
 
     from workers.budget.budget import Budget
-    from workers.grading.grader import Grader
+    from workers.grading.account_graders import AccountGraders
 
 
-def hear(loop: asyncio.AbstractEventLoop, grader: Grader, budget: Budget, account: str, connection: Connection) -> None:
-    """Tell the loop's budget its limits, and the grader what is paused; two short queries while nothing is set."""
-    loop.call_soon_threadsafe(budget.set_own_limits, own_limits(connection, account))
+def hear(
+    loop: asyncio.AbstractEventLoop, grader: AccountGraders, budgets: Mapping[str, Budget], connection: Connection
+) -> None:
+    """Tell the loop's budgets, by account, their limits, and the graders what is paused.
+
+    A short query for each account and one more while nothing is set.
+    """
+    for account, budget in budgets.items():
+        loop.call_soon_threadsafe(budget.set_own_limits, own_limits(connection, account))
     paused = read_paused(connection)
     if paused is not None:
         loop.call_soon_threadsafe(grader.evict_paused, paused)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from celery import Celery, Task
 
-    from workers.grading.grader import Grader
+    from workers.grading.account_graders import AccountGraders
 
 logger = get_logger(__name__)
 
@@ -69,7 +69,7 @@ class CountdownRequest(Request):  # type: ignore[misc]  # Celery has no types
             self._eta = min(self._eta, datetime.now(UTC) + timedelta(seconds=countdown_seconds))
 
 
-def register_task(app: Celery, grader: Callable[[], Grader]) -> Task:
+def register_task(app: Celery, grader: Callable[[], AccountGraders]) -> Task:
     """Add the grading task to a worker's application."""
 
     @app.task(  # type: ignore[untyped-decorator]  # Celery has no types

@@ -14,53 +14,42 @@ import socket
 import threading
 import time
 from contextlib import asynccontextmanager, suppress
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import celeryd_init, worker_shutting_down
 
-from workers.budget.budget import Budget
-from workers.budget.records import Limits, QueuePolicy
-from workers.budget.refusals import SharedRefusals
-from workers.budget.shared import SharedBudget, connect
-from workers.budget.view import BudgetView, known_limits
-from workers.budget.warm_parts import SharedWarmParts
-from workers.completion.attempt import attempt_completion
-from workers.completion.transport.clients import new_client
+from workers.budget.view import BudgetView
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.job import QueueName
-from workers.contract.model_profile import load_profiles
-from workers.contract.outcome import AccountState
 from workers.contract.registry import builtin_registry
 from workers.contract.schema_files.trust import SchemaTrust
-from workers.grading.grader import Grader
-from workers.grading.health import HealthMonitor
-from workers.grading.records import Account, Collaborators, Provider
+from workers.contract.wire import broker_queues
+from workers.grading.account_graders import AccountGraders
+from workers.grading.grader import entrance_of
 from workers.log import get_logger, set_up_logs
 from workers.process.feeder import Feeder
 from workers.process.heartbeat import Heartbeat
 from workers.process.notifier import Notifier
-from workers.process.steering import hear, own_limits
+from workers.process.served_account import Process, open_account
+from workers.process.steering import hear
 from workers.publisher import KEY_PREFIX, Publisher
+from workers.settings.serving import account_caps, served_accounts, unserved_accounts
 from workers.store import Store
-from workers.store.day_caps import raise_day
-from workers.store.liveness import mark_stopped, register_worker
-from workers.store.parks import park_account, resume_account
+from workers.store.day_caps import DayCaps, raise_days
+from workers.store.liveness import AccountServed, mark_stopped, register_worker
 from workers.store.releases import release_all
 from workers.store.spool import UNSAVED_EXIT, Spool, take_up
 from workers.store.sql import new_id
-from workers.store.steering import reopen_rejected
-from workers.store.worker_reports import day_caps_kept, latest_budgets
+from workers.store.worker_reports import day_caps_kept
 from workers.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from celery import Celery
-    from sqlalchemy import Connection
 
-    from workers.completion.transport.clients import Client
-    from workers.grading.decide import Park
+    from workers.process.served_account import ServedAccount
     from workers.settings import Settings
 
 logger = get_logger(__name__)
@@ -69,10 +58,6 @@ START_POLL_SECONDS = 0.5
 """Between two tries of a starting worker to reach the store."""
 CHATTY = ("httpx2", "httpcore2", "openai", "celery.worker.strategy")
 """A line for each request and each received message says nothing that the ledger does not."""
-BUDGET_MEMORY_SECONDS = 7 * 86_400.0
-"""For so long, the limits that workers last saw save the first call's answer, which may take long to come."""
-MISSING_KEY = "no-key"
-"""Sent when OPENAI_API_KEY is not set: the provider's refusal parks the account, with its own words."""
 
 
 def wait_for_store(store: Store, *, patience_seconds: float) -> None:
@@ -96,8 +81,11 @@ class WorkerLife:
     def __init__(self, app: Celery, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        self._served = served_accounts(settings)
+        by_account, total_usd = account_caps(settings)
+        self._day_caps = DayCaps(by_account=by_account, total_usd=total_usd)
         self._worker_id = settings.worker_id or new_id()
-        self._grader: Grader | None = None
+        self._grader: AccountGraders | None = None
         self._controller: Any = None
         celeryd_init.connect(self._meet, weak=False)
 
@@ -110,8 +98,8 @@ class WorkerLife:
         set_up_logs(logger, log_format=self._settings.log_format, worker_id=self._worker_id)
 
     @property
-    def grader(self) -> Grader:
-        """The process's grader; `RuntimeError` before the pool has started."""
+    def grader(self) -> AccountGraders:
+        """The process's graders; `RuntimeError` before the pool has started."""
         if self._grader is None:
             raise RuntimeError("no job can run before the pool has started")
         return self._grader
@@ -125,20 +113,13 @@ class WorkerLife:
         store = Store.open(settings.database_url or "")
         spool = Spool(settings.data_dir, store, worker_id=self._worker_id)
         await asyncio.to_thread(self._register, store, spool)
-        writer = Writer(
-            store,
-            worker_id=self._worker_id,
-            loop=loop,
-            spool=spool,
-            provider=settings.provider,
-            max_usd_per_day=settings.day_cap_usd,
-        )
-        client = _client(settings)
-        budget = await asyncio.to_thread(self._new_budget, store)
+        writer = Writer(store, worker_id=self._worker_id, loop=loop, spool=spool, day_caps=self._day_caps)
         view = BudgetView.connect(settings.redis_url or "", key_prefix=KEY_PREFIX)
-        refusals, warm_parts = self._new_refusals(), self._new_warm_parts()
-        self._grader = grader = self._new_grader(
-            store, writer, client, budget, refusals=refusals, warm_parts=warm_parts
+        accounts = await self._open_accounts(store, writer)
+        self._grader = grader = AccountGraders(
+            {each.name: each.grader for each in accounts},
+            writer,
+            longest_countdown_seconds=settings.longest_countdown_seconds,
         )
         heartbeat = Heartbeat(
             store,
@@ -146,7 +127,7 @@ class WorkerLife:
             period_seconds=settings.heartbeat_seconds,
             held=lambda: grader.held,
             cancel=lambda job_id: _ignore(loop.call_soon_threadsafe(grader.cancel, job_id)),
-            budgets=lambda: view.snapshot(settings.provider),
+            budgets=lambda: view.snapshot(*self._day_caps.by_account),
         )
         publisher = Publisher.connect(settings)
         feeder = Feeder(
@@ -158,7 +139,7 @@ class WorkerLife:
             countdown_grace_seconds=settings.countdown_grace_seconds,
             budgets=view,
             take_up=lambda: take_up(settings.data_dir, store, kept_too=False),
-            hear=partial(hear, loop, grader, budget, settings.provider),
+            hear=partial(hear, loop, grader, {each.name: each.budget for each in accounts}),
             park_probe_seconds=settings.park_probe_seconds,
         )
 
@@ -187,10 +168,8 @@ class WorkerLife:
             self._say_how_it_ended(writer)
             await asyncio.to_thread(self._deregister, store, spool)
             await asyncio.to_thread(notifier.stop)  # what ended last is told, too; no claim waits for a receiver
-            await budget.close()
-            await refusals.close()
-            await warm_parts.close()
-            await client.close()
+            for account in accounts:
+                await account.close()
             view.close()
             publisher.close()
             store.close()
@@ -200,20 +179,49 @@ class WorkerLife:
         spool.reserve(getattr(self._controller, "concurrency", None) or self._settings.concurrency)
         wait_for_store(store, patience_seconds=self._settings.store_patience_seconds)
         take_up(self._settings.data_dir, store)
+        first, *others = self._accounts_served(store.id)
         with store.transaction() as connection:
             register_worker(
                 connection,
                 worker_id=self._worker_id,
                 hostname=socket.gethostname(),
                 pid=os.getpid(),
-                queues=",".join(sorted(queue.name for queue in self._app.amqp.queues.consume_from.values())),
-                provider=self._settings.provider,
-                max_usd_per_day=self._settings.day_cap_usd,
+                queues=first.queue,
+                provider=first.account,
+                max_usd_per_day=first.max_usd_per_day,
+                others=others,
             )
-            raise_day(connection, self._settings.provider, self._settings.day_cap_usd)
-            caps = day_caps_kept(connection).get(self._settings.provider, {})
-        if len(caps) > 1:
-            logger.warning("worker.day_caps_differ", account=self._settings.provider, usd=list(caps))
+            raise_days(connection, self._day_caps)
+            kept = day_caps_kept(connection)
+        for account in self._day_caps.by_account:
+            if len(caps := kept.get(account, {})) > 1:
+                logger.warning("worker.day_caps_differ", account=account, usd=list(caps))
+        for name, missing in unserved_accounts(self._settings).items():
+            logger.warning("worker.account_not_served", account=name, reason=missing)
+
+    def _accounts_served(self, store_id: str) -> list[AccountServed]:
+        """With the queues that this process consumes of each."""
+        consumed = self._app.amqp.queues.consume_from
+        return [
+            AccountServed(
+                account=account,
+                queue=",".join(name for name in broker_queues(account, store_id) if name in consumed),
+                max_usd_per_day=max_usd,
+            )
+            for account, max_usd in self._day_caps.by_account.items()
+        ]
+
+    async def _open_accounts(self, store: Store, writer: Writer) -> list[ServedAccount]:
+        settings = self._settings
+        process = Process(
+            store=store,
+            writer=writer,
+            registry=builtin_registry(trusts=SchemaTrust(settings.data_dir, settings.trusted_schemas).allows),
+            worker_id=self._worker_id,
+            serves_interactive=self._serves_interactive,
+            entrance=entrance_of(settings.call_timeout_seconds),
+        )
+        return [await open_account(each, process) for each in self._served]
 
     def _say_how_it_ended(self, writer: Writer) -> None:
         if writer.unsaved and self._controller is not None:
@@ -229,114 +237,15 @@ class WorkerLife:
         except ServiceUnavailable:
             return  # its heartbeat stands still from now on, and the sweeper does the same
 
-    def _new_budget(self, store: Store) -> Budget:
-        settings = self._settings
-        with store.snapshot() as connection:
-            seen = latest_budgets(connection, within_seconds=BUDGET_MEMORY_SECONDS)
-            own = own_limits(connection, settings.provider)
-        shared = SharedBudget(connect(settings.redis_url or ""), key_prefix=KEY_PREFIX, worker_id=self._worker_id)
-        limits = Limits(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute)
-        known = known_limits(seen, account=settings.provider)
-        budget = Budget(
-            shared,
-            account=settings.provider,
-            limits=limits,
-            known=known,
-            policy=QueuePolicy(held_back_share=0.0 if self._serves_interactive else settings.interactive_share),
-            call_timeout_seconds=settings.call_timeout_seconds,
-        )
-        budget.set_own_limits(own)
-        return budget
-
     @property
     def _serves_interactive(self) -> bool:
         return any(name.startswith(f"{QueueName.INTERACTIVE}.") for name in self._app.amqp.queues.consume_from)
-
-    def _new_refusals(self) -> SharedRefusals:
-        settings = self._settings
-        client = connect(settings.redis_url or "")
-        return SharedRefusals(client, key_prefix=KEY_PREFIX, account=settings.provider)
-
-    def _new_warm_parts(self) -> SharedWarmParts:
-        settings = self._settings
-        client = connect(settings.redis_url or "")
-        return SharedWarmParts(client, key_prefix=KEY_PREFIX, account=settings.provider, worker_id=self._worker_id)
-
-    def _new_grader(
-        self,
-        store: Store,
-        writer: Writer,
-        client: Client,
-        budget: Budget,
-        *,
-        refusals: SharedRefusals,
-        warm_parts: SharedWarmParts,
-    ) -> Grader:
-        settings, account = self._settings, self._settings.provider
-        health = HealthMonitor(
-            refusals, on_end_of_refusals=lambda: asyncio.to_thread(_resume, store, account, AccountState.REFUSING)
-        )
-        return Grader(
-            Collaborators(
-                writer=writer,
-                budget=budget,
-                registry=builtin_registry(trusts=SchemaTrust(settings.data_dir, settings.trusted_schemas).allows),
-                provider=_provider(settings, client, health),
-                account=Account(
-                    park=lambda park: asyncio.to_thread(_park, store, account, park),
-                    resume=lambda: asyncio.to_thread(_resume, store, account),
-                ),
-                warm_parts=warm_parts,
-            ),
-            worker_id=self._worker_id,
-            longest_countdown_seconds=settings.longest_countdown_seconds,
-        )
 
 
 def _spare_the_collector() -> None:
     """What has been loaded by now stays: the garbage collector need not walk over it again with every few jobs."""
     gc.collect()
     gc.freeze()
-
-
-def _client(settings: Settings) -> Client:
-    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else MISSING_KEY
-    return new_client(
-        api_key=key,
-        base_url=settings.openai_base_url,
-        timeout_seconds=settings.call_timeout_seconds,
-        transport=settings.http_transport,
-    )
-
-
-def _provider(settings: Settings, client: Client, health: HealthMonitor) -> Provider:
-    profiles, host = load_profiles(settings.model_profiles), settings.provider_host
-    return Provider(
-        complete=partial(attempt_completion, client),
-        profile_of=cache(lambda model: profiles.find(model, host)),
-        call_timeout_seconds=settings.call_timeout_seconds,
-        health=health,
-    )
-
-
-def _park(store: Store, account: str, park: Park) -> None:
-    def park_and_reopen(connection: Connection) -> int:
-        park_account(connection, account=account, state=park.account_state, message=park.message)
-        return reopen_rejected(connection, park.reopens)
-
-    if reopened := store.run(park_and_reopen):
-        logger.info("account.jobs_reopened", account=account, jobs=reopened)
-
-
-def _resume(store: Store, account: str, state: AccountState | None = None) -> None:
-    """A job succeeded: its account may go on. The next one says it again should the store be away."""
-    try:
-        resumed = store.run(lambda connection: resume_account(connection, account, state=state))
-    except ServiceUnavailable as error:
-        logger.warning("account.not_resumed", reason=error)
-    else:
-        if resumed:
-            logger.info("account.resumed", account=account)
 
 
 def _exit_with_stdin() -> None:

@@ -24,28 +24,23 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from workers.contract.account import DEFAULT_ACCOUNT, account_of
 from workers.contract.errors import InvalidInput
 from workers.contract.notification import targets_of
 from workers.contract.validation_words import first_fault
-from workers.settings.files import ENVIRONMENT, NO_FILES, UnsafeFile, settings_files
+from workers.settings.accounts import Variables, load_accounts, unknown_account
+from workers.settings.error import SettingsError
+from workers.settings.files import ENVIRONMENT, UnsafeFile, settings_files, trusted_file
+from workers.settings.provider import OPENAI_HOST, STANDIN_PROVIDER, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["NO_FILES", "Settings", "SettingsError", "load_settings", "setting_sources"]
+    from workers.settings.accounts import NamedAccount
 
-OPENAI_HOST = "api.openai.com"
-STANDIN_PROVIDER = "standin"
-LONGEST_PROVIDER = 200
-_DEFAULT_PORTS = {"https": 443, "http": 80}
-_BAD_BASE_URL = "OPENAI_BASE_URL is no server's address; it should look like https://host/v1 or http://host:8080/v1"
 _SQLITE = "sqlite:///"
 _file_values: ContextVar[Mapping[str, Any] | None] = ContextVar("_file_values", default=None)
 """What `load_settings` found in files, for the sources of the one `Settings` that it makes."""
-
-
-class SettingsError(Exception):
-    """A setting has a value that cannot be used. The message names the setting, never its value."""
 
 
 class Settings(BaseSettings):
@@ -63,6 +58,10 @@ class Settings(BaseSettings):
     """Pays for every request; only workers get it. The stand-in needs none."""
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL", repr=False)
     """Another server that speaks OpenAI's protocol, such as `http://localhost:11434/v1`; OpenAI's own when not set."""
+    accounts: Path | None = Field(default=None, validation_alias="GRADEQUEUE_ACCOUNTS")
+    """A TOML file that names further accounts: keys (by variable or file), base URLs, limits; see docs/scaling.md."""
+    account: str | None = Field(default=None, validation_alias="GRADEQUEUE_ACCOUNT")
+    """The account of batches that name none [default: that of `OPENAI_API_KEY`, which is also called `default`]."""
     redis_url: str | None = Field(default=None, validation_alias="REDIS_URL", repr=False)
     """The broker, Redis or Valkey; a server of this machine's own, in the data folder, when not set."""
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
@@ -118,8 +117,8 @@ class Settings(BaseSettings):
     )
     """A JSON file whose entries override the bundled model profiles and prices."""
     max_usd_per_day: float | None = Field(default=None, gt=0, validation_alias="GRADEQUEUE_MAX_USD_PER_DAY")
-    """What all requests to the provider may cost in a day (UTC), US dollars; then its jobs wait for the next day. Each
-    worker stops at its own: give all of them the same."""
+    """What all requests may cost in a day (UTC), US dollars, those of every account together; then jobs wait for the
+    next day. Each worker stops at its own: give all of them the same."""
     requests_per_minute: int | None = Field(default=None, ge=1, validation_alias="GRADEQUEUE_RPM")
     """The provider's limit per model, before its first answer says it; not needed where its headers do."""
     tokens_per_minute: int | None = Field(default=None, ge=1, validation_alias="GRADEQUEUE_TPM")
@@ -153,13 +152,19 @@ class Settings(BaseSettings):
     command of this data folder named are trusted already."""
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _accounts: Mapping[str, NamedAccount] = PrivateAttr(default_factory=dict)
 
     @property
     def sources(self) -> Mapping[str, str]:
         """Environment name -> where the value was found, of everything that was set when this was loaded."""
         return self._sources
 
-    @field_validator("data_dir", "model_profiles", "nightly", "oidc_secrets")
+    @field_validator("account")
+    @classmethod
+    def _has_a_name_of_its_own(cls, account: str | None) -> str | None:
+        return None if account == DEFAULT_ACCOUNT else account
+
+    @field_validator("data_dir", "model_profiles", "nightly", "oidc_secrets", "accounts")
     @classmethod
     def _is_absolute(cls, path: Path | None) -> Path | None:
         """Children run in another folder, and mean the same file."""
@@ -195,71 +200,71 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(_file_values.get() or {})))
 
     @property
-    def provider(self) -> str:
-        """Which server grades, or `standin`: it is fixed per batch, and part of every queue and budget.
+    def named_accounts(self) -> Mapping[str, NamedAccount]:
+        """Name -> account, of those that `accounts` names."""
+        return self._accounts
 
-        Host, port and path prefix of the base URL; `api.openai.com` for OpenAI, because 443 and /v1 are left out.
+    @property
+    def named_account(self) -> NamedAccount | None:
+        """The one that these settings speak of; None for the one of `openai_api_key`, and for the stand-in."""
+        return None if self.offline or self.account is None else self._accounts[self.account]
+
+    def of_account(self, name: str | None) -> Settings:
+        """The same settings, speaking of this account: None or `default` is that of `openai_api_key`.
+
+        Raises `SettingsError`, which lists the names, when there is no such account.
+        """
+        account = None if name == DEFAULT_ACCOUNT else name
+        if account is not None and account not in self._accounts:
+            raise unknown_account(account, self._accounts, self.accounts)
+        return self.model_copy(update={"account": account})
+
+    @property
+    def api_key(self) -> SecretStr | None:
+        """The account's key. Only workers, and who asks the provider for its models, need one."""
+        return self.openai_api_key if self.named_account is None else self.named_account.key
+
+    @property
+    def base_url(self) -> str | None:
+        """The account's server; None for OpenAI's own."""
+        return self.openai_base_url if self.named_account is None else self.named_account.base_url
+
+    @property
+    def provider(self) -> str:
+        """Whose account grades, and at which server, or `standin`: fixed per batch, part of every queue and budget.
+
+        Host, port and path prefix of the base URL, `api.openai.com` for OpenAI, because 443 and /v1 are left out;
+        before it the account's name, if it has one (see `workers.contract.account`).
         """
         if self.offline:
             return STANDIN_PROVIDER
-        return provider_of(self.openai_base_url) if self.openai_base_url else OPENAI_HOST
+        return account_of(self.account, provider_of(self.base_url) if self.base_url else OPENAI_HOST)
 
     @property
     def provider_host(self) -> str:
         """The host alone: what model profiles go by."""
         if self.offline:
             return STANDIN_PROVIDER
-        return (urlsplit(self.openai_base_url).hostname or "") if self.openai_base_url else OPENAI_HOST
+        return (urlsplit(self.base_url).hostname or "") if self.base_url else OPENAI_HOST
+
+    @property
+    def minute_limits(self) -> tuple[int | None, int | None]:
+        """Requests and tokens per minute of each of the account's models, where settings say them."""
+        named = self.named_account
+        if named is None:
+            return self.requests_per_minute, self.tokens_per_minute
+        return named.rpm, named.tpm
 
     @property
     def day_cap_usd(self) -> float | None:
-        """`max_usd_per_day`; None for the stand-in, which costs nothing."""
-        return None if self.offline else self.max_usd_per_day
+        """The account's cap of a day; None for none, and for the stand-in, which costs nothing."""
+        own = None if self.named_account is None else self.named_account.max_usd_per_day
+        return None if self.offline else own or self.max_usd_per_day
 
     @property
     def is_embedded(self) -> bool:
         """True when broker and store are this machine's own, under `data_dir`."""
         return self.redis_url is None and self.database_url is None
-
-
-def provider_of(base_url: str) -> str:
-    """`http://localhost:8080/v1` -> `localhost:8080`. Two servers never have one name; raises `SettingsError`."""
-    try:
-        parts = urlsplit(base_url)
-        port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    except (ValueError, KeyError):
-        raise SettingsError(_BAD_BASE_URL) from None
-    host = parts.hostname
-    if not host or not port or not base_url.isprintable() or " " in base_url:
-        raise SettingsError(_BAD_BASE_URL)
-    shown_host = f"[{host}]" if ":" in host else host
-    shown_port = "" if port == _DEFAULT_PORTS["https"] else f":{port}"
-    name = f"{shown_host}{shown_port}{_path_prefix(parts.path)}"
-    if len(name) > LONGEST_PROVIDER:
-        raise SettingsError(
-            f"OPENAI_BASE_URL is too long; host and path together may have {LONGEST_PROVIDER} characters"
-        )
-    return name
-
-
-def _path_prefix(path: str) -> str:
-    """`/v1` -> ``, `/api/v1` -> `/api`, `/team/v2` -> `/team/v2`, nothing -> `/`."""
-    path = path.rstrip("/")
-    return path.removesuffix("/v1") if path == "/v1" or path.endswith("/v1") else path or "/"
-
-
-def provider_line(settings: Settings) -> str:
-    """Which provider is asked, and where its address and the key were found; never the key, nor a password."""
-    if settings.offline:
-        return "provider: the stand-in on this machine; no grade is real, and no key is used"
-    sources = settings.sources
-    address = (
-        f"OPENAI_BASE_URL from {sources.get('OPENAI_BASE_URL', 'the program')}"
-        if settings.openai_base_url
-        else "OpenAI's own address"
-    )
-    key = f"OPENAI_API_KEY from {sources.get('OPENAI_API_KEY', 'the program')}" if settings.openai_api_key else "no key"
-    return f"provider: {settings.provider} ({address}), paid with {key}"
 
 
 def load_settings(*, inputs: Sequence[Path] = (), **overrides: object) -> Settings:
@@ -280,7 +285,19 @@ def load_settings(*, inputs: Sequence[Path] = (), **overrides: object) -> Settin
     finally:
         _file_values.reset(token)
     settings._sources = _sources(files)  # noqa: SLF001 - this function makes it
-    return settings
+    if settings.accounts is not None:
+        settings._accounts = _accounts(settings.accounts, inputs, settings.data_dir)  # noqa: SLF001 - as above
+    return settings.of_account(settings.account)
+
+
+def _accounts(path: Path, inputs: Sequence[Path], data_dir: Path) -> Mapping[str, NamedAccount]:
+    """Their keys are looked for where every other setting is."""
+    try:
+        file = trusted_file(path, inputs, data_dir=data_dir, setting="GRADEQUEUE_ACCOUNTS")
+        places = settings_files(inputs, data_dir=data_dir, default_data_dir=data_dir)
+    except UnsafeFile as error:
+        raise SettingsError(str(error)) from None
+    return load_accounts(file, Variables([(each.shown, each.path) for each in places]))
 
 
 def setting_sources() -> Mapping[str, str]:

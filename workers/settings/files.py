@@ -51,7 +51,8 @@ def settings_files(inputs: Sequence[Path], *, data_dir: Path | None, default_dat
     untrusted = [*_folders(inputs), *_remembered(home)]
     files = []
     if named := os.environ.get(ENV_FILE):
-        files.append(_named(Path(named).expanduser().absolute(), untrusted))
+        path = Path(named).expanduser().absolute()
+        files.append(SettingsFile(_named(path, untrusted, "--env-file or GRADEQUEUE_ENV_FILE"), str(path)))
     files += [SettingsFile(Path.cwd() / each, str(each)) for each in (DOTENV, SECRETS)]
     files.append(SettingsFile(home / DOTENV, str(home / DOTENV)))
     return [
@@ -59,6 +60,11 @@ def settings_files(inputs: Sequence[Path], *, data_dir: Path | None, default_dat
         for each in files
         if os.access(each.path, os.R_OK) and each.path.is_file() and not lies_within(each.path, untrusted)
     ]
+
+
+def trusted_file(path: Path, inputs: Sequence[Path], *, data_dir: Path, setting: str) -> Path:
+    """The file that `setting` names. Raises `UnsafeFile` where it lies among submissions, or does not exist."""
+    return _named(path, [*_folders(inputs), *_remembered(data_dir.expanduser().absolute())], setting)
 
 
 def remember_input(data_dir: Path, path: Path) -> None:
@@ -79,12 +85,12 @@ def lies_within(path: Path, folders: Collection[Path]) -> bool:
     return any(place.is_relative_to(folder) for folder in folders for place in places)
 
 
-def _named(path: Path, untrusted: Collection[Path]) -> SettingsFile:
+def _named(path: Path, untrusted: Collection[Path], setting: str) -> Path:
     if lies_within(path, untrusted):
         raise UnsafeFile(f"{path} lies among the submissions; keep settings in another folder")
     if not path.is_file():
-        raise UnsafeFile(f"{path}: there is no such file; correct --env-file or GRADEQUEUE_ENV_FILE")
-    return SettingsFile(path, str(path))
+        raise UnsafeFile(f"{path}: there is no such file; correct {setting}")
+    return path
 
 
 def _folders(inputs: Sequence[Path]) -> list[Path]:

@@ -20,11 +20,12 @@ from sqlalchemy import func, literal, select, update
 
 from workers.contract.notification import Happening
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
-from workers.store.day_caps import DAY_SECONDS, day_of, make_day
+from workers.store.day_caps import DAY_SECONDS, NO_DAY_CAPS, day_of, make_day
 from workers.store.gates import FIRST_JOBS, ClosedBy
 from workers.store.ledger import IS_CORRECTED, counted_usd, open_attempts
 from workers.store.outbox import note_account, note_batch_stopped
 from workers.store.pauses import paused_openings
+from workers.store.spend_cap import SpendCap
 from workers.store.sql import IS_READY, in_lists, upsert
 from workers.store.tables import attempts, batch_gates, batches, day_gates, jobs, now_seconds, outcomes
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from workers.store.day_caps import DayCaps
     from workers.store.ledger import AttemptClosing, AttemptOpening, JobEnding
     from workers.store.sql import LockedJob
 
@@ -57,37 +59,19 @@ class Admission(StrEnum):
 
 
 @dataclass(slots=True)
-class _Account:
-    """One cap: what is held against it, and what this transaction changes."""
-
-    max_usd: float
-    held_usd: float
-    change_usd: float = 0.0
-    opened: bool = False
-    """This transaction lets a request in, which will end."""
-
-    def has_room(self, usd: float) -> bool:
-        return self.held_usd + self.change_usd + usd <= self.max_usd
-
-    def take(self, usd: float) -> None:
-        self.change_usd += usd
-        self.opened = self.opened or usd > 0
-
-
-@dataclass(slots=True)
 class Gates:
     """The gates that a transaction's work goes through, locked until it ends. Made by `lock_gates`."""
 
     connection: Connection
-    provider: str | None
-    max_usd_per_day: float | None
+    kept: DayCaps
     today: str
     rows: dict[int, Row[Any]]
-    caps: dict[int, _Account]
-    days: dict[tuple[str, str], _Account]
-    """By provider and day."""
+    caps: dict[int, SpendCap]
+    days: dict[tuple[str, str], SpendCap]
+    """By account and day."""
+    closed_today: set[str]
+    """Accounts whose day is over."""
     closed: set[int] = field(default_factory=set)
-    is_day_closed: bool = False
 
     def count_costs(self, closings: Sequence[AttemptClosing]) -> None:
         """Let each request's real cost take the place of its upper bound; to be called before its row is closed."""
@@ -153,31 +137,46 @@ class Gates:
 
     def _admit(self, opening: AttemptOpening) -> Admission:
         row = self.rows.get(opening.batch_id)
-        if self.is_day_closed or opening.batch_id in self.closed or (row is not None and row.closed_at is not None):
+        is_closed = opening.batch_id in self.closed or (row is not None and row.closed_at is not None)
+        if is_closed or opening.account in self.closed_today:
             return Admission.CLOSED
-        key = (self.provider or "", self.today)
+        key = (opening.account, self.today)
         cap, day = self.caps.get(opening.batch_id), self.days.get(key)
-        if self.max_usd_per_day is None:
+        if self.kept.by_account.get(opening.account) is None:
             day = None  # other workers keep the day's cap; what this one spends counts all the same
         refused = self._refuse(opening, cap, day) if cap is not None or day is not None else None
         if refused is None:
             self._take(opening.batch_id, key, opening.most_usd or 0.0)
         return refused or Admission.MAY_SEND
 
-    def _refuse(self, opening: AttemptOpening, cap: _Account | None, day: _Account | None) -> Admission | None:
+    def _refuse(self, opening: AttemptOpening, cap: SpendCap | None, day: SpendCap | None) -> Admission | None:
         batch_id, usd = opening.batch_id, opening.most_usd
         if usd is None:
             return self._close(batch_id, ClosedBy.NO_PRICE, f"the price of {opening.model} is unknown to the worker")
         if cap is not None and not cap.has_room(usd):
             if cap.opened or self._is_in_flight(attempts.c.batch_id == batch_id):
                 return Admission.NO_ROOM
-            return self._close(batch_id, ClosedBy.SPEND_CAP, _spent(cap, usd))
+            return self._close(batch_id, ClosedBy.SPEND_CAP, cap.spent(usd))
         if day is not None and not day.has_room(usd):
-            of_provider = attempts.c.batch_id.in_(select(batches.c.id).where(batches.c.provider == self.provider))
-            if day.opened or self._is_in_flight(of_provider):
-                return Admission.NO_ROOM
-            return self._close_day(_spent(day, usd))
+            return self._refuse_day(opening.account, [opening.account], day, usd)
+        if day is not None and (total := self._total()) is not None and not total.has_room(usd):
+            return self._refuse_day(opening.account, sorted(self.kept.by_account), total, usd)
         return None
+
+    def _refuse_day(self, account: str, spenders: Sequence[str], cap: SpendCap, usd: float) -> Admission:
+        of_them = attempts.c.batch_id.in_(select(batches.c.id).where(batches.c.provider.in_(spenders)))
+        if cap.opened or self._is_in_flight(of_them):
+            return Admission.NO_ROOM
+        return self._close_day(account, cap.max_usd, cap.spent(usd))
+
+    def _total(self) -> SpendCap | None:
+        """What all accounts of this worker have spent today, against the cap for all of them."""
+        if self.kept.total_usd is None:
+            return None
+        days = [
+            day for (account, name), day in self.days.items() if name == self.today and account in self.kept.by_account
+        ]
+        return SpendCap.together(days, max_usd=self.kept.total_usd)
 
     def _take(self, batch_id: int, day: tuple[str, str], usd: float) -> None:
         for account in (self.caps.get(batch_id), self.days.get(day)):
@@ -201,13 +200,13 @@ class Gates:
             )
         return Admission.CLOSED
 
-    def _close_day(self, message: str) -> Admission:
-        self.is_day_closed = True
-        note_account(self.connection, Happening.DAY_CAP_REACHED, self.provider or "", day=self.today)
+    def _close_day(self, account: str, max_usd: float, message: str) -> Admission:
+        self.closed_today.add(account)
+        note_account(self.connection, Happening.DAY_CAP_REACHED, account, day=self.today)
         self.connection.execute(
             update(day_gates)
-            .where(day_gates.c.provider == self.provider, day_gates.c.day == self.today)
-            .values(closed_at=now_seconds(), max_usd=self.max_usd_per_day, message=message)
+            .where(day_gates.c.provider == account, day_gates.c.day == self.today)
+            .values(closed_at=now_seconds(), max_usd=max_usd, message=message)
         )
         return Admission.CLOSED
 
@@ -244,16 +243,15 @@ class Gates:
 def lock_gates(
     connection: Connection,
     *,
-    provider: str | None = None,
-    max_usd_per_day: float | None = None,
+    day_caps: DayCaps = NO_DAY_CAPS,
     openings: Collection[AttemptOpening] = (),
     closings: Collection[AttemptClosing] = (),
     endings: Collection[JobEnding] = (),
 ) -> Gates:
     """Lock the gates that this work goes through; to be called before its jobs are locked.
 
-    `provider` and `max_usd_per_day` are the worker's, None where nothing is opened; a closing counts towards the day on
-    which its request was opened.
+    `day_caps` are the worker's, empty where nothing is opened; a closing counts towards the day on which its request
+    was opened.
     """
     touched = {each.batch_id for each in openings} | {each.batch_id for each in endings}
     for some in in_lists([closing.attempt_id for closing in closings]):
@@ -264,16 +262,15 @@ def lock_gates(
             ).scalars()
         )
     rows = _locked_batches(connection, touched)
-    days, today, is_closed = _locked_days(connection, provider, max_usd_per_day, is_opening=bool(openings))
+    days, today, closed = _locked_days(connection, day_caps, is_opening=bool(openings))
     return Gates(
         connection=connection,
-        provider=provider,
-        max_usd_per_day=max_usd_per_day,
+        kept=day_caps,
         today=today,
         rows=rows,
-        caps={key: _Account(row.max_usd, row.held_usd) for key, row in rows.items() if row.max_usd is not None},
+        caps={key: SpendCap(row.max_usd, row.held_usd) for key, row in rows.items() if row.max_usd is not None},
         days=days,
-        is_day_closed=is_closed,
+        closed_today=closed,
     )
 
 
@@ -310,33 +307,24 @@ def _locked_batches(connection: Connection, batch_ids: Collection[int]) -> dict[
 
 
 def _locked_days(
-    connection: Connection, provider: str | None, max_usd_per_day: float | None, *, is_opening: bool
-) -> tuple[dict[tuple[str, str], _Account], str, bool]:
-    """Caps by provider and day, today's name, and whether today is closed for `provider`."""
+    connection: Connection, kept: DayCaps, *, is_opening: bool
+) -> tuple[dict[tuple[str, str], SpendCap], str, set[str]]:
+    """Caps by account and day, today's name, and the accounts whose day is closed."""
     now = connection.execute(select(now_seconds())).scalar_one()
-    today = day_of(now)
-    if is_opening and provider is not None and max_usd_per_day is not None:
-        make_day(connection, provider, now, max_usd_per_day)
+    today, served = day_of(now), kept.by_account
+    for account, max_usd in sorted(served.items()) if is_opening else ():
+        if max_usd is not None:
+            make_day(connection, account, now, max_usd)
     rows = connection.execute(
         select(day_gates)
         .where(
             day_gates.c.ends_at > now - DAY_SECONDS,  # a request ends a day later at the most
-            literal(value=True) if provider is None else day_gates.c.provider == provider,
+            day_gates.c.provider.in_(served) if served else literal(value=True),
         )
         .order_by(day_gates.c.provider, day_gates.c.day)
         .with_for_update()
     ).all()
     accounts = {
-        (row.provider, row.day): _Account(row.max_usd if max_usd_per_day is None else max_usd_per_day, row.held_usd)
-        for row in rows
+        (row.provider, row.day): SpendCap(served.get(row.provider) or row.max_usd, row.held_usd) for row in rows
     }
-    closed = any(row.provider == provider and row.day == today and row.closed_at is not None for row in rows)
-    return accounts, today, closed
-
-
-def _spent(account: _Account, next_usd: float) -> str:
-    held_usd = account.held_usd + account.change_usd
-    return (
-        f"its cap of ${account.max_usd:,.4f} is reached: ${held_usd:,.4f} is spent, calls without a known end at "
-        f"their highest, and one more call may cost ${next_usd:,.4f}"
-    )
+    return accounts, today, {row.provider for row in rows if row.day == today and row.closed_at is not None}

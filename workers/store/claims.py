@@ -36,7 +36,7 @@ from workers.store.sql import (
 from workers.store.tables import attempts, batches, contexts, jobs, now_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -54,6 +54,8 @@ class ClaimedJob:
 
     id: str
     batch_id: int
+    account: str
+    """The provider account that its batch names (see `workers.contract.account`)."""
     item_id: str
     round: int
     claim: int
@@ -100,11 +102,11 @@ class NotDue:
 
 
 def claim_jobs(
-    connection: Connection, job_ids: Sequence[str], *, worker_id: str, provider: str | None = None
+    connection: Connection, job_ids: Sequence[str], *, worker_id: str, accounts: Collection[str] = ()
 ) -> dict[str, ClaimedJob]:
     """Claim what is ready, due and neither parked nor paused; the others are absent, and their messages are done.
 
-    With `provider`, another provider's job is never claimed, whatever queue its message came through.
+    With `accounts`, another account's job is never claimed, whatever queue its message came through.
     """
     startable = in_id_order(
         select(jobs.c.id)
@@ -119,7 +121,7 @@ def claim_jobs(
             IS_BATCH_OPEN,
             IS_MODEL_OPEN,
             or_(batches.c.provider.not_in(PARKED_ACCOUNTS), jobs.c.id.in_(PROBE_JOBS)),
-            true() if provider is None else batches.c.provider == provider,
+            batches.c.provider.in_(accounts) if accounts else true(),
         )
     )
     claimed = connection.execute(
@@ -137,16 +139,18 @@ def claim_jobs(
     ).all()
     if len(claimed) < len(job_ids):
         _unpublish_waiting(connection, job_ids)
-        if provider is not None:
-            _unpublish_foreign(connection, job_ids, provider)
+        if accounts:
+            _unpublish_foreign(connection, job_ids, accounts)
     return as_claimed(connection, claimed)
 
 
+_ACCOUNT = select(batches.c.provider).where(batches.c.id == jobs.c.batch_id).correlate(jobs).scalar_subquery()
 CLAIMED_COLUMNS = (
     jobs.c.id, jobs.c.batch_id, jobs.c.item_id, jobs.c.round, jobs.c.claim, jobs.c.schema_name,
     jobs.c.schema_fingerprint, jobs.c.prompt, jobs.c.model, jobs.c.parameters, jobs.c.context_hash,
     jobs.c.instructions_hash, jobs.c.snoozes, jobs.c.lost_claims, jobs.c.pseudonyms, jobs.c.kept_answer,
     (jobs.c.deadline_at - now_seconds()).label("seconds_to_deadline"),
+    _ACCOUNT.label("account"),
 )  # fmt: skip
 """What `as_claimed` reads."""
 
@@ -163,6 +167,7 @@ def as_claimed(connection: Connection, claimed: Sequence[Any]) -> dict[str, Clai
         row.id: ClaimedJob(
             id=row.id,
             batch_id=row.batch_id,
+            account=row.account,
             item_id=row.item_id,
             round=row.round,
             claim=row.claim,
@@ -219,7 +224,7 @@ def _unreadable(parameters: object, error: Exception) -> Failure:
     )
 
 
-def not_due_yet(connection: Connection, job_ids: Sequence[str], *, provider: str | None = None) -> dict[str, NotDue]:
+def not_due_yet(connection: Connection, job_ids: Sequence[str], *, accounts: Collection[str] = ()) -> dict[str, NotDue]:
     """Those whose message came before their time: a countdown ends by the clock of one host, and clocks differ."""
     rows = connection.execute(
         select(jobs.c.id, (jobs.c.not_before - now_seconds()).label("after_seconds"))
@@ -228,7 +233,7 @@ def not_due_yet(connection: Connection, job_ids: Sequence[str], *, provider: str
             jobs.c.id.in_(job_ids),
             IS_WAITING,
             jobs.c.not_before > now_seconds(),
-            true() if provider is None else batches.c.provider == provider,
+            batches.c.provider.in_(accounts) if accounts else true(),
         )
     )
     return {row.id: NotDue(after_seconds=max(row.after_seconds, 0.0)) for row in rows}
@@ -246,9 +251,9 @@ def _unpublish_waiting(connection: Connection, job_ids: Sequence[str]) -> None:
     )
 
 
-def _unpublish_foreign(connection: Connection, job_ids: Sequence[str], provider: str) -> None:
-    """Another provider's job came through this provider's queue: the feeder sends it again, to its own."""
-    foreign_batches = select(batches.c.id).where(batches.c.provider != provider)
+def _unpublish_foreign(connection: Connection, job_ids: Sequence[str], accounts: Collection[str]) -> None:
+    """Another account's job came through a queue of these: the feeder sends it again, to its own."""
+    foreign_batches = select(batches.c.id).where(batches.c.provider.not_in(accounts))
     dropped = connection.execute(
         update(jobs)
         .where(jobs.c.id.in_(job_ids), IS_READY, jobs.c.batch_id.in_(foreign_batches))
@@ -256,7 +261,7 @@ def _unpublish_foreign(connection: Connection, job_ids: Sequence[str], provider:
         .returning(jobs.c.id)
     ).scalars()
     for job_id in dropped:
-        logger.warning("broker.foreign_message_dropped", job=job_id, asks=provider)
+        logger.warning("broker.foreign_message_dropped", job=job_id, serves=sorted(accounts))
 
 
 def _attempts_spent(connection: Connection, job_ids: Sequence[str]) -> dict[str, dict[str, int]]:

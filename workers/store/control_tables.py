@@ -38,6 +38,16 @@ model_limits = Table(
     comment="what a person allows a model, over all workers; the account '' is every account without a row of its own",
 )
 
+worker_accounts = Table(
+    "worker_accounts",
+    metadata,
+    Column("worker_id", String(64), primary_key=True),
+    Column("account", String(255), primary_key=True),
+    Column("queue", String(400), nullable=False),
+    Column("max_usd_per_day", Double),  # null: it keeps no cap
+    comment="accounts that a worker serves beside the one in `workers`, each through a broker queue of its own",
+)
+
 backfills = Table(
     "backfills",
     metadata,

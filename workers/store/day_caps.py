@@ -1,4 +1,4 @@
-"""What all requests to a provider may cost in one day (UTC), by the day on which a request was opened.
+"""What all requests of an account may cost in one day (UTC), by the day on which a request was opened.
 
 A day's row is made by the first request that a worker with a cap opens on it, from what the ledger holds already. A day
 that is closed opens by itself when it is over; deadlines move by the time that its jobs waited.
@@ -7,7 +7,7 @@ that is closed opens by itself when it is over; deadlines move by the time that 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from workers.store.sql import upsert
 from workers.store.tables import attempts, batches, day_gates, now_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from workers.store import Store
@@ -36,6 +38,21 @@ class DayGate:
     held_usd: float
     closed_at: float | None
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayCaps:
+    """What one worker keeps: a cap of a day for each account that it serves, US dollars, None for none.
+
+    `total_usd` holds for all of them together; None where one account has it to itself, or nobody set any.
+    """
+
+    by_account: Mapping[str, float | None] = field(default_factory=dict)
+    total_usd: float | None = None
+
+
+NO_DAY_CAPS = DayCaps()
+"""Of who opens no request: whatever any worker keeps is counted on."""
 
 
 def day_of(seconds: float) -> str:
@@ -131,12 +148,15 @@ def resume_days(connection: Connection, provider: str | None = None) -> list[str
     return [each.provider for each in closed]
 
 
-def raise_day(connection: Connection, provider: str, max_usd: float | None) -> None:
-    """A worker starts with this cap: where it is higher than the one that closed the day, the day is open again."""
+def raise_days(connection: Connection, caps: DayCaps) -> None:
+    """A worker starts with these caps: where one is higher than the one that closed a day, that day is open again."""
     for each in read_days(connection):
-        is_raised = max_usd is not None and max_usd > each.max_usd
-        if each.provider == provider and each.closed_at is not None and is_raised:
-            _open_day(connection, provider, each.day, since=each.closed_at)
+        max_usd = caps.by_account.get(each.provider)
+        if each.closed_at is None or max_usd is None:
+            continue
+        was_total = caps.total_usd is not None and each.max_usd > max_usd  # all accounts together had spent theirs
+        if max_usd > each.max_usd or (was_total and (caps.total_usd or 0.0) > each.max_usd):
+            _open_day(connection, each.provider, each.day, since=each.closed_at)
 
 
 def end_days(connection: Connection) -> list[str]:

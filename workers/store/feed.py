@@ -167,11 +167,13 @@ def model_room(connection: Connection, feed: Feed, startable: Mapping[str, int])
     return {model: count - published.get(model, 0) for model, count in startable.items()}
 
 
-def holding_up_others(connection: Connection, feed: Feed, startable: Mapping[str, int]) -> list[str]:
-    """Models with as many waiting as they can start, while other models have work: they should give up slots."""
+def holding_up_others(
+    connection: Connection, feed: Feed, startable: Mapping[str, int], *, others_work: bool = False
+) -> list[str]:
+    """Models with as many waiting as they can start, while other models or accounts have work: they give up slots."""
     full = [model for model, count in model_room(connection, feed, startable).items() if count <= 0]
-    if not full:
-        return []
+    if not full or others_work:
+        return full
     published = connection.execute(
         select(jobs.c.model).select_from(jobs).join(batches).where(*_expected(feed, 0.0)).distinct()
     ).scalars()

@@ -27,7 +27,7 @@ from workers.store.tables import (
     store_identity,
     workers,
 )
-from workers.store.worker_reports import SILENT_SECONDS
+from workers.store.worker_reports import SILENT_SECONDS, queues_served
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,9 +121,10 @@ def _newest(number: Any, of_batch: Any) -> Any:
 
 def _pace(connection: Connection, batch: Row[Any]) -> Pace:
     """Workers that serve it, what ended within the last minute, when the first of those that wait is due."""
-    alive = select(literal("worker").label("what"), workers.c.queues.label("queues"), _NO_NUMBER, _NO_NUMBER).where(
+    queues = queues_served(
         workers.c.stopped_at.is_(None), workers.c.heartbeat_at > batch.now - SILENT_SECONDS
-    )
+    ).subquery()
+    alive = select(literal("worker").label("what"), queues.c.queues.label("queues"), _NO_NUMBER, _NO_NUMBER)
     recent = select(literal("recent"), literal(""), func.count(), func.min(outcomes.c.finished_at)).where(
         outcomes.c.batch_id == batch.id, outcomes.c.finished_at > batch.now - PACE_SECONDS
     )

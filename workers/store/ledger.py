@@ -65,6 +65,8 @@ class AttemptOpening:
     attempt_id: str
     job_id: str
     batch_id: int
+    account: str
+    """Its batch's (see `workers.contract.account`)."""
     round: int
     claim: int
     worker_id: str

@@ -6,12 +6,13 @@ stopped process has locked is left to a later round, so that it holds up nobody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, or_, select, update
 
 from workers.contract.outcome import AttemptEnding
+from workers.store.control_tables import worker_accounts
 from workers.store.releases import free_claims
 from workers.store.sql import IS_RUNNING, earlier_id, in_lists
 from workers.store.tables import attempts, jobs, now_seconds, workers
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountServed:
+    """One account that a worker serves: through which broker queue, and the cap of a day that it keeps, if any."""
+
+    account: str
+    queue: str
+    max_usd_per_day: float | None = None
 
 
 def register_worker(
@@ -31,10 +41,11 @@ def register_worker(
     queues: str,
     provider: str | None = None,
     max_usd_per_day: float | None = None,
+    others: Sequence[AccountServed] = (),
 ) -> None:
-    """Make the row of a starting worker process. The id is new per process, never used again.
+    """Make the rows of a starting worker process. The id is new per process, never used again.
 
-    `max_usd_per_day`: the cap of `provider` that it keeps; None for none.
+    `max_usd_per_day`: the cap of `provider` that it keeps; None for none. `others`: accounts beside `provider`.
     """
     connection.execute(
         insert(workers).values(
@@ -48,6 +59,8 @@ def register_worker(
             heartbeat_at=now_seconds(),
         )
     )
+    if others:
+        connection.execute(insert(worker_accounts), [{"worker_id": worker_id, **asdict(each)} for each in others])
 
 
 def beat(connection: Connection, *, worker_id: str, budgets: Sequence[Mapping[str, object]] | None = None) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 
+from workers.store.control_tables import worker_accounts
 from workers.store.tables import now_seconds, workers
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, CompoundSelect, Connection
 
 SILENT_SECONDS = 45.0
 """A worker not heard of for so long is not counted on; heartbeats come every 10 s by default."""
@@ -31,15 +32,18 @@ def day_caps_kept(connection: Connection) -> dict[str, dict[float | None, int]]:
 
     Where there are several, settings differ: what a worker spends counts for all of them, and each stops at its own.
     """
+    alive = (workers.c.stopped_at.is_(None), workers.c.heartbeat_at > now_seconds() - SILENT_SECONDS)
+    served = union_all(
+        select(workers.c.provider, workers.c.max_usd_per_day).where(workers.c.provider.is_not(None), *alive),
+        select(worker_accounts.c.account, worker_accounts.c.max_usd_per_day)
+        .join(workers, workers.c.id == worker_accounts.c.worker_id)
+        .where(*alive),
+    ).subquery()
+    cap = served.c.max_usd_per_day
     rows = connection.execute(
-        select(workers.c.provider, workers.c.max_usd_per_day, func.count().label("processes"))
-        .where(
-            workers.c.provider.is_not(None),
-            workers.c.stopped_at.is_(None),
-            workers.c.heartbeat_at > now_seconds() - SILENT_SECONDS,
-        )
-        .group_by(workers.c.provider, workers.c.max_usd_per_day)
-        .order_by(workers.c.provider, workers.c.max_usd_per_day.is_(None), workers.c.max_usd_per_day)
+        select(served.c.provider, cap, func.count().label("processes"))
+        .group_by(served.c.provider, cap)
+        .order_by(served.c.provider, cap.is_(None), cap)
     )
     kept: dict[str, dict[float | None, int]] = {}
     for row in rows:
@@ -63,9 +67,15 @@ def live_workers(connection: Connection, queue: str, *, now: float) -> int:
 def _queues_served(
     connection: Connection, now: float, *, hostname: str | None = None, silent_seconds: float = SILENT_SECONDS
 ) -> list[str]:
-    alive = select(workers.c.queues).where(
-        workers.c.stopped_at.is_(None), workers.c.heartbeat_at > now - silent_seconds
-    )
+    alive = [workers.c.stopped_at.is_(None), workers.c.heartbeat_at > now - silent_seconds]
     if hostname is not None:
-        alive = alive.where(workers.c.hostname == hostname)
-    return [queue for queues in connection.execute(alive).scalars() for queue in queues.split(",")]
+        alive.append(workers.c.hostname == hostname)
+    return [queue for queues in connection.execute(queues_served(*alive)).scalars() for queue in queues.split(",")]
+
+
+def queues_served(*which: ColumnElement[bool]) -> CompoundSelect[Any]:
+    """`queues` of those workers, comma-separated broker queues; a row for each account that they serve."""
+    return union_all(
+        select(workers.c.queues).where(*which),
+        select(worker_accounts.c.queue).join(workers, workers.c.id == worker_accounts.c.worker_id).where(*which),
+    )

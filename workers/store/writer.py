@@ -21,6 +21,7 @@ from workers.contract.outcome import Failure, FailureKind
 from workers.log import get_logger
 from workers.store.admission import Admission, admit, lock_gates
 from workers.store.claims import ClaimedJob, NotDue, claim_jobs, not_due_yet
+from workers.store.day_caps import NO_DAY_CAPS
 from workers.store.engine import CommitUnknown
 from workers.store.job_update import JobUpdate, apply_updates, storable_forms
 from workers.store.ledger import AttemptOpening, JobEnding
@@ -30,11 +31,12 @@ from workers.store.sql import lock_jobs
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection
 
     from workers.store.admission import Gates
+    from workers.store.day_caps import DayCaps
     from workers.store.engine import Store
     from workers.store.safekeeping import AnswerSpool
 
@@ -78,14 +80,12 @@ class Writer:
         worker_id: str,
         loop: asyncio.AbstractEventLoop,
         spool: AnswerSpool | None = None,
-        provider: str | None = None,
-        max_usd_per_day: float | None = None,
+        day_caps: DayCaps = NO_DAY_CAPS,
     ) -> None:
-        """`provider`: the one that this worker asks; no other's job is claimed. `max_usd_per_day` is its cap."""
+        """`day_caps` names the accounts that this worker serves, and no other's job is claimed; without any, all."""
         self._store = store
         self._worker_id = worker_id
-        self._provider = provider
-        self._max_usd_per_day = max_usd_per_day
+        self._day_caps = day_caps
         self._loop = loop
         self._safekeeping = Safekeeping(spool)
         self._pending: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
@@ -265,7 +265,7 @@ class Writer:
         accepted = apply_updates(connection, updates, locked=locked, gates=gates)
         admitted = admit(connection, openings, locked=locked, gates=gates)
         gates.write()
-        claimed = _claim(connection, claims, worker_id=self._worker_id, provider=self._provider)
+        claimed = _claim(connection, claims, worker_id=self._worker_id, accounts=self._day_caps.by_account)
         for operation in operations:
             match operation.work:
                 case Claim(job_id):
@@ -282,8 +282,7 @@ class Writer:
     ) -> Gates:
         return lock_gates(
             connection,
-            provider=self._provider,
-            max_usd_per_day=self._max_usd_per_day,
+            day_caps=self._day_caps,
             openings=openings,
             closings=[each.closing for each in updates if each.closing],
             endings=[each.ending for each in updates if each.ending],
@@ -305,13 +304,13 @@ class Writer:
 
 
 def _claim(
-    connection: Connection, job_ids: Sequence[str], *, worker_id: str, provider: str | None
+    connection: Connection, job_ids: Sequence[str], *, worker_id: str, accounts: Collection[str]
 ) -> dict[str, ClaimedJob | NotDue]:
     if not job_ids:
         return {}
     claimed: dict[str, ClaimedJob | NotDue] = {
-        **claim_jobs(connection, job_ids, worker_id=worker_id, provider=provider)
+        **claim_jobs(connection, job_ids, worker_id=worker_id, accounts=accounts)
     }
     if missing := [job_id for job_id in job_ids if job_id not in claimed]:
-        claimed |= not_due_yet(connection, missing, provider=provider)
+        claimed |= not_due_yet(connection, missing, accounts=accounts)
     return claimed

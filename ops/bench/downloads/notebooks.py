@@ -41,7 +41,7 @@ plt.plot(x, slope * x + offset)""",
 )
 
 
-def measure(notebooks: int) -> dict[str, object]:
+def measure(notebooks: int) -> dict[str, Any]:
     """How many times the tokens of its cells a notebook's prompt has, on average and at worst, and its file's."""
     random = Random(2)  # noqa: S311 - words and plots
     count_of = best_counter().count

@@ -147,6 +147,7 @@ async def _life(writer: Writer, job_id: str, slots: asyncio.Semaphore) -> None:
                 attempt_id=attempt,
                 job_id=job.id,
                 batch_id=job.batch_id,
+                account=job.account,
                 round=job.round,
                 claim=job.claim,
                 worker_id="bench",

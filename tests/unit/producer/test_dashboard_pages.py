@@ -242,9 +242,7 @@ def test_a_purged_batch_lists_its_students_and_says_that_their_texts_are_gone(cl
     assert "-" not in texts(app), "no value is drawn where there is none"
 
 
-def test_a_page_draws_a_few_students_and_the_filters_reach_the_others(
-    client: JobClient, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_page_draws_a_few_students_and_filters_reach_the_others(client: JobClient, monkeypatch: pytest.MonkeyPatch):
     assert "No results yet." in [info.value for info in opened_empty(client).info]
     ids = [f"s{number}" for number in range(8)]
     enqueue(client, *ids)
@@ -253,7 +251,7 @@ def test_a_page_draws_a_few_students_and_the_filters_reach_the_others(
     monkeypatch.setattr(students, "PER_PAGE", 2)
 
     app = opened(page_of_batch)
-    assert listed(app) == ["s3", "s5"], "failures are what to read first"
+    assert listed(app) == ["s3", "s5"]  # failures are what to read first
     for key, expected in (("Next", ["s7", "s2"]), ("Next", ["s4", "s6"]), ("Previous", ["s7", "s2"])):
         app.button(key=f"{key} page of students").click().run()
         assert listed(app) == expected

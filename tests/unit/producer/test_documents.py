@@ -80,7 +80,7 @@ def test_notebooks_with_plots_cost_what_their_cells_cost():
 )
 def test_what_a_plotting_call_returns_is_left_out_beside_its_plot_and_kept_without_one(returned: str):
     result = {"output_type": "execute_result", "metadata": {}, "data": {"text/plain": returned}}
-    assert text("a.ipynb", notebook(code("plot()", result, PLOT))) == "```\nplot()\n```\n(picture)\n"
+    assert text("a.ipynb", notebook(code("plot()", result, PLOT))) == "```python\nplot()\n```\n(picture)\n"
     assert returned in text("a.ipynb", notebook(code("plot()", result)))
     said = {"output_type": "execute_result", "metadata": {}, "data": {"text/plain": "(array([3, 4]), <BarContainer>)"}}
     assert "array([3, 4])" in text("a.ipynb", notebook(code("plot()", said, PLOT)))

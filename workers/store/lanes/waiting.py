@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from workers.store.claims import ClaimedJob
+    from workers.store.day_caps import DayCaps
     from workers.store.ledger import AttemptOpening
 
 _NOT_SENT = str(AttemptEnding.NOT_SENT)
@@ -154,15 +155,14 @@ def take(
     submission_id: str,
     openings: Sequence[AttemptOpening],
     *,
-    provider: str,
-    max_usd_per_day: float | None,
+    day_caps: DayCaps,
     input_tokens: int,
 ) -> dict[str, Admission]:
     """Let the submission hold these jobs, and open their ledger rows; attempt id -> what became of each.
 
     `openings` are of one batch and carry the claim that each job has before. What may not be sent now waits as before.
     """
-    gates = lock_gates(connection, provider=provider, max_usd_per_day=max_usd_per_day, openings=openings)
+    gates = lock_gates(connection, day_caps=day_caps, openings=openings)
     claims = {opening.job_id: opening.claim for opening in openings}
     startable = in_id_order(
         select(jobs.c.id).join(batches, batches.c.id == jobs.c.batch_id).where(jobs.c.id.in_(list(claims)), *_STARTABLE)
