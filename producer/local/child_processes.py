@@ -55,7 +55,7 @@ _WITHHELD = {
             "roles",
             "nightly",
             "downloads",
-        }  # fmt: skip
+        }
     ),
     Role.PAGE: frozenset({"openai_api_key", "nightly", "notify", "notify_secret", "smtp_url", "mail_from"}),
     Role.STANDIN: frozenset(Settings.model_fields),

@@ -16,11 +16,9 @@ from producer.inputs.documents.piece import Unreadable
 
 MOST_OUTPUT_CHARACTERS = 1_500
 """Of one cell's outputs: enough to see a result or an error; a training log is thousands of lines."""
-_BETWEEN = r"[\[\](),\s]*"
-_OBJECTS = re.compile(
-    rf"{_BETWEEN}(?:(?:array\()?(?:<[^<>\n]*>|Text\([^()\n]*\)){_BETWEEN}(?:dtype=object\)?)?{_BETWEEN})+"
-)
+_OBJECT = re.compile(r"<[^<>\n]*>|Text\([^()\n]*\)|array\(|dtype=object")
 """What a plotting call returns: `[<matplotlib.lines.Line2D at 0x7f...>]`, another address at every run."""
+_BETWEEN_OBJECTS = frozenset("[](), \n")
 _TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _FENCES = re.compile(r"`{3,}")
 _DATA_LINK = re.compile(r"\(data:image/[^)]{100,}\)|(?<=[\"'])data:image/[^\"']{100,}")
@@ -65,8 +63,13 @@ _PICTURE = "(picture)"
 
 def _outputs(outputs: Any) -> list[str]:
     """What a person reads of them; beside a picture nobody reads which object drew it."""
-    texts = [text for output in outputs if (text := _output(output))]
-    return [text for text in texts if not _OBJECTS.fullmatch(text)] if _PICTURE in texts else texts
+    texts = [(output.get("output_type"), text) for output in outputs if (text := _output(output))]
+    is_plot = any(text == _PICTURE for _, text in texts)
+    return [text for kind, text in texts if not (is_plot and kind == "execute_result" and _are_objects(text))]
+
+
+def _are_objects(text: str) -> bool:
+    return _BETWEEN_OBJECTS.issuperset(_OBJECT.sub("", text))
 
 
 def _output(output: Any) -> str:

@@ -84,6 +84,8 @@ def test_what_a_plotting_call_returns_is_left_out_beside_its_plot_and_kept_witho
     assert returned in text("a.ipynb", notebook(code("plot()", result)))
     said = {"output_type": "execute_result", "metadata": {}, "data": {"text/plain": "(array([3, 4]), <BarContainer>)"}}
     assert "array([3, 4])" in text("a.ipynb", notebook(code("plot()", said, PLOT)))
+    printed = {"output_type": "stream", "name": "stdout", "text": "<p>"}
+    assert "<p>" in text("a.ipynb", notebook(code("plot()", printed, PLOT)))
 
 
 def test_a_long_output_is_shortened_and_says_so():
