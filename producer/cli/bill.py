@@ -63,6 +63,7 @@ def _table(found: Bill) -> Table:
     from rich.table import Table
 
     from producer.terminal.words import cost_between
+    from workers.contract.lane import Lane
 
     table = Table(title="USD; days in UTC", title_justify="left", show_footer=True)
     total, usage = cost_between(found.low_usd, found.high_usd), found.usage
@@ -85,7 +86,8 @@ def _table(found: Bill) -> Table:
         numbers = (f"{fields[name]:,}" for name in _COUNTED)
         high_usd = None if line.unpriced else line.high_usd
         due = cost_between(line.low_usd, high_usd, line.provider)
-        table.add_row(line.day, line.batch, line.model, line.purpose, *numbers, due)
+        purpose = line.purpose if line.lane is Lane.LIVE else f"{line.purpose}, {line.lane}"
+        table.add_row(line.day, line.batch, line.model, purpose, *numbers, due)
     return table
 
 
