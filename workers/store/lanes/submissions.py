@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, update
 
 from workers.contract.lane import Lane
+from workers.contract.outcome import JobState
 from workers.store.lane_tables import submissions
 from workers.store.sql import CLOSED_BATCHES, IS_BATCH_OPEN, IS_READY, PARKED_ACCOUNTS
 from workers.store.tables import batches, jobs, now_seconds
@@ -200,7 +201,7 @@ def cancellation_is_asked(connection: Connection, submission_id: str) -> bool:
     """Whether every job that still waits for an answer of it is to be cancelled."""
     row = connection.execute(
         select(func.count().label("held"), func.count().filter(jobs.c.cancel_requested).label("unwanted")).where(
-            jobs.c.worker_id == submission_id, jobs.c.state == "running"
+            jobs.c.worker_id == submission_id, jobs.c.state == JobState.RUNNING
         )
     ).one()
     return bool(0 < row.held == row.unwanted)
