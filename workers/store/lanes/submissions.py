@@ -131,6 +131,20 @@ def due_submissions(connection: Connection, account: str, *, at_most: int) -> li
     return [_submission(row) for row in rows]
 
 
+def uncleaned_submissions(connection: Connection, account: str, *, at_most: int) -> list[Submission]:
+    """Settled ones of which the provider still holds files or prompts, whenever they are due."""
+    rows = connection.execute(
+        select(*_COLUMNS, now_seconds().label("now"))
+        .where(
+            submissions.c.account == account,
+            submissions.c.state == str(SubmissionState.SETTLED),
+            submissions.c.cleaned_at.is_(None),
+        )
+        .limit(at_most)
+    )
+    return [_submission(row) for row in rows]
+
+
 def open_submissions(connection: Connection, batch: str | None = None) -> list[Submission]:
     """Those that are not settled, of the batch of this name or of all, the oldest first."""
     query = select(*_COLUMNS, now_seconds().label("now")).where(
