@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     """The TOML file with the entries of `gradequeue beat`."""
     kits: Path | None = Field(default=None, validation_alias="GRADEQUEUE_KITS")
     """Folder whose sub-folders are course kits (`gradequeue init`); the page offers them."""
+    downloads: Path | None = Field(default=None, validation_alias="GRADEQUEUE_DOWNLOADS")
+    """Folder whose ZIP files a page without a login offers, of any size, without an upload (`serve --downloads`)."""
     notify: str = Field(default="", validation_alias="GRADEQUEUE_NOTIFY", repr=False)
     """Who is told, by workers, of parked accounts, reached caps, skipped nights and nightly batches: comma-separated
     `https://...` and `mailto:...`."""
