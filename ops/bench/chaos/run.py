@@ -132,7 +132,7 @@ def opened_scene(plan: Plan) -> Iterator[Scene]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gq-chaos-")))
         (folder / "logs").mkdir()
-        setting = stack.enter_context(Setting.of(plan, folder))
+        setting = stack.enter_context(Setting.of(plan))
         server = stack.enter_context(setting.cluster()) if plan.with_postgresql else None
         url = setting.store_url(server) if server else f"sqlite:///{folder / 'store.db'}"
         store = Store.open(url)

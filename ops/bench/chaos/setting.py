@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ops.bench.chaos.audit import open_calls
@@ -16,7 +18,6 @@ from ops.bench.chaos.services import Cluster, Place, cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from ops.bench.chaos.run import Plan, Scene
     from workers.store import Store
@@ -42,13 +43,15 @@ class Setting:
 
     @classmethod
     @contextmanager
-    def of(cls, plan: Plan, folder: Path) -> Iterator[Setting]:
+    def of(cls, plan: Plan) -> Iterator[Setting]:
         """Hosts and installed releases as the plan says; removed afterwards."""
         with ExitStack() as stack:
+            # not in the run's own folder, in which nothing may hold a prompt
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="gq-setting-")))
             made = cls(plan, stack)
             if plan.hosts:
                 clocks = [CLOCKS_SECONDS[number % len(CLOCKS_SECONDS)] for number in range(plan.workers)]
-                made.hosts = stack.enter_context(hosts(clocks))
+                made.hosts = stack.enter_context(hosts(clocks, folder))
             if plan.rolling is not None:
                 is_next = plan.rolling == "HEAD"
                 before, after = installed(folder / "before", plan.rolling), folder / "after"
@@ -98,9 +101,10 @@ class Setting:
             yield 0.80, lambda: self._roll(scene, range(1, self.plan.workers))
 
     def _cut_off(self, scene: Scene) -> None:
-        self.cut_off = self.hosts[-1]
+        open_at = open_calls(scene.store)
+        calls, number = max((open_at.get(scene.workers.pid_at(each), 0), each) for each in range(len(self.hosts)))
+        self.cut_off = self.hosts[number]
         self.cut_off.cut_off()
-        calls = open_calls(scene.store).get(scene.workers.pid_at(len(self.hosts) - 1), 0)
         scene.calls_cut_off += calls
         scene.note(
             f"{self.cut_off.name} is cut off, its clock {self.cut_off.clock_seconds:+d} s, {calls} calls in flight"
