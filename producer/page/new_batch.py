@@ -301,6 +301,8 @@ def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limi
             origin=origin,
             pilot=limits.pilot,
             max_cost_usd=limits.max_cost_usd,
+            price=limits.price,
+            by=limits.by,
             renews=renews,
             names_are_searched=True,
         )
