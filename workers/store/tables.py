@@ -345,5 +345,6 @@ store_identity = Table(
     metadata,
     Column("row", Integer, primary_key=True, autoincrement=False),
     Column("id", String(32), nullable=False),
+    Column("works_from", String(32)),
     comment="one row: what tells this store from others that use the same broker",
 )

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0023_linear_rounds"
-down_revision = "0022_worker_accounts"
+revision = "0024_linear_rounds"
+down_revision = "0023_floor"
 
 # sets are compared by hashing or sorting, whatever the plan was made for
 _BEGAN = "(SELECT id, batch_id, round FROM removed EXCEPT SELECT id, batch_id, round FROM added) r"
