@@ -51,6 +51,7 @@ def test_a_login_gives_name_and_role_and_who_fits_no_entry_is_refused(bench: Ben
             wait_until(lambda: decided_by(bench) == ["Kim Roe <kim@uni.edu>"], "the decision carries name and address")
             for who, shown in (("Lee", "Lee <lee@elsewhere.org>"), ("Mallory", "Mallory <kim@uni.edu>")):
                 page.get_by_role("button", name="Sign out").click()
+                page.get_by_role("button", name="Sign in").wait_for()
                 sign_in(page, url, who)
                 page.get_by_text(NO_ACCESS).wait_for()
                 page.get_by_text(shown).wait_for()
