@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from producer.cli.job_options import by_option, kit_option, notify_option, offline_option, queue_option
-from producer.cli.options import batch_argument, command_with, data_dir_option
+from producer.cli.options import account_option, batch_argument, command_with, data_dir_option
 from producer.cli.points_question import points_option
 from workers.contract.job import QueueName
 from workers.contract.model_profile import EFFORTS, VERBOSITIES
@@ -47,6 +47,7 @@ from workers.contract.model_profile import EFFORTS, VERBOSITIES
 @by_option
 @notify_option
 @queue_option
+@account_option
 @offline_option
 @data_dir_option
 def regrade(
@@ -65,6 +66,7 @@ def regrade(
         connected_client,
         joined_services,
         moment_option,
+        paid_like,
         print_ending_models,
         print_notes,
         settings_of,
@@ -101,8 +103,12 @@ def regrade(
         on_note=lambda note: print_notes([note]),
     )
     by = moment_option(options["by"])
-    settings = settings_of(options, input_path=input_path)
-    with joined_services(settings) as services, connected_client(settings, services) as client:
+    settings = settings_of(options | {"kit": kit}, input_path=input_path)
+    with (
+        joined_services(settings) as services,
+        paid_like(batch, settings, services, chosen=options["account"]) as settings,
+        connected_client(settings, services) as client,
+    ):
         before = client.batch(batch).progress().provider
         if before != client.provider:
             err.print(f"note: the batch was graded by {before}; this asks {client.provider}")
@@ -126,6 +132,7 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
         connected_client,
         joined_services,
         moment_option,
+        paid_like,
         print_ending_models,
         print_notes,
         settings_of,
@@ -139,7 +146,11 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
         raise InvalidInput("--repeats grades again without a change; leave the other options out")
     by = moment_option(options["by"])
     settings = settings_of(options, input_path=None)
-    with joined_services(settings) as services, connected_client(settings, services) as client:
+    with (
+        joined_services(settings) as services,
+        paid_like(batch, settings, services, chosen=options["account"]) as settings,
+        connected_client(settings, services) as client,
+    ):
         repeats, sample = options["repeats"], options["sample"]
         reports = repeat(
             client, batch, repeats=repeats, sample=sample, queue=QueueName(queue), by=by, notify=options["notify"]

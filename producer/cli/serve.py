@@ -28,14 +28,14 @@ def serve(port: int, *, browser: bool, **options: Any) -> int:
     flight and stops; what waits stays in the store.
     """
     from producer.cli.dashboard import LOOPBACK, check_streamlit, page_command, page_environment, say_where, serve_page
-    from producer.cli.session import joined_services, print_provider, provided, settings_of
+    from producer.cli.session import joined_services, print_accounts, provided, settings_of
     from producer.cli.worker import worker_fleets
 
     check_streamlit()
     _refuse_used_port(LOOPBACK, port)
     settings = settings_of(options)
-    print_provider(settings)
-    with provided(settings) as settings, joined_services(settings) as services:
+    print_accounts(settings)
+    with provided(settings, serves_all=True) as settings, joined_services(settings) as services:
         fleets = worker_fleets(QUEUES, settings, services)
         try:
             for fleet in fleets:

@@ -49,6 +49,8 @@ class KitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str | None = None
+    account: str | None = None
+    """Who pays: a name of the file GRADEQUEUE_ACCOUNTS."""
     rubric: str | None = None
     """Id of one of several rubrics in the rubric's file."""
     catalogue: str | None = None
