@@ -9,6 +9,7 @@ Lock order, the same everywhere: batches, workers, jobs in id order, attempts, o
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
@@ -21,6 +22,7 @@ from sqlalchemy import Engine, create_engine, event, exc, text
 
 from workers.contract.errors import ServiceUnavailable
 from workers.store.identity import read_store_id
+from workers.store.sqlite_turns import begin_in_turn, open_turnstile
 from workers.store.url import store_url
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ MOST_TRIES = 5
 CONTENTION_STATES = frozenset({"40001", "40P01"})
 """serialization_failure and deadlock_detected: nothing was written, the same transaction may run again."""
 _BEGIN_OPTION = "gradequeue_begin"
+_TURNSTILE = "gradequeue_turnstile"
 _READING: Mapping[str, str] = {
     "sqlite": "BEGIN",
     # one snapshot for all statements, so that counts read by several of them add up
@@ -242,7 +245,8 @@ def _sqlite_engine(url: URL) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
+    def _configure(connection: Any, record: Any) -> None:
+        record.info[_TURNSTILE] = open_turnstile(url.database)
         connection.isolation_level = None  # BEGIN is ours: see _begin
         _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")  # a commit acknowledged to the broker must survive a power cut
@@ -251,9 +255,20 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        begin = connection.get_execution_options().get(_BEGIN_OPTION)
+        if begin is not None:
+            if begin:
+                connection.exec_driver_sql(begin)
+            return
         # IMMEDIATE: a transaction that reads first and writes later could not take the lock without starting over
-        if begin := connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"):
-            connection.exec_driver_sql(begin)
+        driver: Any = connection.connection.driver_connection
+        if not begin_in_turn(driver, connection.info.get(_TURNSTILE), within_seconds=SQLITE_BUSY_SECONDS):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what every other statement would
+
+    @event.listens_for(engine, "close")
+    def _leave(_connection: Any, record: Any) -> None:
+        if (turnstile := record.info.pop(_TURNSTILE, None)) is not None:
+            os.close(turnstile)
 
     return engine
 

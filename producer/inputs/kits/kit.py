@@ -49,8 +49,6 @@ class KitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str | None = None
-    account: str | None = None
-    """Who pays: a name of the file GRADEQUEUE_ACCOUNTS."""
     rubric: str | None = None
     """Id of one of several rubrics in the rubric's file."""
     catalogue: str | None = None
@@ -65,6 +63,8 @@ class KitSettings(BaseModel):
     fallback_model: str | None = None
     layout: str | None = None
     id_column: str | None = None
+    account: str | None = None
+    """Who pays: a name of the file GRADEQUEUE_ACCOUNTS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

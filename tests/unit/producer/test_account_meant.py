@@ -43,7 +43,9 @@ def test_an_account_is_found_by_either_name_and_another_is_refused_with_the_list
             ("course-b", COURSE_B), (COURSE_B, COURSE_B), ("default", "api.openai.com"), ("elsewhere:8080",) * 2,
         ):  # fmt: skip
             assert account_meant(connection, settings, name) == account
-        with pytest.raises(UnknownAccount, match=r"api\.openai\.com, course-b, course-b@gateway\.edu, default, elsewhere"):
+        with pytest.raises(
+            UnknownAccount, match=r"api\.openai\.com, course-b, course-b@gateway\.edu, default, elsewhere"
+        ):
             account_meant(connection, settings, "course-x")
 
 
