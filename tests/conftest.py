@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +16,11 @@ from hypothesis import settings as hypothesis_settings
 from ops.bench.chaos.services import Broker
 from producer.local.embedded import EmbeddedBroker
 from tests.support.places import SHARED_DATA
+from tests.support.quick_processes import COLD, ForkServer, QuickPopen
 from tests.support.stores import new_store
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from workers.store import Store
@@ -56,6 +59,27 @@ def _main_module_of_pytest() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(scope="session")
+def _fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], ForkServer]]:
+    """Starts it at the first call."""
+    started = cache(lambda: ForkServer(tmp_path_factory.mktemp("fork")))
+    yield started
+    if started.cache_info().currsize:
+        started().close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _processes_start_quickly(request: pytest.FixtureRequest, _fork_server: Callable[[], ForkServer]) -> Iterator[None]:
+    """Unless the tests of a module are about the start."""
+    if request.node.get_closest_marker(COLD):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(QuickPopen, "server", staticmethod(lambda: _fork_server().address))
+        changed.setattr(subprocess, "Popen", QuickPopen)
+        yield
 
 
 @pytest.fixture

@@ -15,11 +15,6 @@ from http import HTTPStatus
 
 from workers.confinement import confine
 from workers.contract.errors import GradequeueError
-from workers.contract.wire import broker_queue
-from workers.settings import load_settings
-from workers.settings.serving import served_accounts
-from workers.store import Store
-from workers.store.worker_reports import is_worker_alive
 
 TIMEOUT_SECONDS = 4.0
 SILENT_BEATS = 4.5
@@ -28,6 +23,12 @@ SILENT_BEATS = 4.5
 
 def worker_is_healthy(queue: str) -> bool:
     """Whether a worker of this host serves the queue, by the store."""
+    from workers.contract.wire import broker_queue
+    from workers.settings import load_settings
+    from workers.settings.serving import served_accounts
+    from workers.store import Store
+    from workers.store.worker_reports import is_worker_alive
+
     settings = load_settings()
     store = Store.open(settings.database_url or "")
     try:

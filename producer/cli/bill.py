@@ -78,6 +78,7 @@ def _table(found: Bill) -> Table:
     from rich.table import Table
 
     from producer.terminal.words import cost_between
+    from workers.contract.lane import Lane
 
     table = Table(title="USD; days in UTC", title_justify="left", show_footer=True)
     total, usage = cost_between(found.low_usd, found.high_usd), found.usage
@@ -102,7 +103,8 @@ def _table(found: Bill) -> Table:
         high_usd = None if line.unpriced else line.high_usd
         due = cost_between(line.low_usd, high_usd, line.provider)
         account = [line.provider] if has_accounts else []
-        table.add_row(line.day, line.batch, *account, line.model, line.purpose, *numbers, due)
+        purpose = line.purpose if line.lane is Lane.LIVE else f"{line.purpose}, {line.lane}"
+        table.add_row(line.day, line.batch, *account, line.model, purpose, *numbers, due)
     return table
 
 

@@ -52,6 +52,7 @@ def enqueue(input_path: Path, **options: Any) -> None:
             max_cost_usd=options["max_cost"],
             weight=options["weight"],
             by=by,
+            price=request.price,
             notify=options["notify"],
             renews=options["update"],
             names_are_searched=True,

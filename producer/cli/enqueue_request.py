@@ -59,6 +59,8 @@ class EnqueueRequest:
     """The batch's name was given, not derived."""
     renews: bool = False
     """Work that is another than before is graded again."""
+    price: str | None = None
+    """Whether its jobs may wait for a cheaper lane, as an option or the kit says."""
 
     def for_client(self, client: JobClient) -> Enqueueable:
         """Jobs and origin with the fence of the batch: of the one that exists, or a new one.
@@ -200,6 +202,7 @@ def checked_request(
         schemas=schemas,
         is_named=bool(options["name"]),
         renews=options["update"],
+        price=options.get("price"),
     )
 
 

@@ -12,6 +12,7 @@ from producer.cli.points_question import points_option
 from workers.contract.errors import InvalidInput
 from workers.contract.identity import IdentityRule
 from workers.contract.job import STRICT_EVIDENCE, QueueName
+from workers.contract.lane_choice import PriceWish
 from workers.contract.model_profile import EFFORTS, VERBOSITIES
 from workers.contract.twins import TwinRule
 
@@ -45,6 +46,13 @@ by_option = click.option(
 )
 
 
+price_option = click.option(
+    "--price",
+    type=click.Choice([str(wish) for wish in PriceWish]),
+    help="lowest and balanced let jobs wait for a cheaper lane as far as --by or --deadline allows [default: live].",
+)
+
+
 def _targets(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     from workers.contract.notification import targets_of
 
@@ -66,6 +74,7 @@ notify_option = click.option(
 def spend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a batch may cost, its share of the queue, by when it is wanted and who is told."""
     command = notify_option(by_option(command))
+    command = price_option(command)
     command = click.option(
         "--weight",
         type=click.FloatRange(0.01, 100),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from producer.cli.job_options import by_option, kit_option, notify_option, offline_option, queue_option
+from producer.cli.job_options import by_option, kit_option, notify_option, offline_option, price_option, queue_option
 from producer.cli.options import account_option, batch_argument, command_with, data_dir_option
 from producer.cli.points_question import points_option
 from workers.contract.job import QueueName
@@ -45,6 +45,7 @@ from workers.contract.model_profile import EFFORTS, VERBOSITIES
 @click.option("--sample", type=click.IntRange(1), default=30, show_default=True, help="Items that --repeats grades.")
 @click.option("--name", help="Name of the new batch [default: derived from BATCH and what changes].")
 @by_option
+@price_option
 @notify_option
 @queue_option
 @account_option
@@ -113,7 +114,14 @@ def regrade(
         if before != client.provider:
             err.print(f"note: the batch was graded by {before}; this asks {client.provider}")
         report = regrade_batch(
-            client, batch, change, name=name, queue=QueueName(queue), by=by, notify=options["notify"]
+            client,
+            batch,
+            change,
+            name=name,
+            queue=QueueName(queue),
+            by=by,
+            price=options["price"],
+            notify=options["notify"],
         )
         new = name or regrade_name(batch, change)
         print_ending_models(client.batch(new), settings)
@@ -153,7 +161,14 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
     ):
         repeats, sample = options["repeats"], options["sample"]
         reports = repeat(
-            client, batch, repeats=repeats, sample=sample, queue=QueueName(queue), by=by, notify=options["notify"]
+            client,
+            batch,
+            repeats=repeats,
+            sample=sample,
+            queue=QueueName(queue),
+            by=by,
+            price=options["price"],
+            notify=options["notify"],
         )
         last = repeat_name(batch, options["repeats"])
         print_ending_models(client.batch(last), settings)

@@ -85,6 +85,7 @@ def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: b
             max_cost_usd=options["max_cost"],
             weight=options["weight"],
             by=by,
+            price=request.price,
             notify=options["notify"],
             renews=options["update"],
             on_note=lambda note: print_notes([note]),

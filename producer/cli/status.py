@@ -105,6 +105,7 @@ def _progress_object(progress: BatchProgress) -> dict[str, object]:
         "waiting": progress.waiting,
         "deferred": progress.deferred,
         "running": progress.running,
+        "lanes": [each.as_json() for each in progress.lanes],
         "succeeded": progress.succeeded,
         "failed": progress.failed,
         "failures": {str(kind): count for kind, count in progress.failures.items()},
@@ -138,12 +139,14 @@ def _print_limits_and_notices(store: Store) -> None:
         RECENT_SECONDS,
         day_cap_notices,
         hold_notices,
+        lane_notices,
         limits_line,
         outbox_notices,
         park_notice,
         pause_notice,
     )
     from workers.store.day_caps import read_days
+    from workers.store.lanes.times import refused_lanes
     from workers.store.model_limits import read_limits
     from workers.store.outbox import read_outbox
     from workers.store.parks import parked_accounts
@@ -158,6 +161,7 @@ def _print_limits_and_notices(store: Store) -> None:
         pauses = read_pauses(connection)
         limits = read_limits(connection)
         outbox = read_outbox(connection)
+        refused = refused_lanes(connection)
     for day in days:
         out.print(day_line(day), soft_wrap=True)
     if budgets:
@@ -167,7 +171,7 @@ def _print_limits_and_notices(store: Store) -> None:
     for each in limits:
         out.print(limits_line(each), soft_wrap=True)
     notices = (*map(pause_notice, pauses), *hold_notices(budgets), *map(park_notice, parks), *day_cap_notices(caps))
-    for notice in (*notices, *outbox_notices(outbox)):
+    for notice in (*notices, *lane_notices(refused), *outbox_notices(outbox)):
         err.print(notice, style="yellow", soft_wrap=True)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from producer.inputs.interval import Interval, interval_of_rest
 from producer.inputs.token_counts import BY_KINDS
+from workers.contract.lane import Lane
 from workers.contract.model_parameters import output_limit
 from workers.contract.outcome import Usage
 from workers.contract.pictures import pictures_tokens, visible_text
@@ -65,9 +66,15 @@ class Estimate:
     """One sentence."""
     counted_by: str
 
+    def in_lane(self, lane: Lane) -> Interval | None:
+        """The cost where every answer comes from this lane."""
+        return None if self.cost_usd is None else self.cost_usd.times(lane.price_factor)
+
     def as_json(self) -> dict[str, object]:
-        """Every field by name."""
-        return asdict(self)
+        """Every field by name, and the cost in each cheaper lane."""
+        costs = {lane: self.in_lane(lane) for lane in Lane}
+        lanes = {str(lane): None if cost is None else asdict(cost) for lane, cost in costs.items()}
+        return {**asdict(self), "lanes": lanes}
 
 
 @dataclass(slots=True)

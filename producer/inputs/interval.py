@@ -24,6 +24,10 @@ class Interval:
     likely: float
     high: float
 
+    def times(self, factor: float) -> Interval:
+        """So many times as much."""
+        return Interval(self.low * factor, self.likely * factor, self.high * factor)
+
     def widened(self, share: float) -> Interval:
         """Each bound further away, by a share of itself."""
         return Interval(self.low * (1 - share), self.likely, self.high * (1 + share))

@@ -13,6 +13,8 @@ template = "prompts/v2.md"      # paths from the file's own folder
 rubric = "rubrics.json#style"   # or catalogue
 kit = "kits/week3"              # or a course kit, which says all of these
 effort = "high"                 # and verbosity, where the model takes them
+price = "lowest"                # optional: jobs may wait for a cheaper lane
+by = "07:30"                    # optional: start no job after this time of the same or the next day
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from workers.contract.errors import InvalidInput
+from workers.contract.lane_choice import PriceWish  # noqa: TC001 - pydantic reads it
 from workers.contract.model_profile import EFFORTS, VERBOSITIES  # noqa: TC001 - pydantic reads them
 from workers.contract.validation_words import first_fault
 
@@ -59,15 +62,18 @@ class NightlyEntry(BaseModel):
     """A course kit: its template, rubric, model, effort, verbosity, assignment, solution and notes; those above win."""
     effort: Literal[EFFORTS] | None = None  # type: ignore[valid-type] # one list for every surface
     verbosity: Literal[VERBOSITIES] | None = None  # type: ignore[valid-type]
+    price: PriceWish | None = None
+    by: time | None = None
+    """Of the first day that has it after `at`."""
     catch_up_hours: Annotated[float, Field(ge=0, le=23)] = 4.0
 
-    @field_validator("at", mode="before")
+    @field_validator("at", "by", mode="before")
     @classmethod
-    def _is_a_quoted_time(cls, at: object) -> object:
+    def _is_a_quoted_time(cls, at: object, field: ValidationInfo) -> object:
         """TOML has times of its own, and pydantic reads numbers as seconds; only one spelling is accepted."""
         if not isinstance(at, str):
             raise ValueError(  # noqa: TRY004 - pydantic reports a ValueError as an error in the file
-                'write the time in quotes, such as at = "02:30"'
+                f'write the time in quotes, such as {field.field_name} = "02:30"'
             )
         if not _TIME.fullmatch(at):
             raise ValueError(
@@ -96,6 +102,14 @@ class NightlyEntry(BaseModel):
             if due.astimezone(UTC) <= now:
                 return due
         raise AssertionError("yesterday's moment has passed")
+
+    def ends(self, due: datetime) -> datetime | None:
+        """After which moment no job of the night that was due then may start; None without `by`."""
+        if self.by is None:
+            return None
+        zone = ZoneInfo(self.zone)
+        same_day = datetime.combine(due.astimezone(zone).date(), self.by.replace(tzinfo=None), zone)
+        return same_day if same_day > due else same_day + timedelta(days=1)
 
 
 class NightlyFile(BaseModel):

@@ -70,6 +70,8 @@ class RunRequest:
     weight: float | None = None
     by: datetime | None = None
     """Start no job after this moment."""
+    price: str | None = None
+    """Whether its jobs may wait for a cheaper lane."""
     notify: tuple[str, ...] = ()
     """Who is told when it ends or stops."""
     renews: bool = False
@@ -154,6 +156,7 @@ def _enqueue(request: RunRequest, client: JobClient, settings: Settings, fleet: 
         max_cost_usd=request.max_cost_usd,
         weight=request.weight,
         by=request.by,
+        price=request.price,
         notify=request.notify,
         renews=request.renews,
         names_are_searched=True,

@@ -89,7 +89,15 @@ def run_night(client: JobClient, entry: NightlyEntry, *, due: datetime, folder: 
         name = _night_name(overview.name, entry, due)
         try:
             report = regrade(
-                client, overview.name, change, name=name, queue=QueueName.BULK, nightly=entry.name, notify=[OPERATOR]
+                client,
+                overview.name,
+                change,
+                name=name,
+                queue=QueueName.BULK,
+                nightly=entry.name,
+                by=entry.ends(due),
+                price=entry.price,
+                notify=[OPERATOR],
             )
         except SubmissionUnknown as problem:
             refused.append(f"{overview.name}: {problem.message}; regrade it by hand, with its submissions given again")

@@ -51,12 +51,13 @@ def regrade(
     queue: QueueName = QueueName.BULK,
     nightly: str | None = None,
     by: datetime | None = None,
+    price: str | None = None,
     notify: Iterable[str] = (),
 ) -> EnqueueReport:
     """Enqueue the batch's jobs with the change as a new batch linked to it; again does nothing.
 
     A batch is regraded as a whole or not at all; only one of several rubrics is enqueued rubric by rubric, and the same
-    call completes it. `by` and `notify` are as for `enqueue`. `SubmissionUnknown` when a prompt cannot be cut apart.
+    call completes it. `by`, `price` and `notify`: see `enqueue`. `SubmissionUnknown` when a prompt cannot be cut apart.
     """
     regrading = _Regrading(client, client.batch(batch).overview(), change, name or regrade_name(batch, change))
     prepared = regrading.searched(list(regrading.prepared()))
@@ -71,13 +72,12 @@ def regrade(
             origin=replace(regrading.origin(), nightly=nightly),
             names_are_searched=True,
             by=by,
+            price=price,
             notify=notify,
         )
         for context_hash, specs in _by_context(prepared).items()
     ]
-    return replace(
-        reports[-1], new=sum(report.new for report in reports), existing=sum(report.existing for report in reports)
-    )
+    return replace(reports[-1], new=sum(each.new for each in reports), existing=sum(each.existing for each in reports))
 
 
 def regrade_name(batch: str, change: Change) -> str:

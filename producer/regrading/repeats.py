@@ -32,6 +32,7 @@ def repeat(
     sample: int,
     queue: QueueName = QueueName.BULK,
     by: datetime | None = None,
+    price: str | None = None,
     notify: Iterable[str] = (),
 ) -> list[EnqueueReport]:
     """Enqueue `repeats` further gradings of `sample` succeeded items, drawn by a hash: the same at every call.
@@ -62,6 +63,7 @@ def repeat(
                 twins=False,
                 names_are_searched=True,
                 by=by,
+                price=price,
                 notify=notify,
             )
             reports.append(report)

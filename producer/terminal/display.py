@@ -96,6 +96,7 @@ def _facts(progress: Progress) -> list[str]:
     facts = [f"running {progress.running}", f"waiting {progress.waiting}"]
     if progress.deferred:
         facts.append(f"(deferred {progress.deferred})")
+    facts += [f"{each.lane} {each.waiting + each.handed_over}" for each in progress.lanes]
     facts += [f"{kind} {count}" for kind, count in progress.failures.items()]
     facts += [f"{kind} {count}" for kind, count in progress.flags.items()]
     if throttled := progress.attempts.get(AttemptEnding.THROTTLED):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from producer.terminal.words import cost
+from workers.contract.lane import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,14 @@ def cost_interval(estimate: Estimate) -> str:
     return f"{cost(found.likely)} ({cost(found.low)} to {cost(found.high)})"
 
 
+def cost_in_lanes(estimate: Estimate) -> str:
+    """What it costs where it may wait, a line for each lane."""
+    found = {lane: estimate.in_lane(lane) for lane in reversed(Lane) if lane is not Lane.LIVE}
+    return "\n".join(
+        f"{lane}: {cost(each.low)} to {cost(each.high)}" for lane, each in found.items() if each is not None
+    )
+
+
 def judged_by(estimate: Estimate) -> str:
     """Where the lengths of answers come from."""
     if estimate.is_first_run:
@@ -62,6 +71,7 @@ _ROWS: Sequence[tuple[str, Callable[[Estimate], str]]] = (
     ("tokens in", lambda each: _tokens(each.prompt_tokens, is_likely=True)),
     ("tokens out", lambda each: _tokens(each.completion_tokens, is_likely=not each.is_first_run)),
     ("cost", cost_interval),
+    ("cost with --price lowest", cost_in_lanes),
     ("cost, at most", lambda each: cost(each.most_cost_usd)),
     ("caching", lambda each: each.caching),
     ("tokens counted by", lambda each: each.counted_by),

@@ -9,6 +9,7 @@ from producer.terminal.words import command, cost, counted, moment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from workers.contract.lane import Lane
     from workers.store.model_limits import ModelLimits
     from workers.store.outbox import OutboxState
     from workers.store.parks import Park
@@ -90,3 +91,11 @@ def _hold_notice(budget: Mapping[str, Any]) -> str:
     when = f", since {moment(since, with_seconds=True)}" if since is not None else ""
     said = f" ({cause})" if cause else ""
     return f"{what}{when}{said}. One job at a time tries again; the others wait."
+
+
+def lane_notices(refused: Mapping[tuple[str, Lane, str], str]) -> tuple[str, ...]:
+    """A sentence for each lane that an account does not offer."""
+    return tuple(
+        f"{account} offers no {lane} lane{f' for {model}' if model else ''}: {message}; such jobs go another way"
+        for (account, lane, model), message in refused.items()
+    )

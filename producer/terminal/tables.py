@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from producer.terminal.words import STANDIN_NOTICE, command, cost, cost_between, duration
+from producer.terminal.words import STANDIN_NOTICE, command, cost, cost_between, counted, duration
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import FailureKind
 from workers.settings import STANDIN_PROVIDER
@@ -15,6 +15,7 @@ from workers.settings import STANDIN_PROVIDER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from workers.store.lanes.overview import LaneLook
     from workers.store.progress import Progress, Repeats
     from workers.store.results import ResultRow
 
@@ -35,6 +36,8 @@ def summary_table(progress: Progress, *, elapsed_seconds: float | None = None, c
         table.add_row(f"flagged: {flag}", f"{count}   {flag.advice}")
     if progress.waiting or progress.running:
         table.add_row("waiting, running", f"{progress.waiting}, {progress.running}")
+    for look in progress.lanes:
+        table.add_row(f"lane {look.lane}", lane_line(look))
     table.add_row("requests", _requests(progress.attempts))
     for what, count, due in _repeated(progress.repeats):
         table.add_row(what, f"{count}   {due}")
@@ -49,6 +52,19 @@ def summary_table(progress: Progress, *, elapsed_seconds: float | None = None, c
     else:
         table.add_row("provider", progress.provider)
     return table
+
+
+def lane_line(look: LaneLook) -> str:
+    """Jobs in one lane, and when their answers are likely."""
+    handed_over = f"{look.handed_over} at the provider in {counted(look.submissions, 'submission')}"
+    parts = [
+        *([f"{look.waiting} to be handed over"] if look.waiting else []),
+        *([handed_over] if look.submissions else []),
+    ]
+    if look.expected_seconds is not None:
+        soon = "any time now" if not look.expected_seconds else f"within {duration(look.expected_seconds)}"
+        parts.append(f"answers likely {soon}")
+    return ", ".join(parts)
 
 
 def _advice(kind: FailureKind, progress: Progress) -> str:

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from workers.store.parks import Park
-    from workers.store.progress import Counts, Pace
+    from workers.store.progress import Pace, Progress
 
 
 def why_jobs_wait(
-    progress: Counts, pace: Pace, park: Park | None, *, closed: str | None, holds: Sequence[str]
+    progress: Progress, pace: Pace, park: Park | None, *, closed: str | None, holds: Sequence[str]
 ) -> tuple[str, ...]:
     """A sentence per reason, the one that stops most first."""
     if not progress.waiting:
@@ -32,11 +32,14 @@ def why_jobs_wait(
     if progress.deferred:
         seconds = max(1, round(pace.next_due_seconds or 0))
         reasons.append(f"{progress.deferred} rate-limited; next retry in {seconds} s")
-    if pace.live_workers and progress.waiting > progress.deferred:
-        reasons.append(f"{progress.waiting - progress.deferred} wait for a free slot in a worker")
+    in_lanes = sum(each.waiting for each in progress.lanes)
+    if in_lanes:
+        reasons.append(f"{in_lanes} wait for a cheaper lane")
+    if pace.live_workers and (waiting := progress.waiting - progress.deferred - in_lanes) > 0:
+        reasons.append(f"{waiting} wait for a free slot in a worker")
     return tuple(reasons)
 
 
-def _worker_command(progress: Counts) -> str:
+def _worker_command(progress: Progress) -> str:
     offline = " --offline" if progress.provider == "standin" else ""
     return f"gradequeue worker --queues {progress.queue}{offline}"

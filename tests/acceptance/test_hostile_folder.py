@@ -23,7 +23,7 @@ from workers.store.progress import read_progress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.cold_start]
 
 GRADEQUEUE = Path(sys.executable).with_name("gradequeue")
 CONFIGURATION = {"sitecustomize", "usercustomize", "celeryconfig", "flowerconfig"}

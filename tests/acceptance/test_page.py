@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tests.support.command_line import Bench
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 OWNER, GRADER = "the owners password", "the graders password"
 NAMES = [f"s{number:02}" for number in range(8)]
 LEVELS = [

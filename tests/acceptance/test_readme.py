@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.command_line import StandinServer
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.cold_start]
 
 REPOSITORY = Path(__file__).parents[2]
 LONGEST_SECONDS = 180

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 QUICK = {
     "GRADEQUEUE_HEARTBEAT": "0.5",
     "GRADEQUEUE_DEAD_AFTER": "5",

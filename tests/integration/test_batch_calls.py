@@ -6,7 +6,10 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
+from openai.types import Batch, FileObject
+from openai.types.responses import Response
 
 from tests.support.lane_calls import MARKS, PROFILE, asking, endings_of, handed_in, lines_of, provider
 from workers.completion.attempt import attempt_completion, host_of
@@ -111,6 +114,23 @@ async def test_what_ran_before_a_cancel_is_kept_and_billed():
     answered = [each for each in ended.values() if isinstance(each.ending, Success)]
     assert len(ended) == 20
     assert 0 < len(answered) == invoice["requests"] < 20
+
+
+async def test_what_the_stand_in_says_fits_the_types_of_the_sdk():
+    async with provider() as (standin, client):
+        batch_id = await handed_in(client, {"a": asking("work"), "b": asking("work [[standin:rejected]]")})
+        for seconds in (0, 50, 50):
+            await standin.pass_time(seconds)
+            batch = await client.get(f"/batches/{batch_id}", cast_to=httpx2.Response)
+            Batch.model_validate(batch.json())
+        made = await background.create_background(client, asking("work"), Lane.WINDOW_2H, "m")
+        await standin.pass_time(100)
+        answered = await background.retrieve_background(client, made.response_id)
+        listed = await client.get("/files", cast_to=httpx2.Response)
+        found = [FileObject.model_validate(each) for each in listed.json()["data"]]
+    for state in (made, answered):
+        Response.model_validate(state.body)
+    assert sorted(file.purpose for file in found) == ["batch", "batch_output", "batch_output"]
 
 
 async def test_a_completed_batch_cannot_be_cancelled_any_more():

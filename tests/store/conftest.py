@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
 
 @contextmanager
 def migrated_schema() -> Iterator[str]:
@@ -55,8 +57,16 @@ def store(request: pytest.FixtureRequest) -> Store:
     chosen: Store = request.getfixturevalue(f"{request.param}_store")
     if request.param == "postgresql":
         # again where it meets the last transaction of a thread that the test before has left behind
-        chosen.run(lambda connection: connection.execute(text("TRUNCATE " + ", ".join(metadata.tables))))
+        chosen.run(_empty)
     return chosen
+
+
+def _empty(connection: Connection) -> None:
+    """What TRUNCATE does, without new files for 26 tables and their indexes: 2 ms of the server's CPU instead of 66."""
+    connection.execute(text("LOCK TABLE " + ", ".join(metadata.tables)))
+    connection.execute(text("SET LOCAL session_replication_role = replica"))  # no trigger counts it
+    for name in metadata.tables:
+        connection.execute(text(f"DELETE FROM {name}"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

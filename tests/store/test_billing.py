@@ -47,6 +47,7 @@ def test_a_line_holds_what_an_invoice_holds(store: Store):
 
     assert line.as_line() == {
         "day": "2026-11-27", "batch": "b", "provider": "p", "model": "m", "purpose": "grade", "tier": "default",
+        "lane": "live",
         "answered": 2, "open": 0, "unpriced": 0, "input_tokens": 200, "cached_tokens": 1_200,
         "cache_write_tokens": 600, "output_tokens": 160, "reasoning_tokens": 100, "surcharge_usd": 0.5,
         "low_usd": 1.0, "likely_usd": 1.0, "high_usd": 1.0,

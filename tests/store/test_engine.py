@@ -167,7 +167,8 @@ def open_and_write(url: str, number: int) -> None:
 def test_many_processes_that_meet_a_new_store_all_get_in(expendable_store: Store, tmp_path: Path):
     store = expendable_store
     url = f"sqlite:///{tmp_path / 'new.db'}" if store.is_sqlite else _empty_twin(store)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.store.steps", "workers.store.migrations"])
     processes = [context.Process(target=open_and_write, args=(url, number)) for number in range(5)]
     for process in processes:
         process.start()

@@ -97,7 +97,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=40)  # each tries every column
 @given(st.fixed_dictionaries(dict.fromkeys(set(attempts.c.keys()) - {"batch_id"}, ANYTHING)))
 def test_every_value_of_a_fitted_row_is_one_that_its_column_holds(row: dict[str, Any]):
     for name, value in fit_attempt(row).items():

@@ -15,9 +15,10 @@ from workers.store.admission import Admission
 from workers.store.day_caps import DayCaps
 from workers.store.enqueue import add_jobs, open_batch
 from workers.store.gates import GateRequest
-from workers.store.lanes.submissions import SubmissionState, advance, open_submission, read_submission
+from workers.store.lanes.returning import give_back, unanswered
+from workers.store.lanes.submissions import SubmissionState, advance, read_submission
 from workers.store.lanes.times import blended, note_refusal, refused_lanes
-from workers.store.lanes.waiting import candidates, give_back, lines, take, unanswered, waiting_groups
+from workers.store.lanes.waiting import candidates, lines, take, waiting_groups
 from workers.store.ledger import AttemptOpening, Purpose
 from workers.store.pilots import choose_pilot
 from workers.store.sql import new_id
@@ -60,9 +61,6 @@ def handed_over(
     def assign(connection: Connection) -> dict[str, Admission]:
         [group] = waiting_groups(connection, "p")
         found = candidates(connection, group, at_most=500, within_seconds=None)
-        open_submission(
-            connection, submission_id, account="p", batch_id=group.batch_id, model=group.model, lane=Lane.BATCH
-        )
         openings = [
             AttemptOpening(
                 attempt_id=new_id(),
@@ -101,7 +99,7 @@ def test_a_batch_without_a_wish_is_live(store: Store):
     assert len(publish(store)) == 2
 
 
-@pytest.mark.parametrize(("seconds", "lane"), [(300.0, None), (2 * HOUR, "batch")])
+@pytest.mark.parametrize(("seconds", "lane"), [(200.0, None), (2 * HOUR, "batch")])
 def test_what_has_no_time_is_live_at_once(store: Store, seconds: float, lane: str | None):
     enqueue_cheaply(store, 1, deadline_seconds=seconds)
     assert lanes_of(store) == [lane]

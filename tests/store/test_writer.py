@@ -25,6 +25,7 @@ from tests.store.steps import (
 from tests.support.wait import wait_until
 from workers.contract.errors import ContractViolation, ServiceUnavailable
 from workers.contract.outcome import Success
+from workers.store import safekeeping
 from workers.store import writer as module
 from workers.store.admission import Admission
 from workers.store.releases import Release, free_claims
@@ -228,6 +229,7 @@ async def test_a_stopping_worker_still_waits_its_patience_for_the_store(store: S
 
 
 async def test_an_outage_late_in_a_drain_is_waited_for_like_any_other(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(safekeeping, "LOOK_SECONDS", 60.0)  # what is spooled meanwhile is no matter here
     [job] = claimed(store)
     spooled = Spooled()
     async with writing(store, spool=spooled) as writer:

@@ -1,7 +1,7 @@
 """Which lane a job takes: one pure function over the time that it has, the price that is wished and the lanes' times.
 
 To try a slow lane costs time and no money: what it has not answered when a job has to leave is not billed, and the job
-is sent live. So `lowest` tries whatever is likely to answer in time at all, `balanced` what almost always does.
+is sent live. So `lowest` tries whatever may answer in time at all, `balanced` what almost always does.
 """
 
 from __future__ import annotations
@@ -54,12 +54,15 @@ PUBLISHED_TIMES: Mapping[Lane, LaneTime] = {
 }
 """Until a lane's own times are known. *Source*: OpenRouter on 230,000 batches (2026): half within 7 minutes, nine of
 ten within an hour. Of the windows nothing is published but their ends; these are guesses well below them."""
-CANCEL_SECONDS = 120.0
-"""To have a request in a lane cancelled, so that it cannot be answered twice."""
+CANCEL_SECONDS = 90.0
+"""To have a request in a lane cancelled, so that it is not answered twice. A provider that takes longer is not waited
+for: its jobs go live, and the ledger holds both requests."""
 LEAST_LIVE_SECONDS = 60.0
 """One live call with a retry."""
 LIVE_JOBS_PER_SECOND = 5.0
 """What a worker is thought to send live while nothing is known of the account's limits."""
+SHARE_WORTH_A_TRY = 0.25
+"""Of the typical time: about one of five batches is answered within it."""
 PATIENCE_SECONDS = 2 * _HOUR
 """What `balanced` takes for "in time" where there is no deadline."""
 
@@ -92,8 +95,13 @@ def choose_lane(
     return min(fitting, key=lambda lane: lane.price_factor, default=Lane.LIVE)
 
 
+def needed_seconds(wish: PriceWish, time: LaneTime) -> float:
+    """The least time for which a lane with these times is worth it."""
+    return time.typical_seconds * SHARE_WORTH_A_TRY if wish is PriceWish.LOWEST else time.likely_seconds
+
+
 def _fits(wish: PriceWish, lane: Lane, left: float | None, times: Mapping[Lane, LaneTime]) -> bool:
-    time = times.get(lane, PUBLISHED_TIMES[lane])
-    if wish is PriceWish.LOWEST:
-        return left is None or time.typical_seconds <= left
-    return time.likely_seconds <= (PATIENCE_SECONDS if left is None else left)
+    needed = needed_seconds(wish, times.get(lane, PUBLISHED_TIMES[lane]))
+    if left is None:
+        return wish is PriceWish.LOWEST or needed <= PATIENCE_SECONDS
+    return needed <= left

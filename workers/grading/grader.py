@@ -13,21 +13,19 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from workers.budget.charge import charge_tokens, most_usd
+from workers.budget.charge import charge_tokens
 from workers.budget.records import NotGranted
-from workers.completion.retry_policy import Retry
-from workers.contract.errors import GradequeueError, InvalidInput, ServiceUnavailable, UntrustedSchema
+from workers.contract.errors import GradequeueError, ServiceUnavailable
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
 from workers.grading.attempt import ClaimLost, GateClosed, NoRoom, Reserved, StartPaused, ledger_row
 from workers.grading.cap_waiters import Room
 from workers.grading.claiming import claimed
-from workers.grading.counterfactual import concluded
-from workers.grading.decide import FallBack, Finish, Hold, Park, Snooze, decide
-from workers.grading.failures import deadline_exceeded, past_deadline, unknown_schema
-from workers.grading.inspection import asked_again, inspected, without_passages
+from workers.grading.decide import Hold, Park, Snooze
+from workers.grading.failures import deadline_exceeded, past_deadline
+from workers.grading.following import ending_of, follow, schema_of
+from workers.grading.inspection import without_passages
 from workers.grading.records import Again, Dropped, Finished, Run, RunEnding, Snoozed
 from workers.grading.running_alone import Entrance, StillBusyError
-from workers.grading.translate import job_ending_of, unrepaired_of
 from workers.grading.warmth import Warmth
 from workers.log import get_logger, log_frames
 from workers.store.claims import ClaimedJob
@@ -38,12 +36,10 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from workers.completion.attempt import Reply
     from workers.contract.outcome import Outcome
     from workers.grading.attempt import Ended
-    from workers.grading.inspection import Inspection
     from workers.grading.records import Collaborators
-    from workers.store.ledger import AttemptClosing
+    from workers.store.ledger import AttemptClosing, JobEnding
     from workers.store.pauses import Paused
 
 __all__ = ["Dropped", "Finished", "Grader", "RunEnding", "Snoozed"]
@@ -73,7 +69,7 @@ class Grader:
         draw: Callable[[], float] = random.random,
     ) -> None:
         """`entrance`: shared by the graders of one process, for a job that has to run alone in it."""
-        self._collaborators = collaborators
+        self.collaborators = collaborators
         self._writer = collaborators.writer
         self._budget = collaborators.budget
         self._worker_id = worker_id
@@ -121,6 +117,7 @@ class Grader:
     async def grade(self, job: ClaimedJob) -> RunEnding:
         """Take a job that this worker has claimed to its end; raises as `run` does."""
         run = self._runs[job.id] = Run.of(job)
+        run.task = asyncio.current_task()
         try:
             return await self._enter(run)
         except asyncio.CancelledError:
@@ -145,7 +142,7 @@ class Grader:
 
     async def _grade(self, run: Run) -> RunEnding:
         """Attempt until something other than another attempt follows."""
-        schema_model = self._resolve_schema(run.job)
+        schema_model = schema_of(self.collaborators.registry, run.job)
         if isinstance(schema_model, Failure):
             return await self._finish(run, schema_model)
         if failure := past_deadline(run):
@@ -153,22 +150,11 @@ class Grader:
         if (kept := run.job.kept) is not None and isinstance(kept.outcome, Success):
             run.ask_without(kept, await without_passages(run.job) or run.job.prompt)
         while True:
-            async with self._warmth.entered(run.cached_part(self._collaborators.provider), run.seconds_to_deadline):
+            async with self._warmth.entered(run.cached_part(self.collaborators.provider), run.seconds_to_deadline):
                 step = await self._attempt(run, schema_model)
             if not isinstance(step, Again):
                 return step
             await self._wait_in_place(step.after_seconds)
-
-    def _resolve_schema(self, job: ClaimedJob) -> type[BaseModel] | Failure:
-        try:
-            entry = self._collaborators.registry.resolve(job.schema_name, job.context)
-        except UntrustedSchema as error:
-            return unknown_schema(error.message)
-        except InvalidInput:
-            return unknown_schema(f"this worker does not know the schema {job.schema_name!r}")
-        if entry.fingerprint != job.schema_fingerprint:
-            return unknown_schema(f"schema {job.schema_name!r} differs between the producer and this worker")
-        return entry.model
 
     async def _attempt(self, run: Run, schema_model: type[BaseModel]) -> RunEnding | Again:
         """Send one request, once budget and spend caps allow it, and store how it ended with what follows."""
@@ -190,8 +176,8 @@ class Grader:
         reserved = await self._reserve(run)
         if isinstance(reserved, NotGranted):
             return await self._after_no_grant(run, reserved)
-        most_usd = self._most_usd(run, schema_model)
-        opened = ledger_row(run, reserved, self._collaborators, worker_id=self._worker_id, most_usd=most_usd)
+        most_usd = run.most_usd(schema_model, self.collaborators.provider)
+        opened = ledger_row(run, reserved, self.collaborators, worker_id=self._worker_id, most_usd=most_usd)
         async with opened as row:
             run.has_turn = False
             self._room.wake(run.job.batch_id)
@@ -201,23 +187,12 @@ class Grader:
             ended = await row.send(confirmed, schema_model, is_alone=len(self._runs) == 1)
             closing = row.closing(ended)
             if closing.ending is AttemptEnding.ANSWERED:
-                self._warmth.answered(run.cached_part(self._collaborators.provider))
+                self._warmth.answered(run.cached_part(self.collaborators.provider))
             return await self._follow(run, ended, closing)
-
-    def _most_usd(self, run: Run, schema_model: type[BaseModel]) -> float | None:
-        profile = self._collaborators.provider.profile_of(run.model)
-        max_tokens = run.max_tokens(self._collaborators.provider)
-        return most_usd(
-            profile,
-            *run.texts,
-            schema_model=schema_model,
-            max_tokens=max_tokens,
-            picture_tokens=run.picture_tokens(self._collaborators.provider),
-        )
 
     async def _reserve(self, run: Run) -> Reserved | NotGranted:
         """Wait for the budget of one request, spending nothing."""
-        provider = self._collaborators.provider
+        provider = self.collaborators.provider
         tokens = charge_tokens(*run.texts, max_tokens=run.max_tokens(provider)) + run.picture_tokens(provider)
         group = None if run.on_fallback or run.job.probes_account else run.job.batch_id
         answer = await self._budget.reserve(
@@ -227,19 +202,14 @@ class Grader:
 
     async def _follow(self, run: Run, ended: Ended, closing: AttemptClosing) -> RunEnding | Again:
         """Do what follows an attempt, and store it together with the attempt."""
-        run.count(closing.ending)
-        seen = await inspected(ended.attempt.ending, run.job, is_compared=run.kept is not None)
-        kept, again = None, Again(0.0)
-        match decide(seen.ending, run.counters, seen.changed(run.parameters), ended.health):
-            case Finish(Success() as graded) if run.kept is None and (prompt := await asked_again(run.job, seen)):
-                kept = job_ending_of(run.job, graded, ended.attempt.reply, seen)
-                run.ask_without(kept, prompt)
-                logger.info("job.counterfactual", model=run.model)
-            case Finish(outcome):
-                finished = await self._finish(run, outcome, closing=closing, reply=ended.attempt.reply, seen=seen)
-                if run.job.probes_account and closing.ending is AttemptEnding.ANSWERED:
-                    await self._collaborators.account.resume()
-                return finished
+        followed = await follow(run, ended.attempt, closing.ending, ended.health)
+        if followed.ending is not None:
+            finished = await self._store_ending(run, followed.ending, closing=closing)
+            if run.job.probes_account and closing.ending is AttemptEnding.ANSWERED:
+                await self.collaborators.account.resume()
+            return finished
+        again = followed.again
+        match followed.decision:
             case Park() as park:
                 return await self._snooze(run, await self._park(park), closing=closing)
             case Snooze() as snooze:
@@ -250,15 +220,8 @@ class Grader:
             case Hold() as hold:
                 logger.info("job.held", model=run.model)
                 again = Again(hold.after_seconds)
-            case Retry() as retry:
-                logger.info("job.retry", model=run.model, after_seconds=round(retry.after_seconds, 2))
-                kept = unrepaired_of(run.job, retry.repair, ended.attempt.reply, model=run.model)
-                again = run.follow(retry)
-            case FallBack() as fallback:
-                logger.info("job.fall_back", model=fallback.model)
-                again = run.fall_back(fallback.model)
-        await self._writer.persist(JobUpdate(closing=closing, kept=kept))
-        return again
+        await self._writer.persist(JobUpdate(closing=closing, kept=followed.kept))
+        return again or Again(0.0)
 
     async def _wait_in_place(self, seconds: float) -> None:
         """End early when the worker stops: the budget then refuses the next reservation, and the job goes back."""
@@ -271,7 +234,7 @@ class Grader:
     async def _park(self, park: Park) -> float | None:
         """None when the store has noted it; else how long this job waits: the next one to be refused parks."""
         try:
-            await self._collaborators.account.park(park)
+            await self.collaborators.account.park(park)
         except ServiceUnavailable as error:
             logger.warning("job.park_not_stored", state=str(park.account_state), reason=str(error))
             return PARK_AGAIN_SECONDS
@@ -310,22 +273,13 @@ class Grader:
         message = str(error) if isinstance(error, GradequeueError) else f"unexpected {type(error).__name__}"
         return await self._finish(run, Failure(kind=FailureKind.INTERNAL, message=message))
 
-    async def _finish(
-        self,
-        run: Run,
-        outcome: Outcome,
-        *,
-        closing: AttemptClosing | None = None,
-        reply: Reply | None = None,
-        seen: Inspection | None = None,
-    ) -> Finished | Dropped:
-        ending = job_ending_of(run.job, outcome, reply, seen)
-        if run.kept is not None:
-            ending = concluded(run.kept, ending.outcome, claim=run.job.claim)
-            outcome = ending.outcome
+    async def _finish(self, run: Run, outcome: Outcome, *, closing: AttemptClosing | None = None) -> Finished | Dropped:
+        return await self._store_ending(run, ending_of(run, outcome), closing=closing)
+
+    async def _store_ending(self, run: Run, ending: JobEnding, *, closing: AttemptClosing | None) -> Finished | Dropped:
         # A paid answer outlives the cancellation of who asked for it.
         accepted = await asyncio.shield(self._writer.persist(JobUpdate(closing=closing, ending=ending)))
-        kind = outcome.kind if isinstance(outcome, Failure) else None
+        kind = ending.outcome.kind if isinstance(ending.outcome, Failure) else None
         logger.info("job.finished", model=run.model, failure=kind and str(kind), stored=accepted)
         return Finished(kind) if accepted else Dropped()
 

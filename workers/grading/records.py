@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from workers.budget.charge import most_usd
 from workers.completion.attempt import CompletionRequest
 from workers.completion.prompt_cache import LEAST_CACHED_TOKENS, cache_key
 from workers.completion.retry_policy import Spent
+from workers.contract.lane import Lane
 from workers.contract.model_parameters import output_limit
 from workers.contract.pictures import pictures_tokens, visible_text
 from workers.grading.decide import Counters
@@ -18,6 +19,7 @@ from workers.store.ledger import Purpose
 from workers.store.releases import Release
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from pydantic import BaseModel
@@ -121,7 +123,8 @@ class Run:
     repairs: int
     """Requests of the round that showed an answer; the first of them is not in `attempts`."""
     on_fallback: bool
-    task: asyncio.Task[object] | None = field(default_factory=asyncio.current_task)
+    task: asyncio.Task[object] | None = None
+    """In which it is asked live."""
     claimed_at: float = field(default_factory=time.monotonic)
     repair: Repair | None = None
     """The paid answer that the next request shows; None asks for the grade itself."""
@@ -237,6 +240,17 @@ class Run:
         """The limit of the next answer, reasoning included."""
         parameters = self.job.parameters
         return output_limit(provider.profile_of(self.model), parameters.max_tokens, parameters.effort)
+
+    def most_usd(self, schema_model: type[BaseModel], provider: Provider, lane: Lane = Lane.LIVE) -> float | None:
+        """The most that the next request can cost; None where the model has no price."""
+        most = most_usd(
+            provider.profile_of(self.model),
+            *self.texts,
+            schema_model=schema_model,
+            max_tokens=self.max_tokens(provider),
+            picture_tokens=self.picture_tokens(provider),
+        )
+        return None if most is None else most * lane.price_factor
 
     def request(self, schema_model: type[BaseModel], provider: Provider) -> CompletionRequest:
         """The next request."""

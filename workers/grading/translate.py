@@ -11,6 +11,7 @@ from workers.budget.records import UNREAD, BucketReading, RateSample
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.repair import Repair
 from workers.contract.identity import with_names
+from workers.contract.lane import Lane
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
 from workers.grading.decide import is_own
 from workers.log import get_logger
@@ -64,12 +65,18 @@ def unknown_sample(grant: Grant) -> RateSample:
 
 
 def closing_of(
-    attempt_id: str, attempt: Attempt, health: ProviderHealth, profile: ModelProfile, *, most_usd: float | None = None
+    attempt_id: str,
+    attempt: Attempt,
+    health: ProviderHealth,
+    profile: ModelProfile,
+    *,
+    most_usd: float | None = None,
+    lane: Lane = Lane.LIVE,
 ) -> AttemptClosing:
     """What the ledger keeps of an attempt. `most_usd`: what the request can cost at the most."""
     ending, reply = attempt.ending, attempt.reply
-    cost_usd = profile.cost_usd(reply.usage, tier=reply.service_tier) if reply.usage else None
-    surcharge_usd = profile.surcharge_usd(reply.usage, tier=reply.service_tier) if reply.usage else None
+    cost_usd = profile.cost_usd(reply.usage, tier=reply.service_tier, lane=lane) if reply.usage else None
+    surcharge_usd = profile.surcharge_usd(reply.usage, tier=reply.service_tier, lane=lane) if reply.usage else None
     if cost_usd is not None and most_usd is not None and cost_usd > MOST_BELIEVED_TIMES * most_usd:
         logger.warning("usage.not_believed", cost_usd=round(cost_usd, 4), most_usd=round(most_usd, 4))
         cost_usd, surcharge_usd = most_usd, 0.0

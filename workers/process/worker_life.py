@@ -6,10 +6,8 @@ Only `workers.process.app` makes one.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -30,7 +28,9 @@ from workers.grading.grader import entrance_of
 from workers.log import get_logger, set_up_logs
 from workers.process.feeder import Feeder
 from workers.process.heartbeat import Heartbeat
+from workers.process.lanes_loop import LanesLoop
 from workers.process.notifier import Notifier
+from workers.process.process_start import exit_with_stdin, spare_the_collector
 from workers.process.served_account import Process, open_account
 from workers.process.steering import hear
 from workers.publisher import KEY_PREFIX, Publisher
@@ -154,12 +154,19 @@ class WorkerLife:
         heartbeat.start()
         feeder.start()
         notifier.start()
-        _spare_the_collector()
+        lanes = [
+            LanesLoop.of(each.settings, store, each.grader.collaborators, day_caps=self._day_caps, client=each.client)
+            for each in accounts
+        ]
+        for each in lanes:
+            each.start()
+        spare_the_collector()
         if settings.exit_with_stdin:
-            threading.Thread(target=_exit_with_stdin, name="lifeline", daemon=True).start()
+            threading.Thread(target=exit_with_stdin, name="lifeline", daemon=True).start()
         try:
             yield
         finally:
+            await asyncio.gather(*(each.stop() for each in lanes))  # their answers are the writer's
             await asyncio.gather(  # side by side: a worker that gives its jobs back has two seconds for all of this
                 asyncio.to_thread(feeder.stop),
                 asyncio.to_thread(writer.stop, patience_seconds=settings.store_patience_seconds),
@@ -240,19 +247,6 @@ class WorkerLife:
     @property
     def _serves_interactive(self) -> bool:
         return any(name.startswith(f"{QueueName.INTERACTIVE}.") for name in self._app.amqp.queues.consume_from)
-
-
-def _spare_the_collector() -> None:
-    """What has been loaded by now stays: the garbage collector need not walk over it again with every few jobs."""
-    gc.collect()
-    gc.freeze()
-
-
-def _exit_with_stdin() -> None:
-    """Who started this worker holds the other end of its standard input: when that is gone, stop in order."""
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _ignore(_handle: object) -> None:

@@ -1,4 +1,4 @@
-"""What the ledger says is due: sums by day, batch, model, purpose and tier, as an invoice has them. Read-only.
+"""What the ledger says is due: sums by day, batch, model, purpose, tier and lane, as an invoice has them. Read-only.
 
 What nobody knows the end of (its worker died, it timed out, it is in flight) may have been billed or not: it counts as
 nothing in the low sum, and in the high one at the most that it can cost. In the likely sum
@@ -19,6 +19,7 @@ from sqlalchemy import String, and_, case, func, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from workers.contract.lane import Lane
 from workers.contract.outcome import AttemptEnding
 from workers.store.ledger import USAGE_SUMS, usage_of
 from workers.store.tables import attempts, batches
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillLine:
-    """All requests of one day, batch, model, purpose and tier. Costs are US dollars."""
+    """All requests of one day, batch, model, purpose, tier and lane. Costs are US dollars."""
 
     day: str
     """UTC, as `2026-11-27`; of the moment when the request was sent."""
@@ -45,6 +46,7 @@ class BillLine:
     purpose: str
     tier: str | None
     """The one that served; None where the server named none."""
+    lane: Lane
     answered: int
     open: int
     """Requests that may have been billed: nobody knows how they ended."""
@@ -67,6 +69,7 @@ class BillLine:
             "model": self.model,
             "purpose": self.purpose,
             "tier": self.tier,
+            "lane": str(self.lane),
             "answered": self.answered,
             "open": self.open,
             "unpriced": self.unpriced,
@@ -87,7 +90,15 @@ def read_bill(
 ) -> list[BillLine]:
     """Lines in order of day, batch, model, purpose; requests that cannot have been billed are in none."""
     day = _utc_day(attempts.c.opened_at).label("day")
-    keys = (day, batches.c.name, batches.c.provider, attempts.c.model, attempts.c.purpose, attempts.c.service_tier)
+    keys = (
+        day,
+        batches.c.name,
+        batches.c.provider,
+        attempts.c.model,
+        attempts.c.purpose,
+        attempts.c.service_tier,
+        attempts.c.lane,
+    )
     statement = (
         select(
             *keys,
@@ -131,6 +142,7 @@ _own_usd = case(
             _alike.c.job_id == attempts.c.job_id,
             _alike.c.model == attempts.c.model,
             _alike.c.purpose == attempts.c.purpose,
+            func.coalesce(_alike.c.lane, "") == func.coalesce(attempts.c.lane, ""),
             _alike.c.ending == str(AttemptEnding.ANSWERED),
         )
         .correlate(attempts)
@@ -147,6 +159,7 @@ def _line(row: Any) -> BillLine:
         model=row.model,
         purpose=row.purpose,
         tier=row.service_tier,
+        lane=Lane.LIVE if row.lane is None else Lane(row.lane),
         answered=row.answered,
         open=row.open,
         unpriced=row.unpriced,
@@ -164,7 +177,7 @@ def _with_likely_costs(rows: Sequence[Row[Any]]) -> list[BillLine]:
     lines = [_line(row) for row in rows]
     for line in lines:
         if line.answered and not line.unpriced:
-            for alike in (line.model, line.purpose), (line.model,):
+            for alike in (line.model, line.purpose, line.lane), (line.model, line.lane):
                 answered[alike].append(line)
 
     def likely_usd(line: BillLine, row: Row[Any]) -> float:
@@ -172,7 +185,7 @@ def _with_likely_costs(rows: Sequence[Row[Any]]) -> list[BillLine]:
         found_usd = line.low_usd + float(row.own_usd)
         if not others:
             return min(line.high_usd, found_usd)
-        alike = answered.get((line.model, line.purpose)) or answered.get((line.model,))
+        alike = answered.get((line.model, line.purpose, line.lane)) or answered.get((line.model, line.lane))
         if not alike:
             return line.high_usd
         mean_usd = sum(each.low_usd for each in alike) / sum(each.answered for each in alike)

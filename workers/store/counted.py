@@ -10,6 +10,7 @@ from sqlalchemy import case, distinct, func, literal, select, union_all
 from workers.contract.decision import ReviewState
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import AttemptEnding, FailureKind, JobState, Usage
+from workers.store.lanes.overview import count_waiting
 from workers.store.sql import IS_READY
 from workers.store.tables import flags, jobs, now_seconds, outcomes
 from workers.store.tallies import PICOS, added_up, attempt_tallies, finding_tallies, job_tallies
@@ -107,10 +108,15 @@ def _without_staging(connection: Connection, counts: JobCounts, batch_id: int, o
 
 
 def count_deferred(connection: Connection, batch_id: int, counts: JobCounts) -> int:
-    """How many of them wait for a time to come: exactly, unless there are very many."""
-    if not 0 < counts.deferred <= MOST_COUNTED_DEFERRED:
-        return counts.deferred
-    is_deferred = (jobs.c.batch_id == batch_id, IS_READY, jobs.c.not_before > now_seconds())
+    """How many of them wait for a time to come: exactly, unless there are very many.
+
+    What waits for a cheaper lane is not among them.
+    """
+    if not counts.deferred:
+        return 0
+    if counts.deferred > MOST_COUNTED_DEFERRED:
+        return max(0, counts.deferred - count_waiting(connection, batch_id))
+    is_deferred = (jobs.c.batch_id == batch_id, IS_READY, jobs.c.not_before > now_seconds(), jobs.c.lane.is_(None))
     found: int = connection.execute(select(func.count()).select_from(jobs).where(*is_deferred)).scalar_one()
     return min(found, counts.deferred)
 

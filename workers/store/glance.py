@@ -129,7 +129,7 @@ def _pace(connection: Connection, batch: Row[Any]) -> Pace:
         outcomes.c.batch_id == batch.id, outcomes.c.finished_at > batch.now - PACE_SECONDS
     )
     due = select(literal("due"), literal(""), literal(0), func.min(jobs.c.not_before)).where(
-        jobs.c.batch_id == batch.id, IS_READY, jobs.c.not_before > batch.now
+        jobs.c.batch_id == batch.id, IS_READY, jobs.c.not_before > batch.now, jobs.c.lane.is_(None)
     )
     found = connection.execute(union_all(alive, recent, due)).all()
     served = [queue for row in found if row[0] == "worker" for queue in row[1].split(",")]

@@ -81,7 +81,7 @@ _REQUESTS = (
         cast(attempts.c.parameters_sent, Text).label("parameters_sent"), attempts.c.prompt_tokens,
         attempts.c.completion_tokens, attempts.c.cached_tokens, attempts.c.cache_write_tokens,
         attempts.c.reasoning_tokens, attempts.c.service_tier, attempts.c.cost_usd, attempts.c.surcharge_usd,
-        attempts.c.held_usd,
+        attempts.c.held_usd, attempts.c.lane, attempts.c.submission_id,
     )
     .select_from(jobs)
     .join(attempts, attempts.c.job_id == jobs.c.id)
@@ -204,6 +204,8 @@ def _attempt_fields(row: Row[*tuple[Any, ...]]) -> dict[str, object]:
         "cost_usd": row.cost_usd,
         "surcharge_usd": row.surcharge_usd,
         "most_usd": row.held_usd,
+        "lane": row.lane or "live",
+        "submission_id": row.submission_id,
     }
 
 
@@ -212,6 +214,7 @@ def _attempt_line(row: Row[*tuple[Any, ...]]) -> str:
         batch, item_id, job_id, attempt_id, of_round, claim, worker_id, purpose, ending, opened_at, closed_at, model,
         answered, system_fingerprint, status_code, message, wait_seconds, request_id, parameters_sent,
         prompt, completion, cached, cache_write, reasoning, service_tier, cost_usd, surcharge_usd, held_usd,
+        lane, submission_id,
     ) = row  # fmt: skip
     return (
         f'{{"batch": {quoted(batch)}, "id": {quoted(item_id)}, "job_id": {quoted(job_id)}, '
@@ -223,7 +226,8 @@ def _attempt_line(row: Row[*tuple[Any, ...]]) -> str:
         f'"parameters_sent": {in_line_form(parameters_sent)}, "prompt_tokens": {prompt}, '
         f'"completion_tokens": {completion}, "cached_tokens": {cached}, "cache_write_tokens": {cache_write}, '
         f'"reasoning_tokens": {reasoning}, "service_tier": {quoted(service_tier)}, "cost_usd": {number(cost_usd)}, '
-        f'"surcharge_usd": {number(surcharge_usd)}, "most_usd": {number(held_usd)}}}\n'
+        f'"surcharge_usd": {number(surcharge_usd)}, "most_usd": {number(held_usd)}, '
+        f'"lane": {quoted(lane or "live")}, "submission_id": {quoted(submission_id)}}}\n'
     )
 
 

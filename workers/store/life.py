@@ -102,6 +102,8 @@ def _requests(connection: Connection, job_id: str) -> Iterator[Moment]:
                 "model_answered": row.model_answered,
                 "system_fingerprint": row.system_fingerprint,
                 "service_tier": row.service_tier,
+                "lane": row.lane,
+                "submission_id": row.submission_id,
                 "request_id": row.request_id,
                 "status_code": row.status_code,
                 "message": row.message,

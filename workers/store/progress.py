@@ -11,6 +11,7 @@ from workers.contract.outcome import ENDED_STATES, AttemptEnding, FailureKind, J
 from workers.contract.wire import broker_queue
 from workers.store.counted import Findings, Spending, count_deferred, count_findings, count_jobs, count_spending
 from workers.store.identity import read_store_id
+from workers.store.lanes.overview import LaneLook, read_lanes
 from workers.store.sql import IS_READY
 from workers.store.tables import attempts, batches, jobs, now_seconds, outcomes
 from workers.store.worker_reports import live_workers
@@ -51,7 +52,9 @@ def read_pace(connection: Connection, name: str) -> Pace | None:
         )
     ).one()
     next_due = connection.execute(
-        select(func.min(jobs.c.not_before)).where(jobs.c.batch_id == batch.id, IS_READY, jobs.c.not_before > now)
+        select(func.min(jobs.c.not_before)).where(
+            jobs.c.batch_id == batch.id, IS_READY, jobs.c.not_before > now, jobs.c.lane.is_(None)
+        )
     ).scalar()
     return Pace(
         jobs_per_second=(finished - 1) / (now - first) if finished > 1 and now > first else None,
@@ -119,6 +122,8 @@ class Progress(Counts):
     """The counts, and what was paid for twice."""
 
     repeats: Repeats
+    lanes: tuple[LaneLook, ...] = ()
+    """Where its jobs are that may wait for a cheaper answer, the slowest lane first."""
 
 
 def read_progress(connection: Connection, name: str) -> Progress | None:
@@ -128,7 +133,8 @@ def read_progress(connection: Connection, name: str) -> Progress | None:
         return None
     counts, _findings, spending = read_counts(connection, batch)
     shared = {each.name: getattr(counts, each.name) for each in fields(Counts)}
-    return Progress(**shared, repeats=_repeats(connection, batch.id, spending))
+    lanes = read_lanes(connection, batch.id, batch.name, batch.provider)
+    return Progress(**shared, repeats=_repeats(connection, batch.id, spending), lanes=lanes)
 
 
 def read_counts(connection: Connection, batch: Row[Any]) -> tuple[Counts, Findings, Spending]:

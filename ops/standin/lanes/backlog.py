@@ -49,7 +49,9 @@ class Backlog:
         """Start the script of faults again."""
         self.script = LaneScript(self._state.config.lane_faults, random=Random(self._state.config.seed))  # noqa: S311
 
-    def make_batch(self, account: str, *, input_file_id: str, endpoint: str, metadata: dict[str, str] | None) -> Batch:
+    async def make_batch(
+        self, account: str, *, input_file_id: str, endpoint: str, metadata: dict[str, str] | None
+    ) -> Batch:
         """Start a batch; what is wrong with its file shows once it is validated."""
         state, now = self._state, self._state.clock()
         stored = self.files.find(account, input_file_id)
@@ -59,7 +61,10 @@ class Backlog:
         if stored.purpose != "batch":
             message = f"The purpose of file {input_file_id} must be 'batch', but is '{stored.purpose}'."
             raise bad_request(message, param="input_file_id")
-        read = read_batch_input(stored.content, endpoint=endpoint, any_model=state.config.any_model)
+        # a large file takes seconds to read, in which live calls go on
+        read = await asyncio.to_thread(
+            read_batch_input, stored.content, endpoint=endpoint, any_model=state.config.any_model
+        )
         batch = Batch(
             batch_id=f"batch_{os.urandom(12).hex()}",
             account=account,
@@ -149,9 +154,10 @@ class Backlog:
                     self._close(batch, now)
 
     def stats(self) -> dict[str, Any]:
-        """How many there are, by state."""
+        """How many there are now, batches and responses by state; what was deleted is not among them."""
         now = self._state.clock()
         return {
+            "files": len(self.files),
             "batches": dict(Counter(batch.status(now) for batch in self.batches.values())),
             "responses": dict(Counter(response.status(now) for response in self.responses.values())),
         }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _VALIDATING_SHARE = 0.05
 _FINALIZING_SHARE = 0.05
+_HAIR_SECONDS = 1e-6
 ENDED = ("failed", "completed", "expired", "cancelled")
 
 
@@ -74,22 +75,23 @@ class Batch:
             return "failed"
         if now >= self.ends_at:
             return "expired" if self.has_expired else "completed"
-        return "in_progress" if now < self._work_ends_at else "finalizing"
+        return "in_progress" if now < self.work_ends_at else "finalizing"
 
     @property
     def has_expired(self) -> bool:
         """Some line was not reached within the window."""
-        return any(line.due_at > self._work_ends_at for line in self.lines)
+        return any(line.due_at > self.work_ends_at and not line.is_missing for line in self.lines)
 
     @property
-    def _work_ends_at(self) -> float:
+    def work_ends_at(self) -> float:
+        """When the last answer that counts is made."""
         return self.ends_at - (self.ends_at - self.validated_at) * _FINALIZING_SHARE
 
     def due(self, now: float) -> list[BatchLine]:
         """The lines whose turn has come, and that are not answered yet."""
         if self.errors or self.is_closed:
             return []
-        until = min(now, self._work_ends_at, math.inf if self.cancelled_at is None else self.cancelled_at)
+        until = min(now, self.work_ends_at, math.inf if self.cancelled_at is None else self.cancelled_at)
         return [line for line in self.lines if line.written is None and line.due_at <= until]
 
     def holds_queue(self, now: float) -> bool:
@@ -121,7 +123,7 @@ class Batch:
             "created_at": int(self.created_at + epoch),
             "in_progress_at": shown(self.validated_at, is_past=not self.errors),
             "expires_at": int(self.expires_at + epoch),
-            "finalizing_at": shown(self._work_ends_at, is_past=status in {"finalizing", "completed", "expired"}),
+            "finalizing_at": shown(self.work_ends_at, is_past=status in {"finalizing", "completed", "expired"}),
             "completed_at": shown(self.ends_at, is_past=status == "completed"),
             "failed_at": shown(self.validated_at, is_past=status == "failed"),
             "expired_at": shown(self.ends_at, is_past=status == "expired"),
@@ -150,9 +152,10 @@ def plan(batch: Batch, read: BatchInput, *, takes_seconds: float, window_seconds
     work_seconds = takes_seconds * (1 - _VALIDATING_SHARE) * (1 - _FINALIZING_SHARE)
     order = list(read.lines)
     random.shuffle(order)
-    batch.lines = [
-        BatchLine(
-            each, batch.validated_at + work_seconds * (number / len(order)) if work_seconds else batch.validated_at
-        )
-        for number, each in enumerate(order, 1)
-    ]
+    batch.lines = [BatchLine(each, _turn(batch, work_seconds, n / len(order))) for n, each in enumerate(order, 1)]
+
+
+def _turn(batch: Batch, work_seconds: float, share: float) -> float:
+    """When so much of the work is done; sums of shares may miss the end by a hair."""
+    at = batch.validated_at + (work_seconds * share if work_seconds else 0.0)
+    return min(at, batch.work_ends_at) if at - batch.work_ends_at < _HAIR_SECONDS else at

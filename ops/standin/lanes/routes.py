@@ -100,7 +100,7 @@ async def _batches(http: web.BaseRequest, state: State, account: str, rest: list
     backlog = state.backlog
     match http.method, rest:
         case "POST", []:
-            batch = backlog.make_batch(account, **_read_batch(await body_of(http)))
+            batch = await backlog.make_batch(account, **_read_batch(await body_of(http)))
             return _unless_lost(http, state, LaneFault.CREATE_LOST, _batch_json(state, batch))
         case "GET", []:
             found = [_batch_json(state, each) for each in backlog.batches.values() if each.account == account]

@@ -24,6 +24,7 @@ from producer.inputs.templates import Template
 from producer.inputs.text import read_text
 from workers.contract.errors import InvalidInput
 from workers.contract.job import MAX_PROMPT_BYTES, JobParameters
+from workers.contract.lane_choice import PriceWish  # noqa: TC001 - pydantic reads it
 from workers.contract.model_profile import EFFORTS, VERBOSITIES  # noqa: TC001 - pydantic reads them
 from workers.contract.schemes.layout import GIVEN_TITLES
 from workers.contract.schemes.rubric_points import LEVEL_POINTS, LevelPoints  # noqa: TC001 - pydantic reads them
@@ -61,6 +62,9 @@ class KitSettings(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     allow_repair: bool | None = None
     fallback_model: str | None = None
+    price: PriceWish | None = None
+    deadline: str | None = None
+    """A span such as `12h`: give up what has not started by then."""
     layout: str | None = None
     id_column: str | None = None
     account: str | None = None

@@ -25,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - looked for, to be replaced
 DATABASE = "postgres"
 """The service that is not started: a server that runs already takes its place."""
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.3
 START_SECONDS = 120.0
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 """What a process gets of this one's environment; a container would get as little."""
@@ -127,14 +127,17 @@ class LocalStack:
             return False
         kind, *test = service.health_check.test
         command = ["sh", "-c", test[0]] if kind == "CMD-SHELL" else test
-        done = subprocess.run(
-            [self._translated(part, service) for part in command],
-            cwd=self._data(name),
-            env=self._environment(service),
-            capture_output=True,
-            timeout=service.health_check.timeout_seconds * 3,  # a machine for tests is slower than one for work
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self._translated(part, service) for part in command],
+                cwd=self._data(name),
+                env=self._environment(service),
+                capture_output=True,
+                timeout=service.health_check.timeout_seconds * 3,  # a machine for tests is slower than one for work
+                check=False,
+            )
+        except subprocess.TimeoutExpired:  # as Docker counts it: once unwell
+            return False
         return done.returncode == 0
 
     def address(self, name: str, port: int) -> str:

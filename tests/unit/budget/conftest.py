@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from fakeredis import FakeAsyncRedis
 from fakeredis.commands_mixins import server_mixin
-from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 
 from ops.standin.config import Config
 from tests.unit.budget.draining import Drain
+from tests.unit.budget.scripted_redis import ScriptedRedis
 from workers.budget.records import BudgetKey
 from workers.budget.shared import SharedBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from fakeredis import FakeAsyncRedis
 
 
 class Clock:
@@ -31,40 +32,16 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What the scripts read as TIME."""
+    """What the server reads as TIME."""
     clock = Clock()
     monkeypatch.setattr(server_mixin, "time", clock)
     return clock
 
 
-class QuickLua:
-    """A server's Lua that compiles a script once, as a real server does, and collects its garbage by itself."""
-
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
-        self._compiled: dict[bytes | str, Callable[[], object]] = {"collectgarbage()": lambda: None}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runtime, name)
-
-    def execute(self, script: bytes | str) -> object:
-        if script not in self._compiled:
-            self._compiled[script] = self._runtime.compile(script)
-        return self._compiled[script]()
-
-
 @pytest.fixture
-def redis(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> FakeAsyncRedis:  # noqa: ARG001 - the clock must be in place first
+def redis(clock: Clock) -> FakeAsyncRedis:
     """An empty server."""
-    quick: dict[int, QuickLua] = {}
-    runtime_of = ScriptingCommandsMixin._get_server_runtime
-
-    def quick_runtime_of(self: ScriptingCommandsMixin, server: Any) -> QuickLua:
-        runtime = runtime_of(self, server)
-        return quick.setdefault(id(runtime), QuickLua(runtime))
-
-    monkeypatch.setattr(ScriptingCommandsMixin, "_get_server_runtime", quick_runtime_of)
-    return FakeAsyncRedis()
+    return ScriptedRedis(clock)
 
 
 @pytest.fixture

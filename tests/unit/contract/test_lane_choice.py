@@ -21,8 +21,9 @@ def chosen(wish: PriceWish, left: float | None, **given: object) -> Lane:
         (PriceWish.LIVE, None, Lane.LIVE),
         (PriceWish.LOWEST, None, Lane.BATCH),
         (PriceWish.LOWEST, 24 * HOUR, Lane.BATCH),
-        (PriceWish.LOWEST, 0.25 * HOUR, Lane.BATCH),  # half of all batches take seven minutes, and trying costs nothing
-        (PriceWish.LOWEST, 600.0, Lane.LIVE),
+        (PriceWish.LOWEST, 0.25 * HOUR, Lane.BATCH),
+        (PriceWish.LOWEST, 600.0, Lane.BATCH),  # one of five is answered by then, and trying costs nothing
+        (PriceWish.LOWEST, 240.0, Lane.LIVE),
         (PriceWish.LOWEST, -5.0, Lane.LIVE),
         (PriceWish.BALANCED, 0.25 * HOUR, Lane.LIVE),
         (PriceWish.BALANCED, 2 * HOUR, Lane.BATCH),
@@ -34,7 +35,7 @@ def test_the_cheapest_lane_that_is_there_in_time(wish: PriceWish, left: float | 
 
 
 def test_a_slow_lane_is_left_for_a_faster_one_and_a_barred_one_is_not_taken():
-    slow = {**PUBLISHED_TIMES, Lane.BATCH: LaneTime(typical_seconds=10 * HOUR, likely_seconds=20 * HOUR)}
+    slow = {**PUBLISHED_TIMES, Lane.BATCH: LaneTime(typical_seconds=40 * HOUR, likely_seconds=80 * HOUR)}
     assert chosen(PriceWish.LOWEST, 8 * HOUR, times=slow) is Lane.WINDOW_8H
     assert chosen(PriceWish.BALANCED, None, times=slow) is Lane.WINDOW_2H
     assert chosen(PriceWish.LOWEST, None, barred={Lane.BATCH}) is Lane.WINDOW_8H

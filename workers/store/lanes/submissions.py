@@ -24,6 +24,7 @@ from sqlalchemy import func, insert, select, update
 
 from workers.contract.lane import Lane
 from workers.store.lane_tables import submissions
+from workers.store.sql import CLOSED_BATCHES, IS_BATCH_OPEN, IS_READY, PARKED_ACCOUNTS
 from workers.store.tables import batches, jobs, now_seconds
 
 if TYPE_CHECKING:
@@ -203,6 +204,28 @@ def cancellation_is_asked(connection: Connection, submission_id: str) -> bool:
         )
     ).one()
     return bool(0 < row.held == row.unwanted)
+
+
+def is_held_back(connection: Connection, submission_id: str) -> bool:
+    """Whether its batch waits for somebody's word, or its account for its provider: then nothing of it may start."""
+    may_start = (
+        select(submissions.c.id)
+        .join(batches, batches.c.id == submissions.c.batch_id)
+        .where(
+            submissions.c.id == submission_id,
+            IS_BATCH_OPEN,
+            batches.c.id.not_in(CLOSED_BATCHES),
+            batches.c.provider.not_in(PARKED_ACCOUNTS),
+        )
+    )
+    return connection.execute(may_start).scalar() is None
+
+
+def has_work(connection: Connection, account: str) -> bool:
+    """Whether anything waits for a lane, or is on its way; two looks into indexes."""
+    is_open = select(submissions.c.id).where(submissions.c.account == account, submissions.c.cleaned_at.is_(None))
+    waits = select(jobs.c.id).where(IS_READY, jobs.c.lane.is_not(None))
+    return any(connection.execute(query.limit(1)).first() is not None for query in (is_open, waits))
 
 
 def _submission(row: Any) -> Submission:

@@ -61,8 +61,22 @@ def blended(seen: Sequence[float], published: LaneTime) -> LaneTime:
     )
 
 
-def note_refusal(connection: Connection, account: str, lane: Lane, model: str, message: str) -> None:
-    """The account's server does not offer this lane, or not for this model ('' is every model)."""
+def tried_lanes(connection: Connection, account: str) -> frozenset[Lane]:
+    """Lanes in which the account's server has taken something before."""
+    taken = select(submissions.c.id).where(submissions.c.account == account, submissions.c.provider_id.is_not(None))
+    return frozenset(
+        lane
+        for lane in PUBLISHED_TIMES
+        if connection.execute(taken.where(submissions.c.lane == str(lane)).limit(1)).first() is not None
+    )
+
+
+def note_refusal(connection: Connection, account: str, lane: Lane, model: str, message: str) -> bool:
+    """The account's server does not offer this lane, or not for this model ('' is every model).
+
+    False when that was known.
+    """
+    is_new = (account, lane, model) not in refused_lanes(connection, account)
     connection.execute(
         upsert(
             connection,
@@ -71,6 +85,7 @@ def note_refusal(connection: Connection, account: str, lane: Lane, model: str, m
             values={"until": now_seconds() + REFUSED_SECONDS, "message": message},
         )
     )
+    return is_new
 
 
 def refused_lanes(connection: Connection, account: str | None = None) -> Mapping[tuple[str, Lane, str], str]:

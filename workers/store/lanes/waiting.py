@@ -17,9 +17,8 @@ from workers.contract.outcome import AttemptEnding, JobState
 from workers.store.admission import Admission, admit, lock_gates
 from workers.store.claims import CLAIMED_COLUMNS, as_claimed
 from workers.store.lane_tables import batch_lanes, submissions
-from workers.store.lanes.placing import IS_IN_LANE, LONGEST_WAIT_SECONDS
-from workers.store.ledger import AttemptClosing, close_attempts
-from workers.store.releases import CANCELLED, end_jobs
+from workers.store.lanes.placing import IS_IN_LANE
+from workers.store.lanes.submissions import open_submission
 from workers.store.sql import (
     IS_BATCH_OPEN,
     IS_MODEL_OPEN,
@@ -53,6 +52,8 @@ class WaitingGroup:
     batch_id: int
     model: str
     wish: PriceWish
+    lane: Lane
+    """The cheapest that they may take."""
     jobs: int
     seconds_to_deadline: float | None
     """Of the first of them; None when none has one."""
@@ -74,7 +75,7 @@ class Line:
         return f"{self.attempt_id}.{self.job.id}.{self.job.round}"
 
 
-def attempt_of(custom_id: str) -> str:
+def attempt_named(custom_id: str) -> str:
     """The attempt that a line of an output file belongs to."""
     return custom_id.split(".", 1)[0]
 
@@ -102,6 +103,7 @@ def waiting_groups(connection: Connection, account: str) -> list[WaitingGroup]:
             jobs.c.batch_id,
             jobs.c.model,
             batch_lanes.c.price,
+            jobs.c.lane,
             func.count().label("jobs"),
             (func.min(jobs.c.deadline_at) - now_seconds()).label("left"),
         )
@@ -112,14 +114,15 @@ def waiting_groups(connection: Connection, account: str) -> list[WaitingGroup]:
             *_STARTABLE,
             or_(batches.c.id.not_in(unproven), ~live_jobs.correlate(batches).exists()),
         )
-        .group_by(jobs.c.batch_id, jobs.c.model, batch_lanes.c.price)
-        .order_by(jobs.c.batch_id, jobs.c.model)
+        .group_by(jobs.c.batch_id, jobs.c.model, batch_lanes.c.price, jobs.c.lane)
+        .order_by(jobs.c.batch_id, jobs.c.model, jobs.c.lane)
     )
     return [
         WaitingGroup(
             batch_id=row.batch_id,
             model=row.model,
             wish=PriceWish(row.price),
+            lane=Lane(row.lane),
             jobs=row.jobs,
             seconds_to_deadline=row.left,
         )
@@ -141,6 +144,7 @@ def candidates(
         .where(
             jobs.c.batch_id == group.batch_id,
             jobs.c.model == group.model,
+            jobs.c.lane == str(group.lane),
             *_STARTABLE,
             *([] if in_time is None else [in_time]),
         )
@@ -160,7 +164,8 @@ def take(
 ) -> dict[str, Admission]:
     """Let the submission hold these jobs, and open their ledger rows; attempt id -> what became of each.
 
-    `openings` are of one batch and carry the claim that each job has before. What may not be sent now waits as before.
+    `openings` are of one batch and model, and carry the claim that each job has before. What may not be sent now waits
+    as before. The submission is made with the first job that it takes.
     """
     gates = lock_gates(connection, day_caps=day_caps, openings=openings)
     claims = {opening.job_id: opening.claim for opening in openings}
@@ -182,16 +187,32 @@ def take(
     refused += [row.id for row in rows if row.id not in taken]
     for some in in_lists(refused):
         connection.execute(update(jobs).where(jobs.c.id.in_(some)).values(state=JobState.READY, worker_id=None))
-    sent = len(held) - len(refused)
+    sent = sum(admission is Admission.MAY_SEND for admission in admitted.values())
+    if sent:
+        _count(
+            connection,
+            submission_id,
+            openings[0],
+            account=openings[0].account,
+            requests=sent,
+            input_tokens=input_tokens,
+        )
+    return {each.attempt_id: admitted.get(each.attempt_id, Admission.CLAIM_LOST) for each in openings}
+
+
+def _count(
+    connection: Connection, submission_id: str, first: AttemptOpening, *, account: str, requests: int, input_tokens: int
+) -> None:
+    is_there = select(submissions.c.id).where(submissions.c.id == submission_id)
+    if connection.execute(is_there).scalar() is None:
+        open_submission(
+            connection, submission_id, account=account, batch_id=first.batch_id, model=first.model, lane=first.lane
+        )
     connection.execute(
         update(submissions)
         .where(submissions.c.id == submission_id)
-        .values(
-            requests=submissions.c.requests + sent,
-            input_tokens=submissions.c.input_tokens + (input_tokens if sent else 0),
-        )
+        .values(requests=submissions.c.requests + requests, input_tokens=submissions.c.input_tokens + input_tokens)
     )
-    return {each.attempt_id: admitted.get(each.attempt_id, Admission.CLAIM_LOST) for each in openings}
 
 
 def lines(connection: Connection, submission_id: str, *, after: str, at_most: int) -> list[Line]:
@@ -244,58 +265,9 @@ def lines_of(connection: Connection, submission_id: str, attempt_ids: Collection
     return found
 
 
-def unanswered(connection: Connection, submission_id: str, *, at_most: int) -> list[str]:
-    """Jobs that the submission still holds: nothing that the provider gave back was about them."""
-    return list(
-        connection.execute(
-            select(jobs.c.id).where(jobs.c.worker_id == submission_id, IS_RUNNING).order_by(jobs.c.id).limit(at_most)
-        ).scalars()
+def note_leaving(connection: Connection, submission_id: str, *, reserve_seconds: float) -> None:
+    """What has no answer so long before the first deadline of its jobs leaves the submission."""
+    first = select(func.min(jobs.c.deadline_at) - reserve_seconds).where(jobs.c.worker_id == submission_id, IS_RUNNING)
+    connection.execute(
+        update(submissions).where(submissions.c.id == submission_id).values(leave_at=first.scalar_subquery())
     )
-
-
-def give_back(
-    connection: Connection,
-    submission_id: str,
-    job_ids: Collection[str],
-    *,
-    lane: Lane,
-    reserve_seconds: float,
-    ending: AttemptEnding = AttemptEnding.NOT_SENT,
-    message: str | None = None,
-) -> int:
-    """Let jobs that got no answer wait again, for this lane; what was to be cancelled ends so. Returns how many wait.
-
-    Their requests close as `ending`: `not_sent` where the provider says that it did nothing, else `unknown`.
-    """
-    rows = connection.execute(
-        select(attempts.c.id, attempts.c.batch_id).where(
-            attempts.c.submission_id == submission_id, attempts.c.job_id.in_(job_ids), attempts.c.ending.is_(None)
-        )
-    ).all()
-    closings = [AttemptClosing(attempt_id=row.id, ending=ending, message=message) for row in rows]
-    gates = lock_gates(connection, closings=closings)
-    locked = lock_jobs(connection, job_ids)
-    if closings:
-        gates.count_costs(closings)
-        close_attempts(connection, closings)
-    gates.write()
-    held = [job for job in locked.values() if job.state == JobState.RUNNING and job.worker_id == submission_id]
-    ended = end_jobs(connection, [job for job in held if job.cancel_requested], CANCELLED)
-    freed = [job.id for job in held if job.id not in ended]
-    values = _live() if lane is Lane.LIVE else _in_lane(lane, reserve_seconds)
-    for some in in_lists(freed):
-        connection.execute(
-            update(jobs)
-            .where(jobs.c.id.in_(some))
-            .values(state=JobState.READY, worker_id=None, published_at=None, **values)
-        )
-    return len(freed)
-
-
-def _live() -> dict[str, object]:
-    return {"lane": None, "not_before": None}
-
-
-def _in_lane(lane: Lane, reserve: float) -> dict[str, object]:
-    live_at = func.coalesce(jobs.c.deadline_at - reserve, now_seconds() + LONGEST_WAIT_SECONDS)
-    return {"lane": str(lane), "not_before": live_at}
