@@ -308,6 +308,8 @@ def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limi
             max_cost_usd=limits.max_cost_usd,
             weight=limits.weight,
             notify=limits.notify,
+            price=limits.price,
+            by=limits.by,
             renews=renews,
             names_are_searched=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -17,6 +18,7 @@ from producer.terminal.estimates import cost_interval, judged_by
 from producer.terminal.gate_notices import cap_line, price_of_rest
 from producer.terminal.words import cost, counted
 from workers.contract.errors import GradequeueError
+from workers.contract.lane_choice import PriceWish
 from workers.contract.notification import targets_of
 from workers.settings import STANDIN_PROVIDER
 
@@ -38,6 +40,18 @@ class Limits:
     """Of the batch in its queue; None leaves it as it is, 1 for a new batch."""
     notify: tuple[str, ...] = ()
     """Who is told when it ends or stops."""
+    within_hours: int | None = None
+    """The grades may wait so long for a lower price; None: they are wanted at once."""
+
+    @property
+    def price(self) -> PriceWish | None:
+        """What the batch wishes."""
+        return None if self.within_hours is None else PriceWish.LOWEST
+
+    @property
+    def by(self) -> datetime | None:
+        """After which moment none of its jobs starts."""
+        return None if self.within_hours is None else datetime.now(UTC) + timedelta(hours=self.within_hours)
 
 
 def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | None) -> None:
@@ -71,6 +85,10 @@ def ask_limits(jobs: int) -> Limits:
         "Spend at most (USD)", 0.0, None, None, key="max cost", placeholder="no limit", disabled=settings().offline,
         help="When this is reached, the other submissions wait; none fails.",
     )  # fmt: skip
+    wanted = st.selectbox(
+        "When do you need the grades?", list(_WANTED), key="wanted", disabled=settings().offline,
+        help="What may wait is asked at a lower price where the provider has one, half of it at best.",
+    )  # fmt: skip
     with st.expander("Notifications and priority"):
         first, second = st.columns((3, 1))
         told = first.text_input(
@@ -84,9 +102,17 @@ def ask_limits(jobs: int) -> Limits:
     return Limits(
         pilot=int(pilot) if pilot else None,
         max_cost_usd=float(cap) if cap else None,
+        within_hours=None if settings().offline else _WANTED[wanted],
         weight=float(weight) if weight and weight != 1 else None,
         notify=targets_of([told or ""]),
     )
+
+
+_WANTED: Mapping[str, int | None] = {
+    "As soon as possible": None,
+    "Within 8 hours, for less": 8,
+    "Within 24 hours, for the lowest price": 24,
+}
 
 
 def grade_label(jobs: int, limits: Limits) -> str:

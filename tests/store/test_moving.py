@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text, update
+from sqlalchemy import inspect, text, update
 
 from producer.cli.commands import cli
 from tests.store.steps import answered, claimed, enqueue, failure, move_clock, persist, register, send, success
@@ -178,3 +180,12 @@ def test_the_command_moves_a_file_and_refuses_what_is_no_file(source: Store, tar
     done = run.invoke(cli, ["migrate", urls[0]], env={"DATABASE_URL": urls[1]})
     assert (done.exit_code, "jobs: 8 rows, equal" in done.output) == (0, True)
     assert [json.loads(line) for line in everything(target)] == [json.loads(line) for line in everything(source)]
+
+
+def test_every_table_is_known_to_who_moves_a_store(store: Store):
+    """A table whose module nobody had imported would be left behind."""
+    code = "import workers.store.moving as m; print(*m.metadata.tables)"
+    known = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    with store.snapshot() as connection:
+        there = set(inspect(connection).get_table_names())
+    assert there - {"alembic_version"} <= set(known)

@@ -17,6 +17,7 @@ from workers.contract.errors import InvalidInput
 from workers.store.control_tables import backfills
 from workers.store.engine import HEAD_REVISION, MOVING
 from workers.store.identity import read_store_id
+from workers.store.lane_tables import submissions  # noqa: F401 - or its module's tables would stay behind
 from workers.store.pages import Key, is_beyond, read_in_turn
 from workers.store.tables import leases, metadata, now_seconds, store_identity, workers
 from workers.store.tallies import TALLIES, recount

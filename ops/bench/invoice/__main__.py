@@ -1,9 +1,10 @@
-"""`python -m ops.bench.invoice --before CHECKOUT --data FOLDER`: what the layout of the prompt saves, on one invoice.
+"""`python -m ops.bench.invoice --before CHECKOUT --data FOLDER [--price lowest]`: what prompts, cache and lanes save.
 
 The same programs with the same rubric, assignment and reference solution are graded by an earlier checkout and by this
 one, each with its own command line and environment, and billed by this checkout's stand-in, which has prices and a
 prompt cache of its own. Exits 1 when a goal is missed. FOLDER holds `*_q2.jsonl` (id, code), its `_assignment.json`
-(description, reference_solution) and a file of rubrics.
+(description, reference_solution) and a file of rubrics. With `--price` this checkout's jobs may wait, as a nightly
+regrade's do; `--jobs q1=850 q2=150` grades two assignments, each as a batch of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_OF_BEFORE = 0.70
 """Goal: this share of the earlier invoice at most."""
+MOST_WITH_LANES = 0.40
+"""Goal: the same where this checkout's jobs wait for the cheapest lane."""
 LEAST_CACHED = 0.95
 """Goal: this share of the static tokens is read from the cache after the first minute."""
 WARM_UP_SECONDS = 60.0
@@ -58,6 +61,8 @@ class Side:
     output_tokens: int
     calls: tuple[dict[str, Any], ...]
     """Answered requests as its ledger has them."""
+    lanes: dict[str, int]
+    """Requests by lane, as the invoice has them."""
 
     @property
     def prompt_tokens_each(self) -> float:
@@ -87,9 +92,14 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="gq-invoice-") as name:
         folder = Path(name)
-        write_input(folder, data=options.data, assignment="q2", rubrics=options.rubrics, count=options.jobs)
+        for assignment, count in options.jobs:
+            inputs = folder / assignment
+            inputs.mkdir()
+            write_input(inputs, data=options.data, assignment=assignment, rubrics=options.rubrics, count=count)
         before = _grade(folder, options, options.before, "before")
         after = _grade(folder, options, REPOSITORY, "after")
+    if options.price is not None:
+        return _report_lanes(before, after)
     return _report(before, after)
 
 
@@ -99,11 +109,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rubrics", default="cpcc_rubrics.json")
     parser.add_argument("--rubric", default="csc113_week3_reflection_rubric")
-    parser.add_argument("--jobs", type=int, default=300)
+    parser.add_argument("--jobs", type=_jobs, nargs="+", default=[("q2", 300)], metavar="ASSIGNMENT=COUNT")
+    parser.add_argument("--price", choices=["lowest", "balanced"], help="let this checkout's jobs wait")
     parser.add_argument("--latency-ms", default="6000-9000", help="long enough that a minute of calls is warm")
     parser.add_argument("--concurrency", default="14", help="per worker process")
     parser.add_argument("--processes", default="2", help="worker processes")
     return parser.parse_args()
+
+
+def _jobs(text: str) -> tuple[str, int]:
+    assignment, _, count = text.partition("=")
+    return assignment, int(count)
 
 
 def write_input(folder: Path, *, data: Path, assignment: str, rubrics: str, count: int) -> None:
@@ -138,19 +154,30 @@ def _grade(folder: Path, options: argparse.Namespace, checkout: Path, name: str)
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GRADEQUEUE_", "OPENAI"))}
         environment |= {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-standin"}
         if name == "after":
-            environment["GRADEQUEUE_MODEL_PROFILES"] = str(folder / "profiles.json")
-        command = [
-            str(checkout / ".venv/bin/gradequeue"), "run", "programs.jsonl", "--template", "template.md",
-            "--rubric", f"rubrics.json#{options.rubric}", "--model", MODEL, "--name", name,
-            "--concurrency", options.concurrency, "--processes", options.processes,
-            "--data-dir", name, "--out", f"{name}.jsonl",
-        ]  # fmt: skip
-        # of the many answers that the stand-in draws, some are no proof of anything: status 1 says that a few failed
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode not in {0, 1}:
-            raise SystemExit(f"{name}: status {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+            environment["GRADEQUEUE_MODEL_PROFILES"] = str(folder / options.jobs[0][0] / "profiles.json")
+        for assignment, _count in options.jobs:
+            _run(folder / assignment, options, checkout, name, environment)
         invoice = provider.invoice()
-    return _side(invoice, _ledger(folder, checkout, name, environment))
+    calls = [
+        call
+        for assignment, _count in options.jobs
+        for call in _ledger(folder / assignment, checkout, name, environment)
+    ]
+    return _side(invoice, tuple(calls))
+
+
+def _run(folder: Path, options: argparse.Namespace, checkout: Path, name: str, environment: dict[str, str]) -> None:
+    command = [
+        str(checkout / ".venv/bin/gradequeue"), "run", "programs.jsonl", "--template", "template.md",
+        "--rubric", f"rubrics.json#{options.rubric}", "--model", MODEL, "--name", name,
+        "--concurrency", options.concurrency, "--processes", options.processes,
+        "--data-dir", name, "--out", f"{name}.jsonl",
+        *(["--price", options.price] if options.price is not None and name == "after" else []),
+    ]  # fmt: skip
+    # of the many answers that the stand-in draws, some are no proof of anything: status 1 says that a few failed
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in {0, 1}:
+        raise SystemExit(f"{name}: status {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
 
 
 def _ledger(folder: Path, checkout: Path, name: str, environment: dict[str, str]) -> tuple[dict[str, Any], ...]:
@@ -161,16 +188,29 @@ def _ledger(folder: Path, checkout: Path, name: str, environment: dict[str, str]
 
 
 def _side(invoice: dict[str, Any], calls: tuple[dict[str, Any], ...]) -> Side:
-    [line] = invoice["lines"]
+    lines = invoice["lines"]
+    names = ("requests", "input_tokens", "read_tokens", "written_tokens", "output_tokens")
+    sums = {name: sum(line[name] for line in lines) for name in names}
     return Side(
         usd=invoice["usd"],
-        requests=line["requests"],
-        prompt_tokens=line["input_tokens"] + line["read_tokens"] + line["written_tokens"],
-        read_tokens=line["read_tokens"],
-        written_tokens=line["written_tokens"],
-        output_tokens=line["output_tokens"],
+        requests=sums["requests"],
+        prompt_tokens=sums["input_tokens"] + sums["read_tokens"] + sums["written_tokens"],
+        read_tokens=sums["read_tokens"],
+        written_tokens=sums["written_tokens"],
+        output_tokens=sums["output_tokens"],
         calls=calls,
+        lanes={line["lane"]: line["requests"] for line in lines},
     )
+
+
+def _report_lanes(before: Side, after: Side) -> int:
+    ledger_usd = sum(call["cost_usd"] or 0.0 for call in after.calls)
+    for name, side in (("before", before), ("after", after)):
+        lanes = ", ".join(f"{count} {lane}" for lane, count in side.lanes.items())
+        print(f"{name:6}  ${side.usd:.4f}  {lanes}; read {side.read_tokens:,}, written {side.written_tokens:,}")
+    share, off = after.usd / before.usd, abs(ledger_usd - after.usd) / after.usd
+    print(f"invoice: {share:.3f} of before (at most {MOST_WITH_LANES}); ledger off by {off:.4%}")
+    return 0 if share <= MOST_WITH_LANES and off <= 0.001 else 1  # noqa: PLR2004 - a tenth of a percent
 
 
 def _report(before: Side, after: Side) -> int:

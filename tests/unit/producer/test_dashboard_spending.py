@@ -72,6 +72,16 @@ def test_a_price_that_is_unknown_is_said_before_the_button_and_refuses_a_cap():
     assert any("price of m at p is unknown" in text for text in texts(app))
 
 
+def test_who_needs_the_grades_later_lets_the_jobs_wait(client: JobClient):  # noqa: F811 - the fixture
+    app = named(uploaded(ANNA, BEN), "week4")
+    app.selectbox(key="wanted").set_value("Within 24 hours, for the lowest price").run()
+    app = sent(app)
+    assert not app.exception
+    assert startable(client) == 0
+    [look] = client.batch("week4").progress().lanes
+    assert (str(look.lane), look.waiting) == ("batch", 2)
+
+
 @pytest.fixture
 def ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model `m` ends in a month."""

@@ -37,7 +37,7 @@ SHARE_OF_AGE = 0.1
 """A submission that has taken an hour is looked at every five minutes, one that has just begun every five seconds."""
 AGAIN_SECONDS = 15.0
 """After a call that failed."""
-QUEUE_AGAIN_SECONDS = 120.0
+DELETE_AGAIN_SECONDS = 600.0
 BEFORE_PROVIDER = frozenset({SubmissionState.BUILDING, SubmissionState.UPLOADED})
 
 
@@ -231,8 +231,10 @@ async def _after_failed_call(work: LaneWork, submission: Submission, failed: Lan
         await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=ending.message)
         return
     wait = getattr(ending, "wait_seconds", None) or AGAIN_SECONDS
+    if submission.state is SubmissionState.SETTLED:  # nobody waits for the deletion of its files
+        wait = DELETE_AGAIN_SECONDS
     logger.warning("lane.call_failed", submission=submission.id, state=str(submission.state), reason=ending.message)
-    await work.note(submission, look_after_seconds=min(wait, QUEUE_AGAIN_SECONDS))
+    await work.note(submission, look_after_seconds=min(wait, DELETE_AGAIN_SECONDS))
 
 
 async def _clean(work: LaneWork, submission: Submission) -> None:
