@@ -41,7 +41,14 @@ def chosen_kit(columns: Collection[str]) -> Kit:
     return kit
 
 
-def ask_account(kit: Kit) -> None:
+def chosen_kit_and_account(columns: Collection[str]) -> Kit:
+    """As `chosen_kit`; the account that pays, which a kit may name, is asked and kept in the session."""
+    kit = chosen_kit(columns)
+    _ask_account(kit)
+    return kit
+
+
+def _ask_account(kit: Kit) -> None:
     """Who pays, where settings name more than one account; kept in the session (see `services.payer`)."""
     accounts = [DEFAULT_ACCOUNT, *settings().named_accounts]
     if len(accounts) == 1 or settings().offline:

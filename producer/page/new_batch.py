@@ -14,7 +14,7 @@ from producer.inputs.templates import Template, keep_template
 from producer.inputs.work_columns import work_columns
 from producer.local.known_work import find_known_work
 from producer.page.another_order import refuse_another_order
-from producer.page.asked_form import ask_account, asked_texts, chosen_kit
+from producer.page.asked_form import asked_texts, chosen_kit_and_account
 from producer.page.batch_list import ENQUEUED
 from producer.page.kept import forget_last_kit
 from producer.page.names import ask_identity, tell_names
@@ -79,8 +79,7 @@ def show() -> None:
 def _order(upload: Upload) -> Order | None:
     registry = client().registry
     names = list(registry.names())
-    kit = chosen_kit(upload.columns)
-    ask_account(kit)
+    kit = chosen_kit_and_account(upload.columns)
     first, second = st.columns(2)
     schema = first.selectbox(
         "Kind of result", names, index=names.index(kit.schema) if kit.schema in names else 0,
