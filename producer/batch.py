@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from workers.contract.decision import Official
     from workers.contract.origin import BatchOrigin
     from workers.store import Store
-    from workers.store.parks import Park
+    from workers.store.parks import ParkedAccount
 
 __all__ = ["Batch", "BatchOverview", "BatchProgress", "ResultRow", "StoredJob"]
 
@@ -68,7 +68,7 @@ class BatchProgress(Progress):
     """Its pilot and its spend cap."""
     closed: str | None
     """Why no more of its jobs start, and the command that resumes them; None while jobs may start."""
-    park: Park | None
+    park: ParkedAccount | None
     """Why the batch's account receives no requests; None while it does."""
     paused: BatchPauses
     """What a person paused of it."""

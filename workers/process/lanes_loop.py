@@ -17,7 +17,7 @@ from workers.grading.lanes.planning import plan
 from workers.grading.lanes.steps import step
 from workers.grading.lanes.work import LaneWork
 from workers.log import get_logger, log_frames
-from workers.store.lanes.submissions import due_submissions, has_work
+from workers.store.lanes.submissions import due_submissions, has_work, uncleaned_submissions
 from workers.store.leases import drop_lease, lease_holder, take_lease
 from workers.store.process_mark import has_died, process_mark
 
@@ -43,6 +43,8 @@ MOST_TURNS = 10
 """A submission takes several steps in one round where none of them has to wait."""
 AFTER_FAULT_SECONDS = 60.0
 STOP_SECONDS = 5.0
+TIDY_SECONDS = 1.5
+"""A stopping worker has two seconds for everything that it holds; what is left is the next worker's."""
 
 
 class LanesLoop:
@@ -81,13 +83,24 @@ class LanesLoop:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End at once, wherever it is, and let another worker's loop in."""
+        """End at once, wherever it is, delete what is settled at the provider, and let another worker's loop in."""
         if self._task is None:
             return
         self._task.cancel()
         await asyncio.wait([self._task], timeout=STOP_SECONDS)
+        with suppress(ServiceUnavailable, TimeoutError):
+            async with asyncio.timeout(TIDY_SECONDS):
+                await self.tidy()
         with suppress(ServiceUnavailable):
             await self._work.in_store(drop_lease, self._lease, holder=self._holder)
+
+    async def tidy(self) -> None:
+        """Delete what is settled now: where these were the last jobs, nobody may come by again for days."""
+        work = self._work
+        settled = await work.in_store(uncleaned_submissions, work.account, at_most=MOST_PER_ROUND)
+        if settled and await self._hold():
+            places = asyncio.Semaphore(AT_ONCE)
+            await asyncio.gather(*(self._step(each, places) for each in settled))
 
     async def _run(self) -> None:
         while True:
