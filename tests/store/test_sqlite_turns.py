@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.stores import new_store
 from tests.support.wait import wait_until
+from workers.contract.errors import ServiceUnavailable
 from workers.store import sqlite_turns
 from workers.store.sqlite_turns import begin_in_turn, open_turnstile
 
@@ -88,6 +90,15 @@ def test_a_file_that_stays_locked_is_given_up_and_the_busy_handler_is_back(write
     holder.commit()
     assert other.begin(within_seconds=0.01)
     other.commit()
+
+
+def test_a_file_that_cannot_be_written_is_a_store_that_is_away(tmp_path: Path):
+    store = new_store(tmp_path / "store.db")
+    store.close()
+    (tmp_path / "store.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(ServiceUnavailable, match="not a database"):
+        store.run(lambda _connection: None)
+    store.close()
 
 
 def test_a_turnstile_that_nobody_leaves_is_passed(writers: tuple[Writer, Writer], monkeypatch: pytest.MonkeyPatch):

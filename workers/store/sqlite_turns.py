@@ -41,16 +41,15 @@ def open_turnstile(database: str | None) -> int | None:
 
 
 def begin_in_turn(connection: sqlite3.Connection, turnstile: int | None, *, within_seconds: float) -> bool:
-    """Begin a write transaction; false when the file was locked all the time."""
+    """Begin a write transaction; false when the file was locked all the time, or cannot be written."""
     deadline = time.monotonic() + within_seconds
-    with _without_busy_handler(connection, within_seconds), _entered(turnstile):
+    with without_busy_handler(connection, within_seconds), _entered(turnstile):
         for pause_seconds in _looks():
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                    raise
-                if time.monotonic() > deadline:
+                is_locked = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+                if not is_locked or time.monotonic() > deadline:
                     return False
             else:
                 return True
@@ -59,7 +58,8 @@ def begin_in_turn(connection: sqlite3.Connection, turnstile: int | None, *, with
 
 
 @contextmanager
-def _without_busy_handler(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+def without_busy_handler(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """A locked file is an error at once; afterwards it is waited for so long again."""
     connection.execute("PRAGMA busy_timeout=0")
     try:
         yield
