@@ -64,6 +64,7 @@ def test_who_needs_the_grades_later_lets_the_jobs_wait(client: JobClient):  # no
     assert startable(client) == 0
     [look] = client.batch("week4").progress().lanes
     assert (str(look.lane), look.waiting) == ("batch", 2)
+    assert any("In the lane batch: 2 to be handed over" in info.value for info in app.info)
 
 
 @pytest.fixture
