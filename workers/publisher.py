@@ -18,6 +18,7 @@ from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
 from workers.broker.address import BrokerAddress, reason_of
 from workers.broker.needs import refusals, why_waiting
+from workers.broker.pools import connection_pool
 from workers.contract.errors import ServiceUnavailable
 from workers.contract.wire import TASK_NAME, JobMessage, broker_queue, celery_id
 from workers.log import get_logger
@@ -77,6 +78,7 @@ def new_celery(broker_url: str, *, socket_seconds: float = SOCKET_SECONDS) -> Ce
             "queue_order_strategy": "priority",
             # the store finds lost messages sooner than kombu's sweep; this one only returns what a dead worker held
             "unacked_restore_interval": 30,
+            **address.transport_options,
         },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -93,8 +95,8 @@ def new_celery(broker_url: str, *, socket_seconds: float = SOCKET_SECONDS) -> Ce
 
 def new_redis(broker_url: str, *, socket_seconds: float = SOCKET_SECONDS) -> redis.Redis:
     """A redis-py client with a bounded, blocking pool and deadlines."""
-    pool = redis.BlockingConnectionPool.from_url(
-        BrokerAddress.parse(broker_url).redis_url,
+    pool = connection_pool(
+        broker_url,
         max_connections=10,
         timeout=socket_seconds,
         socket_timeout=socket_seconds,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,14 +19,21 @@ QUEUES = ("interactive", "bulk")
 @command_with("gradequeue serve", "gradequeue serve --offline --port 8600 --no-browser")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port of the page.")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page when it is ready.")
+@click.option(
+    "--downloads",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="GRADEQUEUE_DOWNLOADS",
+    help="The page offers the ZIP files in this folder, of any size, without an upload.",
+)
 @click.option("--offline", is_flag=True, help="Grade with the stand-in provider; its grades are test data.")
 @concurrency_option
 @data_dir_option
-def serve(port: int, *, browser: bool, **options: Any) -> int:
+def serve(port: int, *, browser: bool, downloads: Path | None, **options: Any) -> int:
     """Start everything on this machine: store, broker, workers and the page, and open it.
 
-    The page listens on this machine alone; `gradequeue dashboard` has options for a network. Ctrl-C finishes what is in
-    flight and stops; what waits stays in the store.
+    The page listens on this machine alone; `gradequeue dashboard` has options for a network. An upload may have 200
+    MiB; larger ZIPs are chosen from the folder that --downloads names. Ctrl-C finishes what is in flight and stops;
+    what waits stays in the store.
     """
     from producer.cli.dashboard import LOOPBACK, check_streamlit, page_command, page_environment, say_where, serve_page
     from producer.cli.session import joined_services, print_provider, provided, settings_of
@@ -34,6 +42,8 @@ def serve(port: int, *, browser: bool, **options: Any) -> int:
     check_streamlit()
     _refuse_used_port(LOOPBACK, port)
     settings = settings_of(options)
+    if downloads is not None:
+        settings = settings.model_copy(update={"downloads": downloads.resolve()})
     print_provider(settings)
     with provided(settings) as settings, joined_services(settings) as services:
         fleets = worker_fleets(QUEUES, settings, services)

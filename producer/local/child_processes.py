@@ -46,7 +46,16 @@ class Role(Enum):
 
 _WITHHELD = {
     Role.WORKER: frozenset(
-        {"account", "dashboard_password", "grader_password", "viewer_password", "oidc_secrets", "roles", "nightly"}
+        {
+            "account",
+            "dashboard_password",
+            "grader_password",
+            "viewer_password",
+            "oidc_secrets",
+            "roles",
+            "nightly",
+            "downloads",
+        }
     ),
     Role.PAGE: frozenset({"openai_api_key", "nightly", "notify", "notify_secret", "smtp_url", "mail_from"}),
     Role.STANDIN: frozenset(Settings.model_fields),

@@ -8,6 +8,7 @@ import streamlit as st
 
 from producer.inputs.detection import NAMED_ENCODINGS, shown_encoding
 from producer.page.limits import MAX_UPLOAD_MIB
+from producer.page.local_files import chosen_archive
 from producer.page.plain_text import plain
 from producer.page.understood import show_first_look, show_understood
 from producer.page.uploads import Reading, Upload, UploadedFile, begin_upload, is_archive, read_upload
@@ -16,19 +17,19 @@ MOST_PROBLEMS = 100
 """Sentences shown about an upload; the rest is counted."""
 MOST_NOTES = 5
 """Sentences shown on how an upload was read; the rest is counted."""
+GIVEN = "given files"
+"""Key in the session: the files as they were given, for reading the rest of a large archive."""
 TYPED_NAME = "typed name"
 """Key in the session: the typed batch name. Streamlit drops a field's own value while the field is not drawn."""
 
 
 def uploaded() -> Upload | None:
     """The upload, read as the form says; None while nothing in it can be graded."""
-    files = st.file_uploader(
-        "Submissions", accept_multiple_files=True, key="submissions", max_upload_size=MAX_UPLOAD_MIB
-    )
+    files = _files()
     if not files:
         return None
-    given = [UploadedFile(file.name, file) for file in files]
-    file_ids = {file.file_id for file in files}
+    given = [file for _, file in files]
+    file_ids = {identity for identity, _ in files}
     before, read_as = st.session_state.get("upload_key", (set(), None))
     table = st.session_state.upload.table if before == file_ids else None
     reading = _reading(given, table=table)
@@ -36,9 +37,10 @@ def uploaded() -> Upload | None:
         if not before & file_ids:
             st.session_state.pop(TYPED_NAME, None)  # nothing of the upload is left that it was typed for
         st.session_state.upload = begin_upload(given, reading)
+        st.session_state[GIVEN] = given
         st.session_state.whole_upload = {}
         st.session_state.upload_key = (file_ids, reading)
-        st.session_state.upload_stem = Path(files[0].name).stem if len(files) == 1 else "submissions"
+        st.session_state.upload_stem = Path(given[0].name).stem if len(given) == 1 else "submissions"
         if st.session_state.upload.table != table:
             st.rerun()  # only now the question about it can be asked, or is none any more
     upload: Upload = st.session_state.whole_upload.get("read", st.session_state.upload)
@@ -50,10 +52,24 @@ def uploaded() -> Upload | None:
     return upload
 
 
+def _files() -> list[tuple[object, UploadedFile]]:
+    """What was uploaded, else what was chosen on this machine, each with an identity of its content."""
+    files = st.file_uploader(
+        "Submissions", accept_multiple_files=True, key="submissions", max_upload_size=MAX_UPLOAD_MIB
+    )
+    chosen = chosen_archive()
+    if files:
+        return [(file.file_id, UploadedFile(file.name, file)) for file in files]
+    if chosen is None:
+        st.session_state.pop(GIVEN, None)
+        return []
+    return [chosen]
+
+
 def read_the_rest(upload: Upload) -> None:
     """Read the whole of a large archive whose first prompt is on the page, and draw the page again."""
-    given = [UploadedFile(file.name, file) for file in st.session_state["submissions"]]
-    _files, reading = st.session_state.upload_key
+    given = st.session_state[GIVEN]
+    _ids, reading = st.session_state.upload_key
     # a holder of its own: a click meanwhile ends this drawing at the next look into the session, and keeps what is read
     kept: dict[str, Upload] = st.session_state.whole_upload
     total = upload.look.total if upload.look is not None else 0

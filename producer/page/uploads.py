@@ -27,6 +27,7 @@ from producer.inputs.reading import download_reader, scan_items
 from producer.inputs.specs import JobDefaults, build_spec
 from producer.inputs.text import shown
 from producer.page.first_look import FirstLook, first_look
+from producer.page.limits import MAX_WORK_MIB
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -192,7 +193,8 @@ class _Reader:
             if not found.is_course_download:
                 return None
             self._notes.append(found.summary())
-            return list(download_reader(found, encodings=self._encodings, options=_LENIENT).items())
+            items = download_reader(found, encodings=self._encodings, options=_LENIENT).items()
+            return list(_held(items, file.name))
 
     def _scan(self, source: Path) -> list[InputItem | InvalidInput]:
         return list(scan_items(source, encodings=self._encodings, options=_LENIENT))
@@ -207,6 +209,31 @@ class _Reader:
         own.mkdir()
         _saved(file, own)
         return iter(self._scan(own))
+
+
+def _held(items: Iterator[InputItem | InvalidInput], name: str) -> Iterator[InputItem | InvalidInput]:
+    """The items, or in their place one sentence when they are more than a page may hold."""
+    left = MAX_WORK_MIB * 2**20
+    kept: list[InputItem | InvalidInput] = []
+    for item in items:
+        left -= _size(item) if isinstance(item, InputItem) else 0
+        kept.append(item)
+        if left < 0:
+            kept = [
+                InvalidInput(
+                    f"the work in it is more than the {MAX_WORK_MIB} MiB that a page holds; grade it with the command: "
+                    f"gradequeue run {name}",
+                    where=shown(name),
+                )
+            ]
+            break
+    yield from kept
+
+
+def _size(item: InputItem) -> int:
+    seen = item.with_pictures
+    pictures = sum(len(each.data) for each in seen.pictures.values()) if seen is not None else 0
+    return pictures + sum(len(value) for value in item.fields.values() if isinstance(value, str))
 
 
 def build_specs_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from ops.bench.chaos.services import Broker, _broker_program
+from ops.bench.chaos.services import Broker, broker_program
 from ops.bench.processes import free_port
 from producer.local.doctor import service_findings
 from producer.local.embedded import Services
@@ -74,7 +74,7 @@ def tls_broker(tmp_path: Path) -> Iterator[tuple[int, Path]]:
         check=True, capture_output=True,
     )  # fmt: skip
     port = free_port()
-    for program in ("/usr/bin/redis-server", _broker_program()):
+    for program in ("/usr/bin/redis-server", broker_program()):
         options = ["--port", "0", "--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file"]
         options += [str(key), "--tls-auth-clients", "no", "--bind", "127.0.0.1", "--save", ""]
         try:
@@ -152,6 +152,9 @@ def test_a_bare_rediss_url_asks_kombu_for_a_certificate_too():
         ("redis://h?hunter2=1", "is not known"),
         ("rediss://h?ssl_ca_certs=/nowhere/hunter2.pem", "file of ssl_ca_certs is missing or cannot be read"),
         ("rediss://h?ssl_keyfile=hunter2.pem", "ssl_keyfile is a relative path"),
+        ("sentinel://:hunter2@one:1,two", "lacks the name of the servers"),
+        ("sentinel://:hunter2@one:1,two:zero/main", "host or port cannot be read"),
+        ("sentinel://one:1,two/main?ssl_ca_certs=x", "is not known"),
         ("amqp://h", "not a Redis URL"),
         ("hunter2", "not a Redis URL"),
     ],
@@ -173,7 +176,7 @@ def test_a_url_that_cannot_be_used_is_refused_in_a_sentence(url: str, sentence: 
 def test_a_socket_with_a_password_lets_both_clients_in(user: str, tmp_path: Path):
     path = tmp_path / "b.sock"
     options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--requirepass", "p@ss w?rd"]
-    process = subprocess.Popen([_broker_program(), *options], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([broker_program(), *options], stdout=subprocess.DEVNULL)
     try:
         login = redis.Redis(unix_socket_path=str(path), password="p@ss w?rd")
         while not path.exists():

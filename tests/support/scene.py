@@ -115,11 +115,21 @@ class SharedScene:
 
 @contextmanager
 def open_scene(
-    store: Store, folder: Path, *, latency_ms: str = "1000-1600", workers: int = 1, **changes: str
+    store: Store,
+    folder: Path,
+    *,
+    latency_ms: str = "1000-1600",
+    workers: int = 1,
+    broker: Broker | None = None,
+    **changes: str,
 ) -> Iterator[Scene]:
-    """Start everything, quick periods; `changes` are settings of the workers by their environment names."""
-    broker = Broker()
-    broker.start()
+    """Start everything, quick periods; `changes` are settings of the workers by their environment names.
+
+    `broker`: one that runs already, and is ended here.
+    """
+    if broker is None:
+        broker = Broker()
+        broker.start()
     logs = folder / "logs"
     logs.mkdir()
     with standin("--latency-ms", "5") as provider:

@@ -12,28 +12,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.retry import Retry
 
 from workers.contract.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SCHEMES = ("redis", "rediss", "unix")
+SENTINEL = frozenset({"sentinel", "sentinels"})
+SCHEMES = ("redis", "rediss", "unix", *sorted(SENTINEL))
 DEFAULT_PORT = 6379
+DEFAULT_SENTINEL_PORT = 26379
 TLS_OPTIONS = (
     "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_check_hostname",
     "ssl_ciphers",
 )  # fmt: skip
+SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "redis": ("db",),
     "rediss": ("db", *TLS_OPTIONS),
     "unix": ("db", "username", "password"),
+    "sentinel": ("db", *SENTINEL_LOGIN),
+    "sentinels": ("db", *SENTINEL_LOGIN, *TLS_OPTIONS),
 }
 _TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 CERTIFICATE_CHECKS = ("required", "optional", "none")
 _NO = frozenset({"0", "false", "f", "no", "n", ""})
-_USE = "use redis://host:6379/0, rediss://host:6379/0 for TLS, or unix:///path/to/socket"
+_USE = (
+    "use redis://host:6379/0, rediss://host:6379/0 for TLS, unix:///path/to/socket, or "
+    "sentinel://host:26379,host:26379/name/0 (sentinels:// for TLS)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """Who knows which of several servers is the primary at present."""
+
+    places: tuple[tuple[str, int], ...]
+    name: str
+    """Of the group of servers, as Sentinel's configuration has it."""
+    options: Mapping[str, object] = field(repr=False)
+    """redis-py's, for connections to the Sentinels: login and TLS of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +62,7 @@ class BrokerAddress:
     """One broker, as both clients take it. Certificates are checked unless the URL says otherwise."""
 
     redis_url: str = field(repr=False)
-    """For redis-py's `from_url`."""
+    """For redis-py; with `sentinels`, all but host and port, which they know. See `pools`."""
     celery_url: str = field(repr=False)
     """For kombu; options of TLS travel in `tls`, because kombu's own reading checks no certificate by default."""
     tls: Mapping[str, object] | None = field(repr=False)
@@ -51,13 +72,24 @@ class BrokerAddress:
     database: int
     user: str
     """The ACL user whose rights count."""
+    sentinels: Sentinels | None = None
+
+    @property
+    def transport_options(self) -> dict[str, object]:
+        """Kombu's."""
+        if self.sentinels is None:
+            return {}
+        options = {**self.sentinels.options, "retry": Retry(NoBackoff(), 0)}  # the next Sentinel is asked instead
+        return {"master_name": self.sentinels.name, "sentinel_kwargs": options}
 
     @classmethod
     def parse(cls, url: str) -> BrokerAddress:
         """Raises `ServiceUnavailable` with what is wrong with REDIS_URL, never with its text."""
         parts = _split(url)
         options = _options(parts)
-        database = _database(parts, options)
+        if parts.scheme in SENTINEL:
+            return _sentinel_address(parts, options)
+        database = _database("" if parts.scheme == "unix" else parts.path, options)
         if parts.scheme == "unix":
             return _socket_address(parts, options, database)
         return _network_address(parts, options, database)
@@ -66,11 +98,9 @@ class BrokerAddress:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.scheme in SENTINEL or parts.port
     except ValueError:
-        raise _refused(
-            f"its host or port cannot be read; {_USE}, and write special characters of a password as %xx"
-        ) from None
+        raise _unreadable() from None
     if parts.scheme not in SCHEMES:
         raise _refused(f"it is not a Redis URL; {_USE}")
     if parts.fragment:
@@ -103,9 +133,8 @@ def _check_file(name: str, path: Path) -> None:
         raise _refused(f"the file of {name} is missing or cannot be read")
 
 
-def _database(parts: SplitResult, options: Mapping[str, str]) -> int:
-    in_path = "" if parts.scheme == "unix" else parts.path.strip("/")
-    text = options.get("db") or unquote(in_path) or "0"
+def _database(path: str, options: Mapping[str, str]) -> int:
+    text = options.get("db") or unquote(path.strip("/")) or "0"
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise _refused("its database is not a number; it looks like redis://host:6379/0")
     return int(text)
@@ -142,6 +171,50 @@ def _network_address(parts: SplitResult, options: Mapping[str, str], database: i
     )
 
 
+def _sentinel_address(parts: SplitResult, options: Mapping[str, str]) -> BrokerAddress:
+    """`sentinel://user:password@host:26379,host:26379/name/0`: the login is that of the servers that they watch."""
+    login_text, _, places_text = parts.netloc.rpartition("@")
+    user, _, password = (unquote(part) for part in login_text.partition(":"))
+    places = tuple(_sentinel_place(text) for text in places_text.split(","))
+    name, _, path = parts.path.strip("/").partition("/")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise _refused("it lacks the name of the servers, as Sentinel knows them: sentinel://host:26379/name/0")
+    database, tls_options = _database(path, options), {n: v for n, v in options.items() if n in TLS_OPTIONS}
+    tls = _tls(tls_options) if parts.scheme == "sentinels" else None
+    shown = [f"{f'[{host}]' if ':' in host else quote(host)}:{port}" for host, port in places]
+    login, scheme = _login(user, password), "rediss" if tls else "redis"
+    names = {f"sentinel_{each}": each for each in ("username", "password")}
+    return BrokerAddress(
+        redis_url=f"{scheme}://{login}{shown[0]}/{database}?{urlencode(tls_options)}",
+        celery_url=";".join(f"sentinel://{login}{place}/{database}" for place in shown),
+        tls=tls,
+        shown=f"{parts.scheme}://{','.join(shown)}/{name}/{database}",
+        database=database,
+        user=user or "default",
+        sentinels=Sentinels(
+            places=places,
+            name=name,
+            options={names[key]: value for key, value in options.items() if key in names}
+            | ({"ssl": True, **tls} if tls else {}),
+        ),
+    )
+
+
+def _sentinel_place(text: str) -> tuple[str, int]:
+    try:
+        place = urlsplit(f"//{text}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        raise _unreadable() from None
+    if not host:
+        raise _unreadable()
+    return host, port or DEFAULT_SENTINEL_PORT
+
+
+def _unreadable() -> ServiceUnavailable:
+    return _refused(f"its host or port cannot be read; {_USE}, and write special characters of a password as %xx")
+
+
 def _tls(options: Mapping[str, str]) -> dict[str, object]:
     checks_hostname = options.get("ssl_check_hostname", "true").lower() not in _NO
     return {"ssl_cert_reqs": "required", **options, "ssl_check_hostname": checks_hostname}
@@ -159,6 +232,7 @@ def _refused(what: str) -> ServiceUnavailable:
 
 _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("READONLY", "read only replica", "read-only replica"), "read-only replica"),
+    (("No master found",), "no Sentinel names its primary; look at the name in the URL, and at the Sentinels"),
     (("MASTERDOWN", "Link with MASTER is down", "Link with PRIMARY is down"), "replica without its primary"),
     (("OOM ", "used memory > 'maxmemory'"), "out of memory; raise its maxmemory or remove what fills it"),
     (("MISCONF",), "it cannot write its snapshot and so refuses writes (MISCONF); look at its disk"),

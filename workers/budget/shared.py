@@ -10,9 +10,9 @@ import math
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 
-from workers.broker.address import BrokerAddress
+from workers.broker.pools import async_connection_pool
 from workers.budget.records import NO_OWN_LIMITS, BudgetKey, Grant, Limits, QueueLength, ReserveAnswer
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ NOT_COUNTED = -1
 
 def connect(redis_url: str) -> Redis:
     """A client with a bounded, blocking pool; connects on first use, on the loop that uses it."""
-    pool = BlockingConnectionPool.from_url(
-        BrokerAddress.parse(redis_url).redis_url,
+    pool = async_connection_pool(
+        redis_url,
         max_connections=CONNECTIONS,
         timeout=SOCKET_SECONDS,
         socket_timeout=SOCKET_SECONDS,

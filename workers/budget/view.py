@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from redis import BlockingConnectionPool, Redis
+from redis import Redis
 
-from workers.broker.address import BrokerAddress
+from workers.broker.pools import connection_pool
 from workers.budget.records import BudgetKey, Limits
 from workers.budget.shared import models_key, state_key
 from workers.budget.wait_queue import AWAY
@@ -107,8 +107,8 @@ class BudgetView:
     @classmethod
     def connect(cls, redis_url: str, *, key_prefix: str) -> BudgetView:
         """A view with a connection of its own; connects on first use."""
-        pool = BlockingConnectionPool.from_url(
-            BrokerAddress.parse(redis_url).redis_url,
+        pool = connection_pool(
+            redis_url,
             max_connections=2,
             timeout=SOCKET_SECONDS,
             socket_timeout=SOCKET_SECONDS,

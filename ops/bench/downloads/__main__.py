@@ -5,6 +5,10 @@
 Makes a Moodle ZIP in which each student handed in a notebook whose plots are most of its bytes, and reads it in a
 process of its own: until the first prompt, then to the end. The peak is that process's resident memory, Python and
 libraries included.
+
+    python -m ops.bench.downloads --notebooks 200
+
+What notebooks with plots cost in tokens, against the text of their cells.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import zipfile
 from pathlib import Path
 from random import Random
 
+from ops.bench.downloads.notebooks import MOST_RATIO, measure
 from producer.inputs.checking import check_items
 from producer.inputs.item import InputOptions
 from producer.inputs.reading import read_items
@@ -35,8 +40,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--students", type=int, default=500)
     parser.add_argument("--gigabytes", type=float, default=0.2)
+    parser.add_argument("--notebooks", type=int, help="instead: the tokens of so many notebooks with plots")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.notebooks:
+        measured = measure(given.notebooks)
+        sys.stdout.write(json.dumps(measured) + "\n")
+        raise SystemExit(measured["tokens_by_those_of_the_cells"] > MOST_RATIO)
     if given.read is not None:
         sys.stdout.write(json.dumps(_read(given.read)))
         return

@@ -45,9 +45,9 @@ def answer(
         refuse_marked(state, asked)
     record = state.tally.prompt_called(asked.prompt_key, is_new=False)
     fault = _fault(state, asked, record.past_limits)
+    if fault is not None:
+        state.tally.call_faulted(fault)
     if fault in _UNANSWERED or fault in FLOODS:
-        if fault is not None:
-            state.tally.call_faulted(fault)
         message = "The server had an error while processing your request. Sorry about that!"
         raise ApiError(500, message, kind="server_error")
     model = asked.model.limit_name

@@ -154,9 +154,10 @@ class Backlog:
                     self._close(batch, now)
 
     def stats(self) -> dict[str, Any]:
-        """How many there are, by state."""
+        """How many there are now, batches and responses by state; what was deleted is not among them."""
         now = self._state.clock()
         return {
+            "files": len(self.files),
             "batches": dict(Counter(batch.status(now) for batch in self.batches.values())),
             "responses": dict(Counter(response.status(now) for response in self.responses.values())),
         }

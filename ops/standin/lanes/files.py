@@ -52,6 +52,9 @@ class Files:
     def __init__(self) -> None:
         self._files: dict[str, StoredFile] = {}
 
+    def __len__(self) -> int:
+        return len(self._files)
+
     def add(self, account: str, *, filename: str, purpose: str, content: bytes, created_at: int) -> StoredFile:
         """Keep a file under a new id."""
         stored = StoredFile(f"file-{os.urandom(11).hex()}", account, filename, purpose, created_at, content)

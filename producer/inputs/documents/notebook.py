@@ -16,8 +16,9 @@ from producer.inputs.documents.piece import Unreadable
 
 MOST_OUTPUT_CHARACTERS = 1_500
 """Of one cell's outputs: enough to see a result or an error; a training log is thousands of lines."""
-_LEAST_SHARE = 0.02
-"""Of the cells' own characters may go into words of ours for each output that is not shown."""
+_OBJECT = re.compile(r"<[^<>\n]*>|Text\([^()\n]*\)|array\(|dtype=object")
+"""What a plotting call returns: `[<matplotlib.lines.Line2D at 0x7f...>]`, another address at every run."""
+_BETWEEN_OBJECTS = frozenset("[](), \n")
 _TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _FENCES = re.compile(r"`{3,}")
 _DATA_LINK = re.compile(r"\(data:image/[^)]{100,}\)|(?<=[\"'])data:image/[^\"']{100,}")
@@ -50,7 +51,7 @@ def _cell(cell: Any, language: str) -> str:
     if cell.cell_type != "code":
         return f"{_DATA_LINK.sub(_PICTURE, source)}\n"
     fence = _fence(source)
-    outputs = _shortened("\n".join(filter(None, map(_output, cell.get("outputs", [])))))
+    outputs = _shortened("\n".join(_outputs(cell.get("outputs", []))))
     shown = f"\nOutput:\n{_fence(outputs)}\n{outputs}\n{_fence(outputs)}" if outputs else ""
     if outputs and set(outputs.split("\n")) == {_PICTURE}:  # ours, and the cells' words are what is paid for
         shown = f"\n{_PICTURE}"
@@ -58,6 +59,17 @@ def _cell(cell: Any, language: str) -> str:
 
 
 _PICTURE = "(picture)"
+
+
+def _outputs(outputs: Any) -> list[str]:
+    """What a person reads of them; beside a picture nobody reads which object drew it."""
+    texts = [(output.get("output_type"), text) for output in outputs if (text := _output(output))]
+    is_plot = any(text == _PICTURE for _, text in texts)
+    return [text for kind, text in texts if not (is_plot and kind == "execute_result" and _are_objects(text))]
+
+
+def _are_objects(text: str) -> bool:
+    return _BETWEEN_OBJECTS.issuperset(_OBJECT.sub("", text))
 
 
 def _output(output: Any) -> str:

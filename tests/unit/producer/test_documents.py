@@ -68,6 +68,26 @@ def test_notebooks_with_plots_cost_what_their_cells_cost():
     assert len(text("plots.ipynb", notebook(*cells))) <= 1.1 * bare
 
 
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "[<matplotlib.lines.Line2D at 0x7f3a1c0d5f10>]",
+        "Text(0.5, 1.0, 'squares')",
+        "<Axes: xlabel='x', ylabel='y'>",
+        "array([<Axes: >, <Axes: >], dtype=object)",
+        "(<Figure size 640x480 with 1 Axes>, <Axes: >)",
+    ],
+)
+def test_what_a_plotting_call_returns_is_left_out_beside_its_plot_and_kept_without_one(returned: str):
+    result = {"output_type": "execute_result", "metadata": {}, "data": {"text/plain": returned}}
+    assert text("a.ipynb", notebook(code("plot()", result, PLOT))) == "```python\nplot()\n```\n(picture)\n"
+    assert returned in text("a.ipynb", notebook(code("plot()", result)))
+    said = {"output_type": "execute_result", "metadata": {}, "data": {"text/plain": "(array([3, 4]), <BarContainer>)"}}
+    assert "array([3, 4])" in text("a.ipynb", notebook(code("plot()", said, PLOT)))
+    printed = {"output_type": "stream", "name": "stdout", "text": "<p>"}
+    assert "<p>" in text("a.ipynb", notebook(code("plot()", printed, PLOT)))
+
+
 def test_a_long_output_is_shortened_and_says_so():
     log = "".join(f"epoch {number}\n" for number in range(5000))
     found = text("a.ipynb", notebook(code("train()", {"output_type": "stream", "name": "stdout", "text": log})))

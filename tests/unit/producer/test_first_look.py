@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from producer.inputs.courses.tree import ZipFiles
 from producer.page import first_look as looking
-from producer.page import upload_form, uploads
+from producer.page import local_files, services, upload_form, uploads
 from producer.page.first_look import READ_FIRST, first_look
+from producer.page.local_files import CHOICE
 from producer.page.uploads import UploadedFile, begin_upload, read_upload
 from tests.support.course_corpus import DOWNLOADS, STUDENTS, moodle
-from tests.unit.producer.test_dashboard_new_batch import client, uploaded  # noqa: F401
+from tests.unit.producer.test_dashboard_new_batch import APP, client, named, sent, uploaded  # noqa: F401
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from producer import JobClient
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -105,3 +109,36 @@ def test_the_first_prompt_is_on_the_page_before_the_rest_is_read(tmp_path: Path,
     assert any(each.value.startswith(f"Understood: {STUDENTS} students") for each in app.success)
     app.run()
     assert app.button(key="grade"), "and it is read once"
+
+
+@pytest.mark.usefixtures("everything_is_large")
+def test_a_zip_of_the_named_folder_is_graded_without_an_upload(
+    client: JobClient,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    folder = tmp_path / "Downloads"
+    folder.mkdir()
+    moodle().zipped(folder / "CS1-Week 3-42.zip")
+    (tmp_path / "elsewhere.zip").write_bytes(b"x")
+    (folder / "link.zip").symlink_to(tmp_path / "elsewhere.zip")
+    (folder / "notes.txt").write_text("no archive", encoding="utf-8")
+    monkeypatch.setenv("GRADEQUEUE_DOWNLOADS", str(folder))
+    services.settings.clear()
+    app = AppTest.from_file(str(APP), default_timeout=30).run()
+    assert app.selectbox(key=CHOICE).options == ["CS1-Week 3-42.zip"]
+    app.selectbox(key=CHOICE).select("CS1-Week 3-42.zip").run()
+    sent(named(app, "week3"))
+    assert client.batch("week3").progress().total == STUDENTS
+
+    monkeypatch.setenv("GRADEQUEUE_DASHBOARD_PASSWORD", "a long secret")
+    services.settings.clear()
+    assert not local_files.is_private(), "with a login nobody chooses files of the server"
+
+
+def test_work_that_a_page_cannot_hold_is_refused_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(uploads, "MAX_WORK_MIB", 0)
+    content = io.BytesIO(moodle().zipped(tmp_path / "m.zip").read_bytes())
+    found = read_upload([UploadedFile("m.zip", content)])
+    assert found.items == ()
+    assert "gradequeue run m.zip" in found.problems[0]
