@@ -110,7 +110,7 @@ class LanesLoop:
 
     async def round(self) -> int:
         """Do what is due now; returns how many steps were taken. None while another worker has the lease."""
-        if not await self._work.in_store(has_work, self._work.account) or not await self._hold():
+        if not await self._work.read(has_work, self._work.account) or not await self._hold():
             return 0
         turns = asyncio.get_running_loop().create_task(self._turns())
         keeping = asyncio.get_running_loop().create_task(self._keep(turns))
@@ -126,7 +126,7 @@ class LanesLoop:
         for _ in range(MOST_TURNS):
             if not self._stopping.is_set():
                 await plan(work)
-            due = await work.in_store(due_submissions, work.account, at_most=MOST_PER_ROUND)
+            due = await work.read(due_submissions, work.account, at_most=MOST_PER_ROUND)
             if self._stopping.is_set():  # nothing new is begun; no work of a student is left at the provider for long
                 due = [each for each in due if each.state is SubmissionState.SETTLED]
             if not due:
