@@ -27,8 +27,9 @@ from workers.store.progress import Progress, ended_jobs, read_pace, read_progres
 from workers.store.result_lines import read_result_lines
 from workers.store.result_pages import Wanted
 from workers.store.results import ResultRow, read_results
+from workers.store.sql import in_lists
 from workers.store.steering import cancel_batch, retry_failed
-from workers.store.stored_jobs import StoredJob, read_jobs, read_people
+from workers.store.stored_jobs import StoredJob, read_jobs, read_own_ids, read_people
 from workers.store.weights import set_weight
 from workers.store.worker_reports import day_caps_kept, latest_budgets
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from workers.contract.decision import Official
     from workers.contract.origin import BatchOrigin
     from workers.store import Store
-    from workers.store.parks import Park
+    from workers.store.parks import ParkedAccount
 
 __all__ = ["Batch", "BatchOverview", "BatchProgress", "ResultRow", "StoredJob"]
 
@@ -67,7 +68,7 @@ class BatchProgress(Progress):
     """Its pilot and its spend cap."""
     closed: str | None
     """Why no more of its jobs start, and the command that resumes them; None while jobs may start."""
-    park: Park | None
+    park: ParkedAccount | None
     """Why the batch's account receives no requests; None while it does."""
     paused: BatchPauses
     """What a person paused of it."""
@@ -198,10 +199,16 @@ class Batch:
         with self._store.snapshot() as connection:
             return read_work(connection, self.name)
 
-    def jobs(self) -> Iterator[StoredJob]:
-        """Every job as it was enqueued, in input order; none when there is no such batch."""
+    def jobs(self, item_ids: Collection[str] | None = None) -> Iterator[StoredJob]:
+        """Every job as it was enqueued, or of these items, in input order; none when there is no such batch."""
         with self._store.snapshot() as connection:
-            yield from read_jobs(connection, self.name)
+            for some in (None,) if item_ids is None else in_lists(item_ids):
+                yield from read_jobs(connection, self.name, item_ids=some)
+
+    def own_ids(self) -> list[str]:
+        """Items with a result of their own whose prompt is kept: neither twins nor purged."""
+        with self._store.snapshot() as connection:
+            return read_own_ids(connection, self.name)
 
     def people(self) -> list[tuple[str, Mapping[str, object]]]:
         """Id and metadata of every job, whom prompts that join the batch are searched for."""

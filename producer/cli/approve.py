@@ -32,15 +32,9 @@ def approve(
     Approving again changes nothing; `gradequeue undo` takes it back.
     """
     from producer.cli.reviewing import chosen_items, opened_review, report, reviewer
-    from workers.contract.decision import ReviewState
 
     with opened_review(data_dir, batch) as review:
         if unflagged:
-            item_ids = tuple(
-                item.row.id
-                for item in review.items()
-                if item.row.result is not None and not item.row.flags and item.official.state is ReviewState.UNDECIDED
-            )
-        else:
-            item_ids = chosen_items(review, item_ids, take_all=take_all)
-        return report(review.approve(item_ids, by=reviewer(by), reason=reason), "approved")
+            return report(review.approve_unflagged(by=reviewer(by), reason=reason), "approved")
+        chosen = chosen_items(review, item_ids, take_all=take_all)
+        return report(review.approve(chosen, by=reviewer(by), reason=reason), "approved")

@@ -23,5 +23,5 @@ def hold(
     from producer.cli.reviewing import chosen_items, opened_review, report, reviewer
 
     with opened_review(data_dir, batch) as review:
-        item_ids = chosen_items(review, item_ids, take_all=take_all)
-        return report(review.hold(item_ids, by=reviewer(by), reason=reason), "put on hold")
+        chosen = chosen_items(review, item_ids, take_all=take_all)
+        return report(review.hold(chosen, by=reviewer(by), reason=reason), "put on hold")

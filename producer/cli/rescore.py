@@ -54,8 +54,7 @@ def rescore(
     `gradequeue undo BATCH --all` restores what was official before.
     """
     from producer.cli.reviewing import opened_review, report, reviewer
-    from producer.review.difference import difference_to
-    from producer.review.rescoring import COMPUTED_AGAIN, context_source, rescored
+    from producer.review.rescoring import record_rescoring, rescored
     from producer.terminal.console import err, out
     from workers.contract.registry import builtin_registry
 
@@ -65,21 +64,13 @@ def rescore(
     with opened_review(data_dir, batch) as review:
         found = rescored(review, scheme, registry=builtin_registry(), item_ids=item_ids or None)
         _say_left_out(found)
-        moved = difference_to(review, found.results, item_ids or None)
-        out.print(moved.table())
-        out.print(moved.summary())
-        many = f"{len(found.results)} grades official in {batch}"
+        out.print(found.difference.table())
+        out.print(found.difference.summary())
+        many = f"{len(found.seen)} grades official in {batch}"
         question = f"Make {many}, {found.undecided} of them not decided before?"
-        if found.results and not yes:
+        if found.seen and not yes:
             click.confirm(question, abort=True, err=True)
-        review.keep_context(found.scheme.context)
-        done = review.replace(
-            found.results,
-            source=context_source(found.scheme),
-            by=reviewer(by),
-            reason=reason or f"{COMPUTED_AGAIN} {scheme.title}",
-            seen=found.seen,
-        )
+        done = record_rescoring(review, found, registry=builtin_registry(), by=reviewer(by), reason=reason)
         return report(done, "made official")
 
 

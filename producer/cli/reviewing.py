@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from producer.review.review import Decided, Review
+    from producer.review.recording import Decided
+    from producer.review.review import Review
 
 MOST_LEFT_OUT = 10
 """Lines about items that were passed over; the rest is counted."""
@@ -63,15 +64,15 @@ def opened_review(data_dir: Path | None, batch: str) -> Iterator[Review]:
         yield Review(store, batch, registry=registry)
 
 
-def chosen_items(review: Review, item_ids: tuple[str, ...], *, take_all: bool) -> tuple[str, ...]:
-    """The named items, or all that have ended; raises `InvalidInput` when neither was asked for."""
+def chosen_items(review: Review, item_ids: tuple[str, ...], *, take_all: bool) -> tuple[str, ...] | None:
+    """The named items, or None for all that have ended; raises `InvalidInput` when neither was asked for."""
     from workers.contract.errors import InvalidInput
 
     if item_ids:
         return item_ids
     if not take_all:
         raise InvalidInput(f"name the items, or say --all; `gradequeue review {review.batch}` lists them")
-    return tuple(item.row.id for item in review.items())
+    return None
 
 
 def report(done: Decided, what: str) -> int:

@@ -36,6 +36,6 @@ def undo(
     from producer.cli.reviewing import chosen_items, opened_review, report, reviewer
 
     with opened_review(data_dir, batch) as review:
-        item_ids = chosen_items(review, item_ids, take_all=take_all or source is not None)
-        done = review.undo(item_ids, by=reviewer(by), reason=reason, source=source, goes_further=further)
+        chosen = chosen_items(review, item_ids, take_all=take_all or source is not None)
+        done = review.undo(chosen, by=reviewer(by), reason=reason, source=source, goes_further=further)
         return report(done, "undone")

@@ -45,6 +45,11 @@ def upgrade(*, check: bool, as_json: bool, data_dir: Path | None) -> ExitStatus:
         else:
             for step in steps:
                 out.print(f"{step.revision}: {step.says}", markup=False, soft_wrap=True)
+                if step.works_from:
+                    err.print(
+                        f"  Workers and pages older than {step.works_from} must be stopped before.",
+                        style="yellow", markup=False, soft_wrap=True,
+                    )  # fmt: skip
                 if step.locks:
                     err.print(f"  {step.locks}", style="yellow", markup=False, soft_wrap=True)
             for name in fills:

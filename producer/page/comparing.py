@@ -10,18 +10,17 @@ from producer.page.drift_view import show_drift
 from producer.page.outage import says_when_away
 from producer.page.plain_text import plain
 from producer.page.releasing import keep_done, say_done
+from producer.page.scatter_form import show_scatter
 from producer.page.services import client
 from producer.page.who import may_own, person
 from producer.review.difference import official_difference
 from producer.review.opening import review_of
 from producer.terminal.words import counted
-from workers.contract.headline import headline
 
 if TYPE_CHECKING:
     from producer.review.difference import Move, OfficialDifference
 
 MOST_BATCHES = 200
-MOST_MOVES = 50
 
 
 def show_comparing(name: str) -> None:
@@ -31,6 +30,7 @@ def show_comparing(name: str) -> None:
     others.sort(key=lambda each: each.origin.regrade_of != name)  # its own regrades first, else the newest
     if not others:
         st.info("There is no other batch. A regrade of this one appears here.")
+        show_scatter(name)
         return
     chosen = st.selectbox(
         "Compare with", [each.name for each in others], index=None, placeholder="another grading of the same work",
@@ -59,16 +59,16 @@ def show_moves(moved: OfficialDifference, *, key: str) -> None:
     """How many grades would be others, and the biggest changes."""
     st.text(moved.summary())
     if moved.changed:
-        st.dataframe([_line(move) for move in moved.moves[:MOST_MOVES]], hide_index=True, key=key)
-        if moved.changed > MOST_MOVES:
-            st.caption(f"The {MOST_MOVES} biggest of {moved.changed}.")
+        st.dataframe([_line(move) for move in moved.moves], hide_index=True, key=key)
+        if moved.changed > len(moved.moves):
+            st.caption(f"The {len(moved.moves)} biggest of {moved.changed}.")
 
 
 def _line(move: Move) -> dict[str, object]:
     return {
         "student": move.item_id,
-        "now": headline(move.old),
-        "new": headline(move.new),
+        "now": move.old,
+        "new": move.new,
         "change": f"{move.distance:+g}" if move.distance else "other fields",
     }
 
@@ -84,11 +84,5 @@ def _confirm_apply(name: str, other: str, changed: int) -> None:
 
 def _take_back(name: str, other: str) -> None:
     """Undo the decisions that came from the other batch, and no other."""
-    review = review_of(client(), name)
-    applied = [
-        item.row.id
-        for item in review.items()
-        if item.official.decision is not None and item.official.decision.source == other
-    ]
-    keep_done(review.undo(applied, by=person()), "restored")
+    keep_done(review_of(client(), name).undo(None, by=person(), source=other), "restored")
     st.rerun()

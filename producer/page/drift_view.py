@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from producer.page.plain_text import plain
+from producer.page.scatter_form import show_scatter
 from producer.page.services import client
 from producer.page.who import person
 from producer.regrading.drift_html import drift_html, histogram_svg, intervals_svg, scatter_svg
@@ -75,8 +76,9 @@ def _say_noise(report: DriftReport) -> None:
     else:
         st.caption(
             "How far the model scatters by itself was not measured, so small changes cannot be told from chance. It is "
-            "measured by grading some of the same work again; ask who runs the workers."
+            "measured by grading some of the same work again."
         )
+        show_scatter(report.old)
     if report.copies:
         st.caption(f"{counted(report.copies, 'copy', 'copies')} of identical work are shown and not counted.")
 

@@ -20,7 +20,7 @@ from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
     from producer.review.glance import BatchGlance
-    from producer.review.review import Decided, Review
+    from producer.review.recording import Decided
 
 _DONE, _PROBLEM = "what a release did", "why a release did nothing"
 MOST_REASONS = 10
@@ -78,27 +78,15 @@ def _confirm_release(name: str) -> None:
 def _confirm_recall(name: str) -> None:
     st.write("Students no longer see any grade of this batch. Decisions stay.")
     if st.button("Take them back", type="primary", key="really recall"):
-        review = review_of(client(), name)
-        released = [item.row.id for item in review.items() if item.official.released]
-        keep_done(review.recall(released, by=person()), "taken back")
+        keep_done(review_of(client(), name).recall(None, by=person()), "taken back")
         st.rerun()
 
 
 def _approve_unflagged(name: str) -> None:
-    review = review_of(client(), name)
     try:
-        keep_done(review.approve(unflagged_ids(review), by=person()), "approved")
+        keep_done(review_of(client(), name).approve_unflagged(by=person()), "approved")
     except GradequeueError as problem:
         keep_problem(str(problem))
-
-
-def unflagged_ids(review: Review) -> list[str]:
-    """Items with a result that nobody decided about and that carry no flag."""
-    return [
-        item.row.id
-        for item in review.items()
-        if item.row.result is not None and not item.row.flags and item.official.state is ReviewState.UNDECIDED
-    ]
 
 
 def keep_done(done: Decided, what: str) -> None:

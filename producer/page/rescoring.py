@@ -13,11 +13,9 @@ from producer.page.releasing import keep_done, keep_problem, say_done
 from producer.page.scheme_form import asked_scheme
 from producer.page.services import client
 from producer.page.who import may_own, person
-from producer.review.difference import difference_to
 from producer.review.opening import review_of
-from producer.review.rescoring import COMPUTED_AGAIN, context_source, rescored
+from producer.review.rescoring import is_rescored, record_rescoring, rescored
 from producer.terminal.words import counted
-from workers.contract.decision import CONTEXT_SOURCE
 from workers.contract.errors import GradequeueError, InvalidInput
 from workers.contract.schemes.scheme import CATALOGUE_SCHEMA, RUBRIC_SCHEMA
 
@@ -65,7 +63,7 @@ def _show_difference(batch: str, scheme: GradingScheme) -> None:
         return
     for note in found.notes:
         st.warning(plain(f"{note[0].upper()}{note[1:]}."))
-    moved = difference_to(review, found.results)
+    moved = found.difference
     show_moves(moved, key="new points")
     for item_id, why in list(found.left_out.items())[:MOST_REASONS]:
         st.text(f"Left out: {item_id}: {why}")
@@ -77,7 +75,7 @@ def _show_difference(batch: str, scheme: GradingScheme) -> None:
         st.caption("Making new grades official needs the role of the owner.")
         return
     st.caption(
-        f"{counted(len(found.results), 'grade')} become official, {found.undecided:,} of them not reviewed before. You "
+        f"{counted(len(found.seen), 'grade')} become official, {found.undecided:,} of them not reviewed before. You "
         "can take it back."
     )
     # as a callback, with what is in view: a decision that somebody made since is not overruled
@@ -90,11 +88,7 @@ def _show_difference(batch: str, scheme: GradingScheme) -> None:
 def _apply(batch: str, found: Rescoring) -> None:
     review = review_of(client(), batch)
     try:
-        review.keep_context(found.scheme.context)
-        done = review.replace(
-            found.results, source=context_source(found.scheme), by=person(),
-            reason=f"{COMPUTED_AGAIN} {found.scheme.title}", seen=found.seen,
-        )  # fmt: skip
+        done = record_rescoring(review, found, registry=client().registry, by=person())
     except GradequeueError as problem:
         keep_problem(f"{problem}. Nothing was changed.")
         return
@@ -104,11 +98,4 @@ def _apply(batch: str, found: Rescoring) -> None:
 def _take_back(batch: str) -> None:
     """Undo what was computed here; a correction that a person made after it stays."""
     review = review_of(client(), batch)
-    computed = [
-        item.row.id
-        for item in review.items()
-        if (decision := item.official.decision) is not None
-        and (decision.source or "").startswith(CONTEXT_SOURCE)
-        and decision.reason.startswith(COMPUTED_AGAIN)
-    ]
-    keep_done(review.undo(computed, by=person(), goes_further=True), "restored")
+    keep_done(review.undo(None, by=person(), goes_further=True, is_meant=is_rescored), "restored")

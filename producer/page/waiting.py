@@ -17,7 +17,7 @@ from workers.contract.outcome import AccountState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from producer.review.glance import BatchGlance, DayGate, Park, Pause
+    from producer.review.glance import BatchGlance, DayGate, ParkedAccount, Pause
 
 _PARKED: Mapping[AccountState, tuple[str, str]] = {
     AccountState.QUOTA_EXHAUSTED: ("Its credit or limit is used up", "Once it is raised"),
@@ -54,7 +54,7 @@ def why_it_waits(glance: BatchGlance) -> list[str]:
     return reasons
 
 
-def park_sentence(park: Park) -> str:
+def park_sentence(park: ParkedAccount) -> str:
     """Of an account that receives no requests."""
     why, when = _PARKED.get(park.state, ("The provider refuses its requests", "Once the cause is removed"))
     return (

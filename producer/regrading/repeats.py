@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-    from producer.batch import StoredJob
+    from producer.batch import BatchOverview, StoredJob
     from producer.client import EnqueueReport, JobClient
 
 MOST_REPEATS = 20
@@ -84,11 +84,18 @@ def repeats_of(batch: str, exists: Callable[[str], bool]) -> Iterator[str]:
         yield name
 
 
+def running_repeats(client: JobClient, batch: str) -> list[BatchOverview]:
+    """Repeats of the batch, when any of them has not finished."""
+    names = repeats_of(batch, lambda name: client.find_batch(name) is not None)
+    found = [client.batch(name).overview() for name in names]
+    return [] if all(each.is_finished for each in found) else found
+
+
 def _sampled(client: JobClient, batch: str, sample: int) -> list[StoredJob]:
-    graded = {row.id for row in client.batch(batch).ended() if row.result is not None and row.same_as is None}
-    jobs = [job for job in client.batch(batch).jobs() if job.id in graded and job.prompt]
-    jobs.sort(key=lambda job: hashlib.sha256(f"repeat\0{batch}\0{job.id}".encode()).digest())
-    return jobs[:sample]
+    ids = client.batch(batch).own_ids()
+    ids.sort(key=lambda item_id: hashlib.sha256(f"repeat\0{batch}\0{item_id}".encode()).digest())
+    drawn = {item_id: place for place, item_id in enumerate(ids[:sample])}
+    return sorted(client.batch(batch).jobs(drawn), key=lambda job: drawn[job.id])
 
 
 def _by_context(jobs: list[StoredJob]) -> list[tuple[str | None, list[JobSpec]]]:

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from producer.review.doubt import headline
 from workers.contract.decision import ReviewState
+from workers.contract.headline import headline
+from workers.store.sql import LIST_LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
-    from producer.review.review import Review
+    from producer.review.review import Review, ReviewItem
 
 MOST_ROWS = 40
+MOST_MOVES = 50
+"""Moves that are kept; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One item: the grade that holds now, the one that would."""
+    """One item: the grade that holds now, the one that would; None where either has no number."""
 
     item_id: str
-    old: object | None
-    new: object
+    old: float | None
+    new: float | None
 
     @property
     def distance(self) -> float | None:
         """New less old; None where either has no number."""
-        old, new = headline(self.old), headline(self.new)
-        return None if old is None or new is None else new - old
+        return None if self.old is None or self.new is None else self.new - self.old
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfficialDifference:
-    """All of them, the biggest first."""
+    """How many, and the biggest."""
 
     moves: tuple[Move, ...]
+    """The biggest first, at most `MOST_MOVES`."""
+    changed: int
+    """Items whose grade would be another one."""
+    up: int
+    down: int
     same: int
-
-    @property
-    def changed(self) -> int:
-        """Items whose grade would be another one."""
-        return len(self.moves)
 
     def table(self) -> Table:
         """The biggest moves."""
@@ -51,40 +55,48 @@ class OfficialDifference:
         for column in ("id", "now", "new", "change"):
             table.add_column(column, overflow="fold")
         for move in self.moves[:MOST_ROWS]:
-            old, new, distance = headline(move.old), headline(move.new), move.distance
             table.add_row(
                 move.item_id,
-                "" if old is None else f"{old:g}",
-                "" if new is None else f"{new:g}",
-                "other fields" if not distance else f"{distance:+g}",
+                "" if move.old is None else f"{move.old:g}",
+                "" if move.new is None else f"{move.new:g}",
+                "other fields" if not move.distance else f"{move.distance:+g}",
             )
         return table
 
     def summary(self) -> str:
         """In one sentence."""
-        numbers = [move.distance for move in self.moves if move.distance]
-        up = sum(each > 0 for each in numbers)
-        return f"{self.changed} grades change ({up} up, {len(numbers) - up} down), {self.same} do not change"
+        return f"{self.changed} grades change ({self.up} up, {self.down} down), {self.same} do not change"
 
 
 def official_difference(review: Review, regrade: str, item_ids: Collection[str] | None = None) -> OfficialDifference:
-    """Compare what holds in the review (the official grade, else the model's) with the regrade's results."""
-    return difference_to(review, review.results_of(regrade), item_ids)
+    """Compare what holds in the review (the official grade, else the model's) with the regrade's results.
+
+    Some of both are in memory at a time.
+    """
+    return difference_of(_beside(review, regrade, item_ids))
 
 
-def difference_to(
-    review: Review, new: Mapping[str, object], item_ids: Collection[str] | None = None
-) -> OfficialDifference:
-    """The same with results that are in no batch."""
-    moves, same = [], 0
-    for item in review.items(item_ids):
-        if item.row.id not in new:
-            continue
-        undecided = item.official.state is ReviewState.UNDECIDED
-        old = item.row.result if undecided else item.official.result
-        if old == new[item.row.id]:
+def _beside(review: Review, regrade: str, item_ids: Collection[str] | None) -> Iterator[tuple[ReviewItem, object]]:
+    items = review.items(item_ids)
+    while some := list(islice(items, LIST_LENGTH)):
+        new = review.results_of(regrade, [item.row.id for item in some])
+        yield from ((item, new[item.row.id]) for item in some if item.row.id in new)
+
+
+def difference_of(pairs: Iterable[tuple[ReviewItem, object]]) -> OfficialDifference:
+    """Items, each with the result that would become official."""
+    changed = up = down = same = 0
+    biggest: list[tuple[float, int, Move]] = []
+    for item, new in pairs:
+        old = item.row.result if item.official.state is ReviewState.UNDECIDED else item.official.result
+        if old == new:
             same += 1
-        else:
-            moves.append(Move(item.row.id, old, new[item.row.id]))
-    moves.sort(key=lambda move: -abs(move.distance or 0.0))
-    return OfficialDifference(moves=tuple(moves), same=same)
+            continue
+        move = Move(item.row.id, headline(old), headline(new))
+        distance = move.distance or 0.0
+        changed, up, down = changed + 1, up + (distance > 0), down + (distance < 0)
+        # of two that moved as far, the one that came first
+        entry = (abs(distance), -changed, move)
+        (heapq.heappush if len(biggest) < MOST_MOVES else heapq.heappushpop)(biggest, entry)
+    moves = tuple(move for _distance, _number, move in sorted(biggest, key=lambda entry: entry[:2], reverse=True))
+    return OfficialDifference(moves=moves, changed=changed, up=up, down=down, same=same)

@@ -23,7 +23,7 @@ from workers.store.lanes.overview import LaneLook, read_lanes
 from workers.store.one_student import OneStudent, Round, read_student
 from workers.store.overviews import BatchChoice, BatchOrder, WhichBatches, find_batch
 from workers.store.pages import Page, Place
-from workers.store.parks import Park, parked_accounts
+from workers.store.parks import ParkedAccount, parked_accounts
 from workers.store.pauses import BatchPauses, Pause, PauseScope, pauses_of
 from workers.store.progress import Counts
 from workers.store.results import read_context, read_results
@@ -61,7 +61,7 @@ __all__ = [
     "Neighbours",
     "OneStudent",
     "Page",
-    "Park",
+    "ParkedAccount",
     "Pause",
     "PauseScope",
     "Place",
@@ -88,9 +88,9 @@ class BatchGlance(Counts):
     """Until the next job that waits for the provider's limit is sent."""
     gate: BatchGate
     closed: str | None
-    park: Park | None
+    park: ParkedAccount | None
     holds: tuple[str, ...]
-    parks: tuple[Park, ...]
+    parks: tuple[ParkedAccount, ...]
     """Every parked account, this batch's or another's."""
     paused: BatchPauses
     lanes: tuple[LaneLook, ...]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from producer.review.by_hand import is_by_hand
 from producer.review.corrections import Correction, corrected
+from producer.review.difference import difference_of
 from workers.contract.decision import CONTEXT_SOURCE, ReviewState
 from workers.contract.errors import InvalidInput
 from workers.contract.headline import POINTS_BY_HAND
@@ -18,13 +19,17 @@ from workers.contract.schema_files.source import content_digest
 from workers.contract.schemes.scheme import CATALOGUE_SCHEMA, RUBRIC_SCHEMA, scheme_of_context
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pydantic import BaseModel
 
+    from producer.review.difference import OfficialDifference
+    from producer.review.recording import Decided
     from producer.review.review import Review, ReviewItem
+    from workers.contract.decision import Official
     from workers.contract.registry import SchemaRegistry
     from workers.contract.schemes.scheme import GradingScheme
+    from workers.store.results import ResultRow
 
 AGAIN = "it has to be graded again"
 """What a reason ends with where new answers are needed."""
@@ -34,12 +39,11 @@ COMPUTED_AGAIN = "computed again by"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescoring:
-    """What a changed rubric or catalogue makes of the grades. Nothing is recorded yet."""
+    """What a changed rubric or catalogue makes of the grades. Nothing is recorded yet, and no result is kept."""
 
-    results: Mapping[str, object]
-    """Item -> its result; the same one where nothing of it moves."""
+    difference: OfficialDifference
     seen: Mapping[str, int]
-    """Item -> the newest decision that the result follows from."""
+    """Item whose grade can be computed -> the newest decision that the result follows from."""
     undecided: int
     """Of them, those that nobody had decided about."""
     left_out: Mapping[str, str]
@@ -56,30 +60,64 @@ def rescored(
     """Compute every grade again by this scheme. `InvalidInput` where the batch was not graded by one of its kind."""
     old_context = review.context()
     scheme = _with_the_doubt_of(old_context, scheme)
-    model = registry.resolve(scheme.schema, scheme.context).model
-    results: dict[str, object] = {}
+    compute = _computing(scheme, registry)
     seen: dict[str, int] = {}
     left_out: dict[str, str] = {}
     has_any, undecided = False, 0
-    for item in review.items(item_ids):
-        has_any = has_any or item.row.schema == scheme.schema
-        found = _rescored_item(item, scheme, model)
-        if isinstance(found, str):
-            left_out[item.row.id] = found
-            continue
-        results[item.row.id] = found
-        seen[item.row.id] = item.official.last_id
-        undecided += item.official.state is ReviewState.UNDECIDED
+
+    def pairs() -> Iterator[tuple[ReviewItem, object]]:
+        nonlocal has_any, undecided
+        for item in review.items(item_ids):
+            has_any = has_any or item.row.schema == scheme.schema
+            found = compute(item.row, item.official)
+            if isinstance(found, str):
+                left_out[item.row.id] = found
+                continue
+            seen[item.row.id] = item.official.last_id
+            undecided += item.official.state is ReviewState.UNDECIDED
+            yield item, found
+
+    difference = difference_of(pairs())
     if not has_any:
         raise InvalidInput(f"no grade of {review.batch} is by {_kind_of(scheme)}; {AGAIN}")
     return Rescoring(
-        results=results,
+        difference=difference,
         seen=seen,
         undecided=undecided,
         left_out=left_out,
         notes=tuple(_notes(old_context, scheme)),
         scheme=scheme,
     )
+
+
+def record_rescoring(
+    review: Review, found: Rescoring, *, registry: SchemaRegistry, by: str, reason: str = ""
+) -> Decided:
+    """Make these grades official. Raises `ConflictingDecision` when someone decided since, and records nothing then."""
+    review.keep_context(found.scheme.context)
+    return review.replace(
+        list(found.seen),
+        _computing(found.scheme, registry),
+        source=context_source(found.scheme),
+        by=by,
+        reason=reason or f"{COMPUTED_AGAIN} {found.scheme.title}",
+        seen=found.seen,
+    )
+
+
+def is_rescored(_row: ResultRow, official: Official) -> bool:
+    """The grade that holds was computed again, and is nobody's correction of it."""
+    decision = official.decision
+    return (
+        decision is not None
+        and (decision.source or "").startswith(CONTEXT_SOURCE)
+        and decision.reason.startswith(COMPUTED_AGAIN)
+    )
+
+
+def _computing(scheme: GradingScheme, registry: SchemaRegistry) -> Callable[[ResultRow, Official], object]:
+    model = registry.resolve(scheme.schema, scheme.context).model
+    return lambda row, official: _rescored_item(row, official, scheme, model)
 
 
 def _with_the_doubt_of(old: Mapping[str, object], scheme: GradingScheme) -> GradingScheme:
@@ -93,14 +131,16 @@ def context_source(scheme: GradingScheme) -> str:
     return f"{CONTEXT_SOURCE}{content_digest(scheme.context)}"
 
 
-def _rescored_item(item: ReviewItem, scheme: GradingScheme, model: type[BaseModel]) -> dict[str, Any] | str:
-    if item.official.state is ReviewState.ON_HOLD:
+def _rescored_item(
+    row: ResultRow, official: Official, scheme: GradingScheme, model: type[BaseModel]
+) -> dict[str, Any] | str:
+    if official.state is ReviewState.ON_HOLD:
         return "it is on hold"
-    if item.row.schema != scheme.schema:
+    if row.schema != scheme.schema:
         return f"it was not graded by {_kind_of(scheme)}"
-    base = item.row.result if item.official.result is None else item.official.result
+    base = row.result if official.result is None else official.result
     if not isinstance(base, dict):
-        return "its answer was purged" if item.row.is_purged else f"it has no result ({item.row.failure_kind})"
+        return "its answer was purged" if row.is_purged else f"it has no result ({row.failure_kind})"
     if is_by_hand(base):
         return "it was graded by hand; correct it by hand"
     try:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from producer.review import steps
 from producer.review.by_hand import graded_by_hand, is_by_hand
 from producer.review.corrections import Correction, corrected
+from producer.review.recording import UNDECIDED, Decided, every_one, record, row_pages
 from workers.contract.decision import CONTEXT_SOURCE, DecisionKind, Official, ReleaseRule, ReviewState
 from workers.contract.errors import InvalidInput
 from workers.contract.schema_files.source import content_digest
 from workers.settings import STANDIN_PROVIDER
 from workers.store.decisions import (
-    ConflictingDecision,
-    NewDecision,
-    decide,
     note_download,
     read_audit,
     read_decisions,
@@ -29,14 +27,14 @@ from workers.store.decisions import (
 )
 from workers.store.enqueue import save_context
 from workers.store.overviews import find_batch, read_origin
-from workers.store.results import find_jobs, read_context, read_results
-from workers.store.sql import in_lists
+from workers.store.results import read_context, read_ended_ids, read_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
+    from producer.review.recording import IsMeant
     from workers.contract.decision import Decision
     from workers.contract.registry import SchemaRegistry
     from workers.store import Store
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
 
 
 Read = TypeVar("Read")
-_UNDECIDED = Official()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +59,6 @@ class ReviewItem:
         return decision is not None and decision.round < self.row.round
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """What a call did. `left_out` says why an item was passed over: id -> reason."""
-
-    changed: int
-    unchanged: int
-    left_out: Mapping[str, str]
-
-
 class Review:
     """The review of one batch. Every call reads the store again."""
 
@@ -83,20 +71,26 @@ class Review:
         """Every item with an end, or these, in input order, a page at a time."""
         with self._store.snapshot() as connection:
             find_batch(connection, self.batch)
-            officials = read_officials(connection, self.batch, item_ids)
-            for row in _rows(connection, self.batch, item_ids):
-                yield ReviewItem(row, officials.get(row.id, _UNDECIDED))
+            for rows in row_pages(connection, self.batch, item_ids):
+                officials = read_officials(connection, self.batch, [row.id for row in rows])
+                for row in rows:
+                    yield ReviewItem(row, officials.get(row.id, UNDECIDED))
 
     def read(self, reading: Callable[[Connection, str], Read]) -> Read:
         """What this function reads about the batch, in one snapshot."""
         with self._store.snapshot() as connection:
             return reading(connection, self.batch)
 
-    def results_of(self, batch: str) -> dict[str, object]:
+    def results_of(self, batch: str, item_ids: Collection[str] | None = None) -> dict[str, object]:
         """Results of another batch by item id, of the items that have one."""
         with self._store.snapshot() as connection:
             find_batch(connection, batch)
-            return {row.id: row.result for row in read_results(connection, batch) if row.result is not None}
+            return {
+                row.id: row.result
+                for rows in row_pages(connection, batch, item_ids)
+                for row in rows
+                if row.result is not None
+            }
 
     def context(self) -> Mapping[str, Any]:
         """The rubric or catalogue of the batch's first item; empty for schemas without one."""
@@ -135,38 +129,44 @@ class Review:
         set_release_rule(self._store, self.batch, rule, by=by)
 
     def approve(
-        self, item_ids: Collection[str], *, by: str, reason: str = "", seen: Mapping[str, int] | None = None
+        self, item_ids: Collection[str] | None, *, by: str, reason: str = "", seen: Mapping[str, int] | None = None
     ) -> Decided:
-        """Make what the model said official.
+        """Make what the model said official, of every ended item without ids.
 
         `seen`: item -> `Official.last_id` as the person saw it; raises `ConflictingDecision` when someone decided
         since, and then nothing was recorded.
         """
         return self._decide(item_ids, steps.approval, by=by, reason=reason, seen=seen)
 
+    def approve_unflagged(self, *, by: str, reason: str = "") -> Decided:
+        """The same for every grade without a flag that nobody decided about."""
+        return self._decide(None, steps.approval, by=by, reason=reason, is_meant=steps.is_unflagged)
+
     def hold(
-        self, item_ids: Collection[str], *, by: str, reason: str = "", seen: Mapping[str, int] | None = None
+        self, item_ids: Collection[str] | None, *, by: str, reason: str = "", seen: Mapping[str, int] | None = None
     ) -> Decided:
         """Let nothing be official until someone decides again."""
         return self._decide(item_ids, steps.holding, by=by, reason=reason, seen=seen)
 
     def undo(
         self,
-        item_ids: Collection[str],
+        item_ids: Collection[str] | None,
         *,
         by: str,
         reason: str = "",
         seen: Mapping[str, int] | None = None,
         source: str | None = None,
         goes_further: bool = False,
+        is_meant: IsMeant = every_one,
     ) -> Decided:
         """Take back the last decision that holds, as another decision; the one before it holds again.
 
         What was undone last stays as it is, so that a repeated call does nothing, unless the caller `goes_further` or
-        says what it had seen. `source`: only where the grade of this batch was made official by `apply`.
+        says what it had seen. `source`: only where the grade of this batch was made official by `apply`; `is_meant`:
+        only of these.
         """
         step = partial(steps.undoing, source, goes_further or seen is not None)
-        return self._decide(item_ids, step, by=by, reason=reason, seen=seen)
+        return self._decide(item_ids, step, by=by, reason=reason, seen=seen, is_meant=is_meant)
 
     def override(
         self, item_id: str, correction: Correction, *, by: str, reason: str, seen: Mapping[str, int] | None = None
@@ -183,11 +183,9 @@ class Review:
 
     def release(self, item_ids: Collection[str] | None = None, *, by: str) -> Decided:
         """Let students see the official grades; what may not be seen yet is left out, each with its reason."""
-        rule = self.rule()
-        chosen = [item.row.id for item in self.items()] if item_ids is None else item_ids
-        return self._decide(chosen, partial(steps.release, rule), by=by)
+        return self._decide(item_ids, partial(steps.release, self.rule()), by=by)
 
-    def recall(self, item_ids: Collection[str], *, by: str, reason: str = "") -> Decided:
+    def recall(self, item_ids: Collection[str] | None, *, by: str, reason: str = "") -> Decided:
         """Take released grades back from the students."""
         return self._decide(item_ids, steps.recalling, by=by, reason=reason)
 
@@ -196,21 +194,37 @@ class Review:
         with self._store.snapshot() as connection:
             find_batch(connection, regrade)
             origin = read_origin(connection, regrade)
-            rows = {row.id: row for row in read_results(connection, regrade, ended_only=True)}
+            ended = read_ended_ids(connection, regrade)
+            mine = read_ended_ids(connection, self.batch)
         if origin is not None and origin.repeat_of is not None:
             raise InvalidInput(f"{regrade} was graded to measure noise; its grades never become official")
-        chosen = list(rows) if item_ids is None else list(item_ids)
-        mine = {item.row.id for item in self.items()}
+        chosen = ended if item_ids is None else list(item_ids)
         strangers = {each: f"{self.batch} has no such item" for each in chosen if each not in mine}
-        take_over = partial(steps.taken_over, rows)
-        done = self._decide([each for each in chosen if each in mine], take_over, by=by, reason=reason)
+
+        def take_over(connection: Connection, rows: Sequence[ResultRow]) -> steps.Step:
+            ids = [row.id for row in rows]
+            theirs = {row.id: row for page in row_pages(connection, regrade, ids) for row in page}
+            return partial(steps.taken_over, theirs)
+
+        both = [each for each in chosen if each in mine]
+        done = record(self._store, self.batch, both, take_over, by=by, reason=reason)
         return Decided(changed=done.changed, unchanged=done.unchanged, left_out={**done.left_out, **strangers})
 
     def replace(
-        self, results: Mapping[str, object], *, source: str, by: str, reason: str, seen: Mapping[str, int] | None = None
+        self,
+        item_ids: Collection[str],
+        compute: Callable[[ResultRow, Official], object],
+        *,
+        source: str,
+        by: str,
+        reason: str,
+        seen: Mapping[str, int] | None = None,
     ) -> Decided:
-        """Make these results official; `source` says what they follow from, and holds for later corrections too."""
-        return self._decide(list(results), partial(steps.replaced, results, source), by=by, reason=reason, seen=seen)
+        """Make what is computed of these items official; a text in place of a result says why there is none.
+
+        `source` says what the results follow from, and holds for later corrections too.
+        """
+        return self._decide(item_ids, partial(steps.replaced, compute, source), by=by, reason=reason, seen=seen)
 
     def keep_context(self, context: Mapping[str, object]) -> None:
         """Store a rubric or catalogue that decisions are about to name; again does nothing."""
@@ -222,49 +236,18 @@ class Review:
 
     def _decide(
         self,
-        item_ids: Collection[str],
+        item_ids: Collection[str] | None,
         step: steps.Step,
         *,
         by: str,
         reason: str = "",
         seen: Mapping[str, int] | None = None,
+        is_meant: IsMeant = every_one,
     ) -> Decided:
-        if not by.strip():
-            raise InvalidInput("a decision needs the name of who makes it: --by NAME or GRADEQUEUE_REVIEWER")
-        items = {item.row.id: item.row for item in self.items(item_ids)}
-        left_out = {each: f"{self.batch} has no ended item {each!r}" for each in item_ids if each not in items}
-        unchanged = 0
-
-        def plan(officials: Mapping[str, Official]) -> Sequence[NewDecision]:
-            nonlocal unchanged
-            unchanged = 0  # a repeated transaction plans again
-            wanted = []
-            for item_id, row in items.items():
-                official = officials.get(item_id, _UNDECIDED)
-                _refuse_unseen(item_id, official, seen)
-                found = step(row, official)
-                match found:
-                    case None:
-                        unchanged += 1
-                    case str():
-                        left_out[item_id] = found
-                    case _:
-                        kind, result, source = found
-                        wanted.append(
-                            NewDecision(
-                                item_id=item_id,
-                                round=row.round,
-                                kind=kind,
-                                by=by.strip(),
-                                reason=reason.strip(),
-                                result=result,
-                                source=source,
-                            )
-                        )
-            return wanted
-
-        changed = decide(self._store, self.batch, list(items), plan)
-        return Decided(changed=changed, unchanged=unchanged, left_out=left_out)
+        return record(
+            self._store, self.batch, item_ids, lambda _connection, _rows: step,
+            by=by, reason=reason, seen=seen, is_meant=is_meant,
+        )  # fmt: skip
 
     def _correction(self, correction: Correction, row: ResultRow, official: Official) -> steps.Found:
         if row.is_purged:
@@ -281,20 +264,3 @@ class Review:
         if official.state is ReviewState.OVERRIDDEN and official.result == result:
             return None
         return DecisionKind.OVERRIDE, result, source if is_rescored else None
-
-
-def _rows(connection: Connection, batch: str, item_ids: Collection[str] | None) -> Iterator[ResultRow]:
-    if item_ids is None:
-        yield from read_results(connection, batch, ended_only=True)
-        return
-    for some in in_lists(list(item_ids)):
-        job_ids = find_jobs(connection, batch, some)
-        yield from read_results(connection, batch, ended_only=True, job_ids=job_ids)
-
-
-def _refuse_unseen(item_id: str, official: Official, seen: Mapping[str, int] | None) -> None:
-    if seen is not None and seen.get(item_id, 0) != official.last_id:
-        who = official.decision.by if official.decision else "someone"
-        raise ConflictingDecision(
-            f"{item_id}: {who} decided about it since you looked (now: {official.state}); look again, then decide"
-        )

@@ -43,6 +43,11 @@ def approval(row: ResultRow, official: Official) -> Found:
     return DecisionKind.APPROVE, row.result, None
 
 
+def is_unflagged(row: ResultRow, official: Official) -> bool:
+    """It has a result without a flag that nobody decided about."""
+    return row.result is not None and not row.flags and official.state is ReviewState.UNDECIDED
+
+
 def holding(_row: ResultRow, official: Official) -> Found:
     """Let nothing be official."""
     return None if official.state is ReviewState.ON_HOLD else (DecisionKind.HOLD, None, None)
@@ -79,9 +84,13 @@ def release(rule: ReleaseRule, row: ResultRow, official: Official) -> Found:
     return DecisionKind.RELEASE, result, None
 
 
-def replaced(results: Mapping[str, object], source: str, row: ResultRow, official: Official) -> Found:
-    """Make another result official, from `source`."""
-    new = results[row.id]
+def replaced(
+    compute: Callable[[ResultRow, Official], object], source: str, row: ResultRow, official: Official
+) -> Found:
+    """Make what is computed of it official, from `source`; a text says why nothing is."""
+    new = compute(row, official)
+    if isinstance(new, str):
+        return new
     if official.result == new and official.decision is not None and official.decision.source == source:
         return None
     return DecisionKind.OVERRIDE, new, source

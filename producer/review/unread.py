@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 CONFIDENCE = 0.9
-_DRAWS = 1_000
+_DRAWS = 2_000
 _SEED = 20_261_127
 """The same grades give the same bound at every call."""
 _MOST_PLACES = 100
@@ -82,9 +82,10 @@ def read_so_many(order: Sequence[Graded], count: int, *, tolerance: float) -> Re
     unread_places = [place for place, item in enumerate(order) if item.is_unread]
     # the place follows from what lies above it alone, so that the hand grades below it stay a random sample
     place = len(order) if count >= len(unread_places) else unread_places[count - 1] + 1 if count else 0
-    below = _errors(order[place:], tolerance)
-    total = _total_at_most(below, _not_graded(order[place:]), tolerance, np.random.default_rng(_SEED))
-    return _reading(order, place, total=total, tolerance=tolerance)
+    urn = _Urn(order, tolerance)
+    for item in order[place:]:
+        urn.add(item)
+    return _reading(order, place, total=urn.total_at_most(), tolerance=tolerance)
 
 
 def read_until(order: Sequence[Graded], most_total: float, *, tolerance: float) -> Reading:
@@ -92,15 +93,14 @@ def read_until(order: Sequence[Graded], most_total: float, *, tolerance: float) 
 
     Places are tried from the end upwards until one does not hold. Everything is to be read when none does.
     """
-    draw = np.random.default_rng(_SEED)
     step = max(1, len(order) // _MOST_PLACES)
     chosen = len(order)
+    urn = _Urn(order, tolerance)
     for place in range(len(order) - 1, -1, -1):
+        urn.add(order[place])
         if place % step:
             continue
-        below = order[place:]
-        errors, rest = _errors(below, tolerance), _not_graded(below)
-        if rest * tolerance > most_total and _total_at_most(errors, rest, tolerance, draw) > most_total:
+        if urn.rest * tolerance > most_total and urn.total_at_most() > most_total:
             break
         chosen = place
     return _reading(order, chosen, total=most_total, tolerance=tolerance)
@@ -111,25 +111,42 @@ def _reading(order: Sequence[Graded], place: int, *, total: float, tolerance: fl
     return Reading(
         to_read=tuple(item.item_id for item in order[:place] if item.is_unread),
         unread=unread,
-        calibrated_by=len(_errors(order[place:], tolerance)),
+        calibrated_by=sum(item.error is not None for item in order[place:]),
         tolerance=tolerance,
         total=min(total, unread * tolerance),
     )
 
 
-def _errors(items: Sequence[Graded], tolerance: float) -> Numbers:
-    return np.array([min(item.error, tolerance) for item in items if item.error is not None], dtype=float)
+class _Urn:
+    """The items below a place, which moves upwards; errors of one size are one kind of ball.
 
+    Every place is judged by the same draws, so that neighbouring places do not differ by chance.
+    """
 
-def _not_graded(items: Sequence[Graded]) -> int:
-    """Those a person has read count too: they are part of what the sample was drawn from."""
-    return sum(item.error is None for item in items)
+    def __init__(self, order: Sequence[Graded], tolerance: float) -> None:
+        self._tolerance = tolerance
+        self._draw = np.random.default_rng(_SEED)
+        errors = [min(item.error, tolerance) for item in order if item.error is not None]
+        self._sizes: Numbers = np.unique(np.array([*errors, tolerance], dtype=float))
+        self._weights: Numbers = np.zeros((_DRAWS, len(self._sizes)))
+        self._add(tolerance)
+        self.rest = 0
+        """Items without a hand grade; those a person has read are part of what the sample was drawn from."""
 
+    def add(self, item: Graded) -> None:
+        """Move the place above this item."""
+        if item.error is None:
+            self.rest += 1
+        else:
+            self._add(min(item.error, self._tolerance))
 
-def _total_at_most(errors: Numbers, rest: int, tolerance: float, draw: np.random.Generator) -> float:
-    """What the errors of `rest` items sum to at most, given those of a random sample from the same items."""
-    if rest == 0:
-        return 0.0
-    seen = np.append(errors, tolerance)
-    shares = draw.dirichlet(np.ones(len(seen)), _DRAWS)
-    return float(np.quantile(draw.multinomial(rest, shares) @ seen, CONFIDENCE))
+    def _add(self, error: float) -> None:
+        self._weights[:, np.searchsorted(self._sizes, error)] += self._draw.standard_exponential(_DRAWS)
+
+    def total_at_most(self) -> float:
+        """What the errors of the rest sum to at most, given the hand-graded ones."""
+        if not self.rest:
+            return 0.0
+        shares = self._weights / self._weights.sum(axis=1, keepdims=True)
+        found = np.random.default_rng(_SEED).multinomial(self.rest, shares) @ self._sizes
+        return float(np.quantile(found, CONFIDENCE))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from workers.contract.lane import Lane
     from workers.store.model_limits import ModelLimits
     from workers.store.outbox import OutboxState
-    from workers.store.parks import Park
+    from workers.store.parks import ParkedAccount
     from workers.store.pauses import BatchPauses, Pause
 
 RECENT_SECONDS = 60.0
@@ -23,7 +23,7 @@ _HELD_FOR = {
 }
 
 
-def park_notice(park: Park) -> str:
+def park_notice(park: ParkedAccount) -> str:
     """Why an account is parked, since when, and what the operator must do."""
     since, cause = moment(park.parked_at, with_seconds=True), park.message.rstrip(".")
     return f"{park.account} is parked ({park.state}) since {since}: {cause}. {park.state.advice}"

@@ -9,12 +9,12 @@ from producer.terminal.notices import park_notice
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workers.store.parks import Park
+    from workers.store.parks import ParkedAccount
     from workers.store.progress import Pace, Progress
 
 
 def why_jobs_wait(
-    progress: Progress, pace: Pace, park: Park | None, *, closed: str | None, holds: Sequence[str]
+    progress: Progress, pace: Pace, park: ParkedAccount | None, *, closed: str | None, holds: Sequence[str]
 ) -> tuple[str, ...]:
     """A sentence per reason, the one that stops most first."""
     if not progress.waiting:

@@ -101,7 +101,7 @@ def test_acks_of_one_turn_are_told_in_one_transaction(worker: Worker):
     for message in worker.taken:
         message.ack()
     assert worker.unacked == 4, "nothing is told before the turn ends"
-    worker.transport._tell()
+    worker.transport._flush()
 
     assert worker.unacked == 0
     assert worker.commands() - before == 2, "one EXEC with one ZREM"
@@ -156,7 +156,7 @@ def test_acks_that_could_not_be_told_are_told_when_the_channel_closes(worker: Wo
     with monkeypatch.context() as broken:
         broken.setattr(redis.client.Pipeline, "execute", _lose_connection)
         with pytest.raises(ConnectionError):
-            worker.transport._tell()
+            worker.transport._flush()
     worker.connection.close()
 
     assert (worker.waiting, worker.unacked) == (0, 0)

@@ -10,9 +10,8 @@ from pydantic import RootModel
 
 from producer.client import JobClient
 from producer.review.corrections import Correction
-from producer.review.difference import difference_to
 from producer.review.glance import Board, Choice
-from producer.review.rescoring import context_source, rescored
+from producer.review.rescoring import record_rescoring, rescored
 from producer.review.review import Review
 from tests.store.steps import claim, enqueue, failure, new_job, persist, publish
 from workers.contract.decision import ReviewState
@@ -101,9 +100,7 @@ def totals(review: Review) -> dict[str, tuple[ReviewState, object, object]]:
 
 def recorded(review: Review, new: GradingScheme) -> int:
     found = rescored(review, new, registry=REGISTRY)
-    review.keep_context(found.scheme.context)
-    source = context_source(found.scheme)
-    return review.replace(found.results, source=source, by="Kim", reason="lower", seen=found.seen).changed
+    return record_rescoring(review, found, registry=REGISTRY, by="Kim", reason="lower").changed
 
 
 def test_grades_follow_the_new_points_as_decisions_that_can_be_undone(review: Review):
@@ -111,8 +108,7 @@ def test_grades_follow_the_new_points_as_decisions_that_can_be_undone(review: Re
     found = rescored(review, new, registry=REGISTRY)
     assert found.left_out == {"cleo": "it has no result (refused)"}
     assert (found.undecided, found.notes) == (2, ())
-    moved = difference_to(review, found.results)
-    assert [(move.item_id, move.distance) for move in moved.moves] == [("ada", -4), ("bob", 0)]
+    assert [(move.item_id, move.distance) for move in found.difference.moves] == [("ada", -4), ("bob", 0)]
     assert totals(review)["ada"][0] is ReviewState.UNDECIDED, "looking records nothing"
 
     assert recorded(review, new) == 2
@@ -143,7 +139,7 @@ def test_later_corrections_follow_the_new_points_and_points_by_hand_stay(review:
 
 def test_what_the_model_was_never_asked_is_not_computed(review: Review):
     found = rescored(review, scheme(third=True), registry=REGISTRY)
-    assert found.results == {}
+    assert found.seen == {}
     assert found.left_out["ada"].startswith(
         "its answer does not fit: criteria.tests: is missing; it has to be graded again"
     )
@@ -152,7 +148,7 @@ def test_what_the_model_was_never_asked_is_not_computed(review: Review):
 
 def test_a_criterion_may_be_dropped_and_says_so(review: Review):
     found = rescored(review, scheme(style=False), registry=REGISTRY)
-    assert found.results["ada"]["total_points"] == 10  # type: ignore[index]
+    assert found.difference.moves[0].new == 10
     assert found.notes[0] == "no longer counted: style"
 
 
@@ -160,7 +156,7 @@ def test_who_decided_in_between_is_not_overruled(review: Review):
     found = rescored(review, scheme(good=6), registry=REGISTRY)
     review.approve(["ada"], by="Lee")
     with pytest.raises(InvalidInput, match="ada: Lee decided about it since you looked"):
-        review.replace(found.results, source="rubric:x", by="Kim", reason="r", seen=found.seen)
+        record_rescoring(review, found, registry=REGISTRY, by="Kim", reason="r")
     review.hold(["ada"], by="Lee")
     assert rescored(review, scheme(good=6), registry=REGISTRY).left_out["ada"] == "it is on hold"
 

@@ -199,7 +199,7 @@ def test_upgrade_says_what_it_would_do_and_who_waits_and_then_does_it(earlier: S
     checked = run.invoke(cli, ["upgrade", "--check"])
     assert checked.exit_code == 4
     assert "0013_tallies: Tallies" in checked.output
-    assert "claims and updates wait while every job" in checked.output
+    assert "claims and outcomes wait while every job" in checked.output
     assert earlier.revision == EARLIER
     told = json.loads(run.invoke(cli, ["upgrade", "--check", "--json"]).stdout)
     assert [bool(step["locks"]) for step in told["steps"]][:2] == [False, True]

@@ -150,6 +150,24 @@ async def test_a_paid_answer_waits_for_a_store_that_is_away(store: Store, monkey
     assert states(store) == {"succeeded": 1}
 
 
+async def test_a_fault_in_waiting_for_the_store_does_not_end_the_writer(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Its heartbeat would go on, and nobody would free its jobs."""
+    [job] = claimed(store)
+    Away(store, monkeypatch, transactions=2)
+    faults = [OSError(22, "Invalid argument")]
+    pause = module.Writer._pause
+
+    def fail_once(self: Writer, seconds: float) -> None:
+        if faults:
+            raise faults.pop()
+        pause(self, seconds)
+
+    monkeypatch.setattr(module.Writer, "_pause", fail_once)
+    async with writing(store) as writer:
+        assert await writer.persist(JobUpdate(ending=success(job)))
+    assert (faults, states(store)) == ([], {"succeeded": 1})
+
+
 @pytest.mark.parametrize("raised", [ValueError, SystemExit])
 async def test_one_spoilt_answer_ends_internal_and_its_neighbours_are_stored(
     store: Store, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]

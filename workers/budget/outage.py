@@ -11,7 +11,7 @@ A provider dies under many calls at once, and the first of them knows nothing ye
 until some call is answered or none was for that while.
 
 The first three say that nobody was there. A provider that was gone for a moment answers later calls like a healthy
-one under which a job fails by itself: such failures are excused, twice for each job, and hold nothing (`Fault.OVER`).
+one under which a job fails by itself: such failures are excused, twice for each job, and hold nothing (`Blame.OVER`).
 While nobody is answered, failures are excused a limited number of times.
 
 A job that failed while a later call was answered, and is not excused, is known to fail by itself, and its failures
@@ -37,7 +37,7 @@ MOST_KNOWN = 10_000
 """Jobs known to fail by themselves; the oldest are dropped."""
 
 
-class Fault(Enum):
+class Blame(Enum):
     """Whose fault a failed call is."""
 
     OWN = "own"
@@ -92,11 +92,11 @@ class Outage:
             while len(known) > MOST_KNOWN:
                 del known[next(iter(known))]
 
-    def failed(self, job_id: str, *, sent_at: float, now: float, sign: Sign | None = None) -> Fault | None:
+    def failed(self, job_id: str, *, sent_at: float, now: float, sign: Sign | None = None) -> Blame | None:
         """Whose fault the failure of this job's call is; None when only `later` can tell."""
         if sign is Sign.UNREACHABLE and self._answered_at < sent_at:
             self._unreachable_at = now
-            return Fault.AWAY
+            return Blame.AWAY
         self._failed_at.pop(job_id, None)
         self._failed_at[job_id] = now
         self._signs.pop(job_id, None)
@@ -106,26 +106,26 @@ class Outage:
             self._began_at = now
         failures = self._failures[job_id] = self._failures.get(job_id, 0) + 1
         if job_id in self._failing_alone or failures > MOST_EXCUSED:
-            return Fault.OWN
-        return Fault.AWAY if self._is_silence(now) else None
+            return Blame.OWN
+        return Blame.AWAY if self._is_silence(now) else None
 
-    def later(self, job_id: str, *, failed_at: float, now: float) -> Fault | None:
+    def later(self, job_id: str, *, failed_at: float, now: float) -> Blame | None:
         """Ask again about a failure that could not be told then; it can a moment after `SILENT_SECONDS`."""
         if job_id in self._failing_alone:
-            return Fault.OWN
+            return Blame.OWN
         if failed_at in self._excused.get(job_id, ()):
-            return Fault.OVER
+            return Blame.OVER
         if self._unreachable_at >= failed_at - ON_ITS_WAY_SECONDS:
-            return Fault.AWAY
+            return Blame.AWAY
         if self._answered_at >= failed_at + ON_ITS_WAY_SECONDS and not self._waits_for_later_calls(job_id):
-            return Fault.OWN
+            return Blame.OWN
         if now - max(failed_at, self._answered_at) >= SILENT_SECONDS:
-            return Fault.AWAY if len(self._failed_at) >= SEVERAL_JOBS else self.alone(job_id)
+            return Blame.AWAY if len(self._failed_at) >= SEVERAL_JOBS else self.alone(job_id)
         return None
 
-    def alone(self, job_id: str) -> Fault:
+    def alone(self, job_id: str) -> Blame:
         """About a failure that could not be told and beside which no other call is out."""
-        return Fault.AWAY if job_id in self._signs else Fault.OWN
+        return Blame.AWAY if job_id in self._signs else Blame.OWN
 
     def _was_gone(self, job_id: str, failed_at: float) -> bool:
         """Nothing speaks against it: who breaks connections as it dies answers none of the calls in flight."""

@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.budget.outage import Fault
+from workers.budget.outage import Blame
 from workers.budget.records import NotGranted
 from workers.contract.outcome import AttemptEnding
 from workers.grading.careful_opening import CarefulOpening
@@ -178,12 +178,12 @@ class LedgerRow:
         try:
             attempt = await provider.complete(request)
             latency_seconds = asyncio.get_running_loop().time() - sent_at
-            fault = await provider.health.fault_of(
+            blame = await provider.health.blame_for(
                 attempt, job_id=run.job.id, model=run.model, sent_at=sent_at, is_alone=is_alone
             )
-            if fault is Fault.AWAY and run.may_fall_back:
-                fault = Fault.OWN
-            is_away = fault is Fault.AWAY
+            if blame is Blame.AWAY and run.may_fall_back:
+                blame = Blame.OWN
+            is_away = blame is Blame.AWAY
             sample = rate_sample_of(grant, attempt, latency_seconds=latency_seconds, is_away=is_away)
             sample = opening.learned(attempt, sample)
         finally:
@@ -191,7 +191,7 @@ class LedgerRow:
         if opening.is_stream_refused(attempt):
             return Ended(opening.rejected(attempt), ProviderHealth(is_stream_refused=True))
         health = await provider.health.after(
-            attempt, job_id=run.job.id, model=run.model, fault=fault, is_alone=is_alone
+            attempt, job_id=run.job.id, model=run.model, blame=blame, is_alone=is_alone
         )
         return Ended(attempt, health)
 

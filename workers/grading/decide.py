@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.budget.outage import Fault
+from workers.budget.outage import Blame
 from workers.budget.refusals import NOT_SINGLED
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.retry_policy import Retry, RetryRules, Spent, retry_of
@@ -64,7 +64,7 @@ class Counters:
 class ProviderHealth:
     """What other requests of the account show about this ending."""
 
-    fault: Fault = Fault.OWN
+    blame: Blame = Blame.OWN
     """Of a failure; one that is not the job's own spends no attempt."""
     refused_jobs: int = 0
     """In a row, this one included."""
@@ -214,9 +214,9 @@ def _after_block(blocked: Blocked, counters: Counters, parameters: JobParameters
 def _after_transient(
     ending: Transient, counters: Counters, parameters: JobParameters, health: ProviderHealth
 ) -> Decision:
-    if health.fault is Fault.AWAY:
+    if health.blame is Blame.AWAY:
         return Hold()  # of the model, for as long as the server named
-    if health.fault is Fault.OVER or health.is_stream_refused:
+    if health.blame is Blame.OVER or health.is_stream_refused:
         return Hold(min(ending.wait_seconds or 0.0, LONGEST_WAIT_IN_PLACE_SECONDS))
     retry = retry_of(ending, counters.spent, _rules(parameters))
     if retry is not None:

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from workers.budget.outage import Fault, Outage, Sign
+from workers.budget.outage import Blame, Outage, Sign
 from workers.budget.refusals import LONGEST_UNCOUNTED_WAIT_SECONDS, UncountedRefusals
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.contract.outcome import Failure, FailureKind, Success
@@ -46,7 +46,7 @@ class HealthMonitor:
         self._succeeded_at = float("-inf")
         self._reporting: set[asyncio.Task[None]] = set()
 
-    async def fault_of(self, attempt: Attempt, *, job_id: str, model: str, sent_at: float, is_alone: bool) -> Fault:
+    async def blame_for(self, attempt: Attempt, *, job_id: str, model: str, sent_at: float, is_alone: bool) -> Blame:
         """Whose fault this ending is; called for every attempt.
 
         At once, but for a failure that may be the first of many. One that `is_alone` in its process asks nobody.
@@ -55,9 +55,9 @@ class HealthMonitor:
         ending, now = attempt.ending, asyncio.get_running_loop().time()
         if not isinstance(ending, Transient):
             outage.answered(now, sent_at=sent_at)
-            return Fault.OWN
+            return Blame.OWN
         if ending.timed_out:
-            return Fault.OWN  # a slow server is another matter: less is sent to it
+            return Blame.OWN  # a slow server is another matter: less is sent to it
         found = outage.failed(job_id, sent_at=sent_at, now=now, sign=_sign_of(ending, attempt.reply))
         if found is None and is_alone:
             return outage.alone(job_id)
@@ -67,7 +67,7 @@ class HealthMonitor:
         return found
 
     async def after(
-        self, attempt: Attempt, *, job_id: str, model: str, fault: Fault = Fault.OWN, is_alone: bool = True
+        self, attempt: Attempt, *, job_id: str, model: str, blame: Blame = Blame.OWN, is_alone: bool = True
     ) -> ProviderHealth:
         """Judge by all workers' refusals, this one included; a round trip for a refusal, none for an answer.
 
@@ -93,7 +93,7 @@ class HealthMonitor:
             if refused_jobs >= JOBS_OF_AN_ALARM and not is_alone and await self._succeeds_soon():
                 return ProviderHealth()
             return await self._with_jobs_of_alarm(refused_jobs=refused_jobs)
-        return ProviderHealth(fault=fault)
+        return ProviderHealth(blame=blame)
 
     async def _with_jobs_of_alarm(self, **seen: Any) -> ProviderHealth:
         health = ProviderHealth(**seen)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from workers.budget.outage import Fault
+from workers.budget.outage import Blame
 from workers.budget.records import UNREAD, BucketReading, RateSample
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.repair import Repair
@@ -113,7 +113,7 @@ def ledger_ending(attempt: Attempt, health: ProviderHealth) -> AttemptEnding:
     match attempt.ending:
         case Blocked() as blocked:
             return AttemptEnding.FAILED if is_own(blocked, health) else AttemptEnding.THROTTLED
-        case Transient() if health.fault is not Fault.OWN or health.is_stream_refused:
+        case Transient() if health.blame is not Blame.OWN or health.is_stream_refused:
             return AttemptEnding.UNAVAILABLE
         case Transient() as transient:
             return AttemptEnding.TIMED_OUT if transient.timed_out else AttemptEnding.FAILED

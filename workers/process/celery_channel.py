@@ -53,7 +53,7 @@ class Message(virtual.Message):
 class QoS(redis.QoS):
     """Tells the broker of all acks of one turn of the hub's loop together.
 
-    A worker that dies before it told has its messages delivered again; their jobs are finished, so they are dropped.
+    A worker that dies before a flush has its messages delivered again; their jobs are finished, so they are dropped.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -79,12 +79,12 @@ class QoS(redis.QoS):
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Let go of a message; the broker hears of it with the next `tell`."""
+        """Ack locally; sent to the broker with the next `flush`."""
         self._unreported.append(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
-    def tell(self) -> None:
-        """One round trip, if there is anything to tell."""
+    def flush(self) -> None:
+        """One round trip, if anything is pending."""
         if not self._unreported:
             return
         with self.pipe_or_acquire() as pipe:
@@ -94,7 +94,7 @@ class QoS(redis.QoS):
         self._unreported.clear()
 
     def forget(self, delivery_tag: str) -> None:
-        """Let go of a message that was noted and is not delivered, because it cannot be read."""
+        """Ack a message that was noted and is not delivered, because it cannot be read."""
         if delivery_tag in self._noted:
             self._noted.discard(delivery_tag)
             self._unreported.append(delivery_tag)
@@ -195,7 +195,7 @@ class Channel(redis.Channel):
         """Report what was not yet acknowledged: the last jobs ended after the hub's loop stood still."""
         if not self.closed:
             with suppress(*self.connection_errors):  # delivered again one day, and dropped
-                self.qos.tell()
+                self.qos.flush()
                 self.qos.put_back_undelivered()
         super().close()
 
@@ -251,20 +251,20 @@ class Transport(redis.Transport):
                 channel.qos.forget(_tag_of(message))
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Acks are told at the end of each turn."""
+        """Acks are flushed at the end of each turn."""
         super().register_with_event_loop(connection, loop)
         self._loop = loop
-        loop.on_tick.add(self._tell)
+        loop.on_tick.add(self._flush)
 
     def close_connection(self, connection: Any) -> None:
         """The hub forgets a connection that is gone."""
         super().close_connection(connection)
         if self._loop is not None:
-            self._loop.on_tick.discard(self._tell)
+            self._loop.on_tick.discard(self._flush)
 
-    def _tell(self) -> None:
+    def _flush(self) -> None:
         for channel in self.channels or ():
-            channel.qos.tell()
+            channel.qos.flush()
 
 
 class SentinelChannel(Channel, redis.SentinelChannel):

@@ -17,7 +17,7 @@ from workers.grading.lanes.planning import plan
 from workers.grading.lanes.steps import step
 from workers.grading.lanes.work import LaneWork
 from workers.log import get_logger, log_frames
-from workers.store.lanes.submissions import SubmissionState, due_submissions, has_work
+from workers.store.lanes.submissions import due_submissions, has_work, uncleaned_submissions
 from workers.store.leases import drop_lease, lease_holder, take_lease
 from workers.store.process_mark import has_died, process_mark
 
@@ -42,8 +42,9 @@ AT_ONCE = 8
 MOST_TURNS = 10
 """A submission takes several steps in one round where none of them has to wait."""
 AFTER_FAULT_SECONDS = 60.0
-STOP_SECONDS = 1.0
-"""A worker that gives its jobs back has two for everything."""
+STOP_SECONDS = 5.0
+TIDY_SECONDS = 1.5
+"""A stopping worker has two seconds for everything that it holds; what is left is the next worker's."""
 
 
 class LanesLoop:
@@ -54,7 +55,6 @@ class LanesLoop:
         self._holder = holder
         self._period_seconds = period_seconds
         self._task: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
         self._lease = _lease_name(work.account)
 
     @classmethod
@@ -83,30 +83,34 @@ class LanesLoop:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Delete at the provider what is settled, end wherever it is, and let another worker's loop in."""
+        """End at once, wherever it is, delete what is settled at the provider, and let another worker's loop in."""
         if self._task is None:
             return
-        self._stopping.set()
-        await asyncio.wait([self._task], timeout=STOP_SECONDS)
         self._task.cancel()
         await asyncio.wait([self._task], timeout=STOP_SECONDS)
+        with suppress(ServiceUnavailable, TimeoutError):
+            async with asyncio.timeout(TIDY_SECONDS):
+                await self.tidy()
         with suppress(ServiceUnavailable):
             await self._work.in_store(drop_lease, self._lease, holder=self._holder)
 
+    async def tidy(self) -> None:
+        """Delete what is settled now: where these were the last jobs, nobody may come by again for days."""
+        work = self._work
+        settled = await work.read(uncleaned_submissions, work.account, at_most=MOST_PER_ROUND)
+        if settled and await self._hold():
+            places = asyncio.Semaphore(AT_ONCE)
+            await asyncio.gather(*(self._step(each, places) for each in settled))
+
     async def _run(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._period_seconds):
-                    await self._stopping.wait()
-            is_last = self._stopping.is_set()
+            await asyncio.sleep(self._period_seconds)
             try:
                 await self.round()
             except ServiceUnavailable as error:
                 logger.warning("lanes.waiting", service=error.service, reason=error)
             except Exception as error:  # noqa: BLE001 - the next round may go well
                 log_frames(logger, "lanes.failed", error)
-            if is_last:
-                return
 
     async def round(self) -> int:
         """Do what is due now; returns how many steps were taken. None while another worker has the lease."""
@@ -124,11 +128,8 @@ class LanesLoop:
     async def _turns(self) -> int:
         work, taken = self._work, 0
         for _ in range(MOST_TURNS):
-            if not self._stopping.is_set():
-                await plan(work)
+            await plan(work)
             due = await work.read(due_submissions, work.account, at_most=MOST_PER_ROUND)
-            if self._stopping.is_set():  # nothing new is begun; no work of a student is left at the provider for long
-                due = [each for each in due if each.state is SubmissionState.SETTLED]
             if not due:
                 break
             taken += len(due)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Reject, SoftTimeLimitExceeded, Terminated
 from celery.worker.request import Request
 
-from workers.contract.outcome import FailureKind
+from workers.contract.outcome import FailureKind, JobState
 from workers.contract.wire import TASK_NAME, WIRE_VERSION, JobMessage
 from workers.grading.grader import Finished, Snoozed
 from workers.log import bind_job, get_logger
@@ -101,7 +101,7 @@ def register_task(app: Celery, grader: Callable[[], AccountGraders]) -> Task:
             raise Reject(reason=str(error), requeue=True) from None
         match ending:
             case Finished(failure=None):
-                return "succeeded"
+                return str(JobState.SUCCEEDED)
             case Finished(failure=kind):
                 raise JobFailed(str(kind)) from None
             case Snoozed(after_seconds, message_follows=True):

@@ -17,7 +17,7 @@ from workers.store.standings import write_standings
 from workers.store.tables import audit_entries, batches, decisions, jobs, now_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -45,9 +45,6 @@ class ConflictingDecision(InvalidInput):
     """Somebody else decided about this item since the caller looked."""
 
 
-Plan = "Callable[[Mapping[str, Official]], Sequence[NewDecision]]"
-
-
 def decide(
     store: Store,
     batch_name: str,
@@ -59,17 +56,29 @@ def decide(
     Decisions of one batch take turns, so the plan sees the newest standing and may be called again when a transaction
     has to be repeated. Raises what the plan raises, and then nothing was written.
     """
+    return decide_in_turn(
+        store, batch_name, lambda connection: [plan(read_officials(connection, batch_name, item_ids))]
+    )
+
+
+def decide_in_turn(store: Store, batch_name: str, plan: Callable[[Connection], Iterable[Sequence[NewDecision]]]) -> int:
+    """The same for more items than should stand in memory together: each part is written before the next is planned.
+
+    All of it is one transaction. The plan reads what it needs through its connection.
+    """
     with store.snapshot() as connection:
         batch = find_batch(connection, batch_name)
 
     def write(connection: Connection) -> int:
         lock_batch(connection, batch.id)
-        wanted = plan(read_officials(connection, batch_name, item_ids))
-        if wanted:
-            connection.execute(insert(decisions), list(_new_rows(connection, batch.id, wanted)))
-            decided = {each.item_id for each in wanted}
-            write_standings(connection, batch.id, read_officials(connection, batch_name, decided))
-        return len(wanted)
+        count = 0
+        for wanted in plan(connection):
+            if wanted:
+                connection.execute(insert(decisions), list(_new_rows(connection, batch.id, wanted)))
+                decided = {each.item_id for each in wanted}
+                write_standings(connection, batch.id, read_officials(connection, batch_name, decided))
+            count += len(wanted)
+        return count
 
     return store.run(write)
 

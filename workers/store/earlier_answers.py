@@ -42,7 +42,7 @@ class Graded:
 def read_earlier_answers(
     connection: Connection, *, schema_fingerprint: str, model: str, provider: str
 ) -> Sequence[Graded]:
-    """The newest of this schema and model by this provider; what the stand-in made up is no other's experience."""
+    """The newest of this schema and model by this provider; those of the stand-in say nothing of others."""
     newest = (
         select(attempts)
         .join(batches, batches.c.id == attempts.c.batch_id)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
-HEAD_REVISION = "0022_worker_accounts"
+HEAD_REVISION = "0023_floor"
 """The schema this code works with; a test holds it equal to the newest migration."""
 MOVING = "moving"
 """The revision of a copy that is not complete; see `moving`."""
@@ -153,14 +153,18 @@ class Store:
     def prepare(self) -> None:
         """Make sure of the schema at a process's start; cheap when it is the one that this version works with.
 
-        An empty store is made, and a SQLite file, which no other host uses, is upgraded. A server's store is upgraded
-        by `gradequeue upgrade` alone: when it is older or newer, this raises `ServiceUnavailable`.
+        A newer store is taken too, as long as migrations only added to it: workers of the release before may be
+        restarted after an upgrade. An empty store is made, and a SQLite file, which no other host uses, is upgraded.
+        A server's store is upgraded by `gradequeue upgrade` alone: when it is older, or has lost what this release
+        needs, this raises `ServiceUnavailable`.
         """
         present = self.revision
         if present == MOVING:
             raise ServiceUnavailable(
                 "store", "the store is a copy that is not complete; run the same `gradequeue migrate` again"
             )
+        if present is not None and present > HEAD_REVISION and self._takes_this_release():
+            return
         if present is None or self.is_sqlite or present > HEAD_REVISION:
             self.migrate()  # which names a newer store
             return
@@ -182,6 +186,14 @@ class Store:
         from workers.store.migrations import upgrade  # noqa: PLC0415 - Alembic costs 0.2 s, needed once
 
         upgrade(self)
+
+    def _takes_this_release(self) -> bool:
+        try:
+            with self.snapshot() as connection:
+                floor = connection.execute(text("SELECT works_from FROM store_identity")).scalar()
+        except ServiceUnavailable:
+            return False
+        return floor is not None and floor <= HEAD_REVISION
 
     def _has_rows_to_fill(self) -> bool:
         with self.snapshot() as connection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from workers.contract.errors import InvalidInput
-from workers.contract.outcome import FailureKind
+from workers.contract.outcome import FailureKind, JobState
 from workers.store.decisions import read_decisions
 from workers.store.flags import flags_by_round
 from workers.store.tables import attempts, batches, jobs, outcomes
@@ -127,7 +127,7 @@ def _outcomes(connection: Connection, job_id: str) -> Iterator[Moment]:
             at=row.finished_at,
             what="graded with another item"
             if row.same_as
-            else "succeeded"
+            else str(JobState.SUCCEEDED)
             if failure is None
             else f"failed: {failure}",
             facts={

@@ -68,7 +68,7 @@ def add_targets(connection: Connection, batch_id: int, targets: Iterable[str]) -
 
 
 def note_batch_stopped(connection: Connection, batch_id: int, reason: str) -> None:
-    """The batch's gate was closed now; the operator hears of it, too."""
+    """The batch's gate was closed now; the operator is notified, too."""
     name = connection.execute(select(batches.c.name).where(batches.c.id == batch_id)).scalar_one()
     content = {"batch": name, "reason": reason}
     _add(connection, Happening.BATCH_STOPPED, dict.fromkeys((*_targets(connection, batch_id), OPERATOR), content))

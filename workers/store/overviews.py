@@ -173,7 +173,7 @@ def _overviews(connection: Connection, rows: Sequence[Row[Any]]) -> list[BatchOv
 
 def _overview(connection: Connection, row: Row[Any], by_state: Mapping[str, int]) -> BatchOverview:
     total = sum(by_state.values())
-    if total != row.opened:  # an enqueue is not complete: what it has staged is nobody's business
+    if total != row.opened:  # an enqueue is not complete: what it has staged does not count yet
         opened = count_jobs(connection, row.id, row.opened)
         total, by_state = opened.total, opened.by_state
     return BatchOverview(

@@ -36,7 +36,7 @@ PROBE_CANDIDATES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Park:
+class ParkedAccount:
     """One parked account. `parked_at` is seconds since the epoch, database clock."""
 
     account: str
@@ -46,7 +46,7 @@ class Park:
 
 
 def park_account(connection: Connection, *, account: str, state: AccountState, message: str) -> None:
-    """Park an account, and tell of it; parking it twice changes nothing but that its probe is over."""
+    """Park an account and notify the operator; parking it twice changes nothing but that its probe is over."""
     new = {"state": str(state), "message": message, "parked_at": now_seconds()}
     added = connection.execute(upsert(connection, parks, key={"account": account}, new=new).returning(parks.c.account))
     if added.scalar() is not None:
@@ -144,9 +144,9 @@ def shift_deadlines(
     )
 
 
-def parked_accounts(connection: Connection) -> list[Park]:
+def parked_accounts(connection: Connection) -> list[ParkedAccount]:
     """Every parked account, by name."""
     return [
-        Park(account=row.account, state=AccountState(row.state), message=row.message, parked_at=row.parked_at)
+        ParkedAccount(account=row.account, state=AccountState(row.state), message=row.message, parked_at=row.parked_at)
         for row in connection.execute(select(parks).order_by(parks.c.account))
     ]

@@ -40,11 +40,15 @@ def earlier_id(made: str) -> str:
         return ""
 
 
+def _literal(state: JobState) -> ColumnElement[str]:
+    return literal_column(f"'{state}'")
+
+
 # Literals, not bound parameters: SQLite takes a partial index only when it can prove the condition when preparing.
-IS_READY: ColumnElement[bool] = jobs.c.state == literal_column("'ready'")
-IS_RUNNING: ColumnElement[bool] = jobs.c.state == literal_column("'running'")
-IS_UNFINISHED: ColumnElement[bool] = jobs.c.state.in_([literal_column("'ready'"), literal_column("'running'")])
-IS_FOLLOWING: ColumnElement[bool] = jobs.c.state == literal_column("'following'")
+IS_READY: ColumnElement[bool] = jobs.c.state == _literal(JobState.READY)
+IS_RUNNING: ColumnElement[bool] = jobs.c.state == _literal(JobState.RUNNING)
+IS_UNFINISHED: ColumnElement[bool] = jobs.c.state.in_([_literal(JobState.READY), _literal(JobState.RUNNING)])
+IS_FOLLOWING: ColumnElement[bool] = jobs.c.state == _literal(JobState.FOLLOWING)
 """It takes the outcome of another job, its leader (see `twins`): nobody publishes or claims it."""
 IS_UNPUBLISHED: ColumnElement[bool] = IS_READY & jobs.c.published_at.is_(None)
 IS_WAITING: ColumnElement[bool] = IS_READY & jobs.c.published_at.is_not(None)
@@ -55,7 +59,7 @@ MOST_TRUSTED_LOSSES = 1
 IS_OPENED: ColumnElement[bool] = jobs.c.position < (
     select(batches.c.opened).where(batches.c.id == jobs.c.batch_id).correlate(jobs).scalar_subquery()
 )
-"""The job's enqueue is complete; the others are staging and nobody's business."""
+"""The job's enqueue is complete; staging jobs are invisible to publishers and workers."""
 PARKED_ACCOUNTS = union(
     select(parks.c.account),
     select(day_gates.c.provider).where(day_gates.c.closed_at.is_not(None), day_gates.c.ends_at > now_seconds()),

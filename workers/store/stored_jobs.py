@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from workers.contract.job import JobParameters
+from workers.contract.outcome import JobState
 from workers.store.flags import OF_THE_INPUT, flags_by_round
 from workers.store.instructions import instructions_in
 from workers.store.pages import page_of_batch, read_in_turn
@@ -15,7 +16,7 @@ from workers.store.sql import PAGE
 from workers.store.tables import batches, contexts, jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -40,13 +41,33 @@ class StoredJob:
     instructions: str | None = field(default=None, repr=False)
 
 
-def read_jobs(connection: Connection, name: str, *, at_most: int | None = None) -> Iterator[StoredJob]:
-    """Every opened job of the batch in input order, a page at a time; no row after `at_most` is read."""
+def read_own_ids(connection: Connection, name: str) -> list[str]:
+    """Items of the batch with a result of their own, and the prompt that it was made from; no more is read of them."""
+    rows = (
+        select(jobs.c.item_id)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(
+            batches.c.name == name, jobs.c.position < batches.c.opened, jobs.c.state == JobState.SUCCEEDED,
+            jobs.c.leader_id.is_(None), func.length(jobs.c.prompt) > 0,
+        )
+    )  # fmt: skip
+    return list(connection.execute(rows).scalars())
+
+
+def read_jobs(
+    connection: Connection, name: str, *, at_most: int | None = None, item_ids: Collection[str] | None = None
+) -> Iterator[StoredJob]:
+    """Every opened job of the batch in input order, or of these few, a page at a time.
+
+    No row after `at_most` is read.
+    """
     rows = (
         select(jobs, contexts.c.content.label("instructions"))
         .join(batches, batches.c.id == jobs.c.batch_id)
         .outerjoin(contexts, contexts.c.hash == jobs.c.instructions_hash)
     )
+    if item_ids is not None:
+        rows = rows.where(jobs.c.item_id.in_(item_ids))
 
     def read(last: Row[Any] | None, most: int) -> Sequence[Row[Any]]:
         return connection.execute(page_of_batch(rows, name, after=last, at_most=most)).all()

@@ -39,6 +39,7 @@ from sqlalchemy import (
     column,
 )
 
+from workers.contract.outcome import JobState
 from workers.store.clock import now_seconds as now_seconds  # noqa: PLC0414 - most who name a table name its clock too
 
 metadata = MetaData(
@@ -50,17 +51,18 @@ metadata = MetaData(
     }
 )
 
-_UNPUBLISHED = (column("state") == "ready") & column("published_at").is_(None)
-_RUNNING = column("state") == "running"
-_WAITING = (column("state") == "ready") & column("published_at").is_not(None)
-_SUSPECT = (column("state") == "ready") & (column("lost_claims") > 1)
+_STATE = column("state", String)
+_UNPUBLISHED = (_STATE == JobState.READY) & column("published_at").is_(None)
+_RUNNING = _STATE == JobState.RUNNING
+_WAITING = (_STATE == JobState.READY) & column("published_at").is_not(None)
+_SUSPECT = (_STATE == JobState.READY) & (column("lost_claims") > 1)
 _IS_LEADER = column("leader_id").is_(None) & column("twin_key").is_not(None)
 _IS_FOLLOWER = column("leader_id").is_not(None)
-_FOLLOWING = column("state") == "following"
+_FOLLOWING = _STATE == JobState.FOLLOWING
 _OF_LATER_CLAIM = column("claim") > 1
-_IN_LANE = (column("state") == "ready") & column("lane").is_not(None)
+_IN_LANE = (_STATE == JobState.READY) & column("lane").is_not(None)
 _OF_SUBMISSION = column("submission_id").is_not(None)
-_DEFERRED = (column("state") == "ready") & column("not_before").is_not(None)
+_DEFERRED = (_STATE == JobState.READY) & column("not_before").is_not(None)
 
 batches = Table(
     "batches",
@@ -343,5 +345,6 @@ store_identity = Table(
     metadata,
     Column("row", Integer, primary_key=True, autoincrement=False),
     Column("id", String(32), nullable=False),
+    Column("works_from", String(32)),
     comment="one row: what tells this store from others that use the same broker",
 )

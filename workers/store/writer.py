@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from workers.contract.errors import ContractViolation, ServiceUnavailable
 from workers.contract.outcome import Failure, FailureKind
-from workers.log import get_logger
+from workers.log import get_logger, log_frames
 from workers.store.admission import Admission, admit, lock_gates
 from workers.store.claims import ClaimedJob, NotDue, claim_jobs, not_due_yet
 from workers.store.day_caps import NO_DAY_CAPS
@@ -174,7 +174,7 @@ class Writer:
             next_at = time.monotonic() + GATHER_SECONDS * min(1.0, len(operations) / FULL_LOAD)
             if operations:
                 for together in in_order(operations):
-                    self._commit(together)
+                    self._commit_at_last(together)
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     self._loop.call_soon_threadsafe(resolve, operations)
             if last:
@@ -194,6 +194,18 @@ class Writer:
             except queue.Empty:
                 return operations, False
         return operations, True
+
+    def _commit_at_last(self, operations: list[Operation]) -> None:
+        """Whatever fails in here, this thread goes on: the heartbeat of a worker without it would keep its jobs."""
+        while True:
+            try:
+                self._commit(operations)
+            except Exception as error:  # noqa: BLE001 - hundreds of coroutines wait for this thread
+                log_frames(logger, "store.writer_failed", error)
+                self._safekeeping.store_is_away()
+                threading.Event().wait(FIRST_WAIT_SECONDS)
+            else:
+                return
 
     def _commit(self, operations: list[Operation]) -> None:
         wait_seconds, is_unknown = FIRST_WAIT_SECONDS, False

@@ -19,6 +19,14 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0, help="which workers die")
     parser.add_argument("--sqlite", action="store_true", help="the store is a SQLite file, which is not restarted")
+    parser.add_argument("--pooled", action="store_true", help="PostgreSQL behind PgBouncer in transaction mode")
+    parser.add_argument(
+        "--hosts", action="store_true", help="workers with addresses and clocks of their own (root); one is cut off"
+    )
+    parser.add_argument(
+        "--rolling", nargs="?", const="HEAD", metavar="COMMIT",
+        help="upgrade and replace workers meanwhile: from this commit to HEAD, or from HEAD to one more migration",
+    )  # fmt: skip
     parser.add_argument("--sweep", action="store_true", help="instead: five faults, and the time back from each")
     options = parser.parse_args()
     if options.sweep:
@@ -30,6 +38,9 @@ def main() -> int:
         seed=options.seed,
         drain=max(240.0, options.minutes * 60),
         with_postgresql=not options.sqlite and Cluster.is_possible(),
+        pooled=options.pooled,
+        hosts=options.hosts,
+        rolling=options.rolling,
     )
     report = run_chaos(plan, say=lambda line: print(line, flush=True))
     books = report.books
@@ -37,7 +48,7 @@ def main() -> int:
     print(f"jobs enqueued {books.enqueued}, finished {books.finished}, lost {books.lost}, failed {dict(books.failed)}")
     print(f"outcomes {books.rounds_with_outcome}, overwritten {books.overwritten}")
     print(f"ledger {dict(books.endings)}; calls the provider saw {books.provider_calls}")
-    print(f"kills {len(report.kills)}, calls of theirs in flight {report.calls_in_flight_at_kills}")
+    print(f"kills {len(report.kills)}, calls in flight at them and at the cut-off {report.calls_in_flight_at_kills}")
     print(f"calls repeated {books.repeated_calls}, calls not in the ledger {books.calls_not_in_ledger}")
     print(f"most calls in flight {report.most_in_flight}, workers started again, {report.seconds:.0f} s in all")
     wrong = complaints(report, plan)

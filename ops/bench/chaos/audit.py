@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from workers.store.tables import attempts, jobs, outcomes
+from workers.store.tables import workers as worker_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +100,19 @@ def read_books(store: Store, *, enqueued: int, witness: Witness, provider_stats:
             max(0, count - _sent(ledger.get(prompt, Counter()))) for prompt, count in calls.items()
         ),
     )
+
+
+def open_calls(store: Store) -> dict[int, int]:
+    """Process id -> requests that the ledger has open for that worker."""
+    with store.snapshot() as connection:
+        rows = connection.execute(
+            select(worker_rows.c.pid, func.count())
+            .select_from(attempts)
+            .join(worker_rows, worker_rows.c.id == attempts.c.worker_id)
+            .where(attempts.c.ending.is_(None))
+            .group_by(worker_rows.c.pid)
+        )
+        return {pid: count for pid, count in rows}  # noqa: C416 - a Row is no pair to the type checker
 
 
 def _answered_by_another(rows: Counter[str]) -> int:

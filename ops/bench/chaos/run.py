@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from ops.bench.chaos.audit import Books, Witness, read_books
-from ops.bench.chaos.services import Broker, Cluster, Workers, cluster
+from ops.bench.chaos.audit import Books, Witness, open_calls, read_books
+from ops.bench.chaos.services import Broker, Cluster, Workers
+from ops.bench.chaos.setting import Setting
 from ops.bench.processes import REPOSITORY, Standin, standin, wait_until
 from producer.client import JobClient
 from workers.contract.errors import ServiceUnavailable
@@ -29,8 +30,7 @@ from workers.contract.registry import builtin_registry
 from workers.publisher import Publisher
 from workers.settings import load_settings
 from workers.store import Store
-from workers.store.tables import attempts, jobs
-from workers.store.tables import workers as worker_rows
+from workers.store.tables import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +60,12 @@ class Plan:
     drain: float = 240.0
     seed: int = 0
     with_postgresql: bool = True
+    pooled: bool = False
+    """The store stands behind PgBouncer."""
+    hosts: bool = False
+    """Each worker has an address and a clock of its own, and one of them is cut off for a while."""
+    rolling: str | None = None
+    """Workers are replaced by those of the next release while they run: of this checkout, from this commit on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +88,12 @@ class Report:
     marker_found_in: list[str]
     stopped_in_order: bool
     seconds: float
+    calls_cut_off: int = 0
 
     @property
     def calls_in_flight_at_kills(self) -> int:
-        """What the deaths may have cost twice."""
-        return sum(kill.calls_of_worker for kill in self.kills)
+        """What the deaths may have cost twice, and the host that was cut off."""
+        return sum(kill.calls_of_worker for kill in self.kills) + self.calls_cut_off
 
 
 @dataclass
@@ -100,8 +107,11 @@ class Scene:
     store: Store
     store_server: Cluster | None
     workers: Workers
+    setting: Setting
     events: list[str] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
+    calls_cut_off: int = 0
+    """Requests that the ledger had open for the host that was cut off, when it was."""
     enqueued: int = 0
     began_at: float = field(default_factory=time.monotonic)
 
@@ -122,23 +132,26 @@ def opened_scene(plan: Plan) -> Iterator[Scene]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gq-chaos-")))
         (folder / "logs").mkdir()
-        server = stack.enter_context(cluster()) if plan.with_postgresql else None
-        url = server.url if server else f"sqlite:///{folder / 'store.db'}"
+        setting = stack.enter_context(Setting.of(plan))
+        server = stack.enter_context(setting.cluster()) if plan.with_postgresql else None
+        url = setting.store_url(server) if server else f"sqlite:///{folder / 'store.db'}"
         store = Store.open(url)
         stack.callback(store.close)
-        store.migrate()
-        broker = Broker()
+        setting.migrate(store, url)
+        broker = Broker(host=setting.address)
         broker.start()
         stack.callback(broker.kill)
-        provider = stack.enter_context(standin("--latency-ms", plan.latency_ms, "--rpm", PLENTY, *_fault_options()))
+        options = ("--host", setting.address, "--latency-ms", plan.latency_ms, "--rpm", PLENTY, *_fault_options())
+        provider = stack.enter_context(standin(*options))
         workers = Workers(
             count=plan.workers,
             concurrency=plan.concurrency,
             queue="bulk",
             environment=_environment(plan, folder, broker, provider, url),
             log_dir=folder / "logs",
+            places=setting.places,
         )
-        scene = Scene(plan, folder, broker, provider, store, server, workers)
+        scene = Scene(plan, folder, broker, provider, store, server, workers, setting)
         stack.callback(lambda: workers.stop(seconds=0.1))
         yield scene
 
@@ -188,6 +201,7 @@ def _play(scene: Scene, say: Callable[[str], None]) -> Report:
         marker_found_in=_where_the_marker_is(scene, broker_contents),
         stopped_in_order=stopped_in_order,
         seconds=time.monotonic() - scene.began_at,
+        calls_cut_off=scene.calls_cut_off,
     )
 
 
@@ -234,7 +248,9 @@ def _wreak(scene: Scene, witness: Witness, say: Callable[[str], None]) -> tuple[
         (0.20, lambda: _kill_broker(scene)),
         (0.45, lambda: _flush_broker(scene, contents)),
         (0.70, lambda: _restart_store(scene)),
+        *scene.setting.wreckings(scene),
     ]
+    wreckings.sort(key=lambda wrecking: wrecking[0])
     while (passed := time.monotonic() - began) < plan.duration:
         if wreckings and passed > wreckings[0][0] * plan.duration:
             wreckings.pop(0)[1]()
@@ -256,27 +272,14 @@ def _in_flight(scene: Scene) -> int:
 
 
 def _kill_worker(scene: Scene, chance: random.Random, in_flight: int) -> None:
-    busy = [pid for pid in scene.workers.pids if _open_calls(scene.store).get(pid)]
+    busy = [pid for pid in scene.workers.pids if open_calls(scene.store).get(pid)]
     if not busy:
         return
     pid = chance.choice(busy)
     scene.workers.kill(pid)
-    calls = _open_calls(scene.store).get(pid, 0)
+    calls = open_calls(scene.store).get(pid, 0)
     scene.kills.append(Kill(calls_at_provider=in_flight, calls_of_worker=calls))
     scene.note(f"kill -9 of a worker, {in_flight} calls at the provider, {calls} of them its own")
-
-
-def _open_calls(store: Store) -> dict[int, int]:
-    """Process id -> requests that the ledger has open for that worker."""
-    with store.snapshot() as connection:
-        rows = connection.execute(
-            select(worker_rows.c.pid, func.count())
-            .select_from(attempts)
-            .join(worker_rows, worker_rows.c.id == attempts.c.worker_id)
-            .where(attempts.c.ending.is_(None))
-            .group_by(worker_rows.c.pid)
-        )
-        return {pid: count for pid, count in rows}  # noqa: C416 - a Row is no pair to the type checker
 
 
 def _kill_broker(scene: Scene) -> None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class Broker:
     port: int = field(default_factory=free_port)
     options: tuple[str, ...] = ()
     """More of the server's own; those of TLS want a server that was built with it."""
+    host: str = "127.0.0.1"
     program: str | None = None
     password: str | None = None
     _process: subprocess.Popen[bytes] | None = None
@@ -43,12 +44,13 @@ class Broker:
     @property
     def url(self) -> str:
         """For clients."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     def start(self) -> None:
         """Start it empty, and wait until it answers."""
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        options = ["--port", str(self.port), "--bind", self.host, "--save", "", "--appendonly", "no"]
         options += ["--enable-protected-configs", "yes"]  # tests break its persistence
+        options += ["--protected-mode", "no"] if self.host != "127.0.0.1" else []
         options += ["--dbfilename", f"{self.port}.rdb", *self.options]  # nothing that lies in this folder is loaded
         program = self.program or broker_program()
         self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
@@ -64,7 +66,9 @@ class Broker:
 
     def client(self) -> redis.Redis:
         """A connection of one's own, with a deadline."""
-        return redis.Redis(port=self.port, password=self.password, socket_timeout=5, socket_connect_timeout=5)
+        return redis.Redis(
+            host=self.host, port=self.port, password=self.password, socket_timeout=5, socket_connect_timeout=5
+        )
 
     def kill(self) -> None:
         """Like a crash: everything it held is gone."""
@@ -229,6 +233,16 @@ def cluster(*, host: str = "127.0.0.1", access: str = "") -> Iterator[Cluster]:
             made.remove()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and from what a worker process runs."""
+
+    prefix: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    release: Path = REPOSITORY
+    """The folder that is put on its path."""
+
+
 @dataclass
 class Workers:
     """Worker processes that are started again when they die, as a supervisor would."""
@@ -239,12 +253,14 @@ class Workers:
     environment: Mapping[str, str]
     log_dir: Path
     restarts: int = 0
+    places: list[Place] = field(default_factory=list)
+    """One for each worker; none: all of them here, from this checkout."""
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _number: int = 0
 
     def start(self) -> None:
         """Start them all."""
-        self._processes = [self._start_one() for _ in range(self.count)]
+        self._processes = [self._start_one(number) for number in range(self.count)]
 
     @property
     def pids(self) -> list[int]:
@@ -262,8 +278,17 @@ class Workers:
         """Start again what died."""
         for place, process in enumerate(self._processes):
             if process.poll() is not None:
-                self._processes[place] = self._start_one()
+                self._processes[place] = self._start_one(place)
                 self.restarts += 1
+
+    def pid_at(self, number: int) -> int:
+        """Process id of the worker at this place."""
+        return self._processes[number].pid
+
+    def roll(self, number: int, release: Path) -> None:
+        """Ask the worker at this place to end; `restart_dead` starts it from the other release."""
+        self.places[number] = replace(self.places[number], release=release)
+        self._processes[number].terminate()
 
     def stop(self, *, seconds: float = 60.0) -> bool:
         """Drain in order; false when some had to be killed."""
@@ -280,21 +305,22 @@ class Workers:
                 process.wait()
         return in_order
 
-    def _start_one(self) -> subprocess.Popen[bytes]:
+    def _start_one(self, number: int) -> subprocess.Popen[bytes]:
+        place = self.places[number] if self.places else Place()
         self._number += 1
         log = self.log_dir / f"worker-{self._number}.log"
         command = [
-            sys.executable, "-P", "-m", "workers.process.celery_worker",
+            *place.prefix, sys.executable, "-P", "-m", "workers.process.celery_worker",
             "--queues", self.queue, "--hostname", f"w{self._number}@%h", "--concurrency", str(self.concurrency),
             "--without-gossip", "--without-mingle", "--loglevel", "INFO",
         ]  # fmt: skip
         with log.open("wb") as output:
             return subprocess.Popen(
                 command,
-                env=dict(self.environment),
+                env={**self.environment, **place.environment, "PYTHONPATH": str(place.release)},
                 stdout=output,
                 stderr=output,
-                cwd=REPOSITORY,
+                cwd=place.release,
                 start_new_session=True,
             )
 

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ops.bench.courses.course import Kind
 from ops.bench.courses.drift import simulate
 from ops.bench.courses.programs import regrade_and_undo
 from ops.bench.courses.reading import TARGETS, so_many, until_within
@@ -59,17 +60,23 @@ def _drift(reports: int, seed: int) -> bool:
 def _reading(courses: int, seed: int) -> bool:
     """The bound on unread grades."""
     print(f"unread grades: {courses} courses of 60 to 240, 30 hand grades; reading includes these")
-    found = [until_within(courses, target, seed=seed) for target in TARGETS]
-    listed = [so_many(courses, share, seed=seed) for share in (0.2, 0.4)]
-    for each in (*found, *listed):
-        print(
-            f"  {each.name}: holds in {each.holds:.1%} (at least {LEAST_HOLDING:.0%}), "
-            f"read {each.read:.0f}, an oracle {each.oracle:.0f}: {each.ratio:.2f} x",
-            flush=True,
-        )
-    ratio = sum(each.read for each in found) / sum(each.oracle for each in found)
-    print(f"  --within, all bounds together: {ratio:.2f} x the reading of an oracle (at most {MOST_READING})")
-    return ratio <= MOST_READING and all(each.holds >= LEAST_HOLDING for each in (*found, *listed))
+    is_right = True
+    for kind in Kind:
+        print(f"{kind}")
+        found = [until_within(courses, target, seed=seed, kind=kind) for target in TARGETS]
+        listed = [so_many(courses, share, seed=seed, kind=kind) for share in (0.2, 0.4)]
+        for each in (*found, *listed):
+            print(
+                f"  {each.name}: holds in {each.holds:.1%} (at least {LEAST_HOLDING:.0%}), read {each.read:.0f}; who "
+                f"knows every error {each.oracle:.0f} ({each.ratio:.2f} x), who knows the rates {each.by_rates:.0f}",
+                flush=True,
+            )
+            is_right = is_right and each.holds >= LEAST_HOLDING
+        ratio = sum(each.read for each in found) / sum(each.oracle for each in found)
+        goal = f"at most {MOST_READING}" if kind is Kind.USUAL else "no goal"
+        print(f"  --within, all bounds together: {ratio:.2f} x the reading of who knows every error ({goal})")
+        is_right = is_right and (kind is not Kind.USUAL or ratio <= MOST_READING)
+    return is_right
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from workers.completion.lanes.states import BackgroundState, BackgroundStatus, B
 from workers.contract.lane import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
     from pathlib import Path
 
     from workers.completion.attempt import CompletionRequest
@@ -111,7 +111,7 @@ class PlayedLanes:
         self._offered("find_files")
         return tuple(each for each, (of, _) in self.files.items() if of == marker)
 
-    async def download(self, file_id: str, *, from_line: int = 0) -> AsyncIterator[FileLine]:
+    async def download(self, file_id: str, *, from_line: int = 0) -> AsyncGenerator[FileLine, None]:
         """See `LaneDoor.download`."""
         self._offered("download")
         if file_id not in self.files:

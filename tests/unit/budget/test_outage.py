@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workers.budget.outage import MOST_EXCUSED, Fault, Outage, Sign
+from workers.budget.outage import MOST_EXCUSED, Blame, Outage, Sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,13 +15,13 @@ FEW = ["a", "b", "c"]
 GONE = [Sign.BROKEN, Sign.UNREACHED]
 
 
-def failed(outage: Outage, job_id: str, now: float, sign: Sign | None = None) -> Fault | None:
+def failed(outage: Outage, job_id: str, now: float, sign: Sign | None = None) -> Blame | None:
     return outage.failed(job_id, sent_at=now - 0.1, now=now, sign=sign)
 
 
 def found_after_a_restart(
     outage: Outage, jobs: Sequence[str], now: float, sign: Sign | None, *, lasts: float = 1.0
-) -> set[Fault | None]:
+) -> set[Blame | None]:
     """All of them fail, and the next call is answered when the provider is back."""
     found = {job: failed(outage, job, now + number / 100, sign) for number, job in enumerate(jobs)}
     outage.answered(now + lasts, sent_at=now + lasts - 0.05)
@@ -32,7 +32,7 @@ def found_after_a_restart(
 
 
 def test_without_a_connection_the_first_failure_is_an_outage():
-    assert failed(Outage(), "a", 10.0, Sign.UNREACHABLE) is Fault.AWAY
+    assert failed(Outage(), "a", 10.0, Sign.UNREACHABLE) is Blame.AWAY
 
 
 def test_a_connection_that_fails_while_others_are_answered_is_told_by_those_sent_later():
@@ -44,7 +44,7 @@ def test_a_connection_that_fails_while_others_are_answered_is_told_by_those_sent
 
     outage.answered(11.5, sent_at=11.0)
 
-    assert outage.later("a", failed_at=10.0, now=11.6) is Fault.OVER
+    assert outage.later("a", failed_at=10.0, now=11.6) is Blame.OVER
 
 
 def test_a_connection_that_fails_as_the_last_calls_are_answered_is_an_outage():
@@ -53,14 +53,14 @@ def test_a_connection_that_fails_as_the_last_calls_are_answered_is_an_outage():
     failed(outage, "a", 10.0, Sign.UNREACHABLE)
     outage.answered(10.9, sent_at=9.5)
 
-    assert [outage.later("a", failed_at=10.0, now=now) for now in (12.8, 13.0)] == [None, Fault.AWAY]
+    assert [outage.later("a", failed_at=10.0, now=now) for now in (12.8, 13.0)] == [None, Blame.AWAY]
 
 
 def test_a_single_server_error_is_the_jobs_own():
     outage = Outage()
 
     assert failed(outage, "a", 10.0) is None
-    assert outage.alone("a") is Fault.OWN
+    assert outage.alone("a") is Blame.OWN
 
 
 def test_server_errors_of_several_jobs_over_seconds_without_an_answer_are_an_outage():
@@ -69,15 +69,15 @@ def test_server_errors_of_several_jobs_over_seconds_without_an_answer_are_an_out
     assert [failed(outage, job, now) for job, now in (("a", 10.0), ("b", 10.2), ("a", 12.0))] == [
         None,
         None,
-        Fault.AWAY,
+        Blame.AWAY,
     ]
 
 
 def test_one_job_alone_is_never_excused_for_server_errors():
     outage = Outage()
 
-    assert all(failed(outage, "a", 10.0 + second) in {None, Fault.OWN} for second in range(30))
-    assert outage.alone("a") is Fault.OWN
+    assert all(failed(outage, "a", 10.0 + second) in {None, Blame.OWN} for second in range(30))
+    assert outage.alone("a") is Blame.OWN
 
 
 @pytest.mark.parametrize("sign", GONE)
@@ -86,7 +86,7 @@ def test_one_job_alone_is_excused_while_nobody_is_there_but_not_for_ever(sign: S
 
     found = [failed(outage, "a", 10.0 + second, sign) or outage.alone("a") for second in range(30)]
 
-    assert found == [Fault.AWAY] * MOST_EXCUSED + [Fault.OWN] * (30 - MOST_EXCUSED)
+    assert found == [Blame.AWAY] * MOST_EXCUSED + [Blame.OWN] * (30 - MOST_EXCUSED)
 
 
 def test_an_answer_ends_the_outage():
@@ -104,8 +104,8 @@ def test_a_job_that_failed_while_a_later_call_was_served_is_excused_no_more():
     outage.answered(11.0, sent_at=10.5)
     failed(outage, "other", 11.5)
 
-    assert failed(outage, "poison", 15.0) is Fault.OWN
-    assert failed(outage, "other", 15.0) is Fault.AWAY, (
+    assert failed(outage, "poison", 15.0) is Blame.OWN
+    assert failed(outage, "other", 15.0) is Blame.AWAY, (
         "nothing speaks against the provider but silence, and nothing for it"
     )
 
@@ -116,7 +116,7 @@ def test_an_answer_to_a_call_from_before_the_outage_says_nothing_of_who_failed_i
     outage.answered(11.0, sent_at=9.9)
     failed(outage, "b", 11.0)
 
-    assert failed(outage, "a", 13.5) is Fault.AWAY
+    assert failed(outage, "a", 13.5) is Blame.AWAY
 
 
 def test_jobs_that_break_the_provider_are_not_excused_for_ever():
@@ -125,8 +125,8 @@ def test_jobs_that_break_the_provider_are_not_excused_for_ever():
     excused = [failed(outage, job, 10.0 + second) for second in range(30) for job in "ab"]
 
     assert excused[:4] == [None] * 4
-    assert excused[4:20] == [Fault.AWAY] * 16
-    assert set(excused[2 * MOST_EXCUSED :]) == {Fault.OWN}
+    assert excused[4:20] == [Blame.AWAY] * 16
+    assert set(excused[2 * MOST_EXCUSED :]) == {Blame.OWN}
 
 
 def test_calls_that_die_with_their_provider_are_an_outage_as_soon_as_nobody_was_answered_for_a_while():
@@ -138,7 +138,7 @@ def test_calls_that_die_with_their_provider_are_an_outage_as_soon_as_nobody_was_
 
     found = [[outage.later(job, failed_at=10.0, now=now) for job in "ab"] for now in (11.0, 12.0, 12.2)]
 
-    assert found == [[None, None], [None, None], [Fault.AWAY, Fault.AWAY]]
+    assert found == [[None, None], [None, None], [Blame.AWAY, Blame.AWAY]]
 
 
 def test_a_failure_is_the_jobs_own_as_soon_as_another_is_answered_after_it():
@@ -147,7 +147,7 @@ def test_a_failure_is_the_jobs_own_as_soon_as_another_is_answered_after_it():
     failed(outage, "b", 10.0)
     outage.answered(10.3, sent_at=9.0)
 
-    assert outage.later("a", failed_at=10.0, now=10.4) is Fault.OWN
+    assert outage.later("a", failed_at=10.0, now=10.4) is Blame.OWN
 
 
 @pytest.mark.parametrize("sign", GONE)
@@ -159,11 +159,11 @@ def test_a_few_jobs_are_excused_for_a_provider_that_is_back_within_two_seconds(
     outage = Outage()
     outage.answered(9.9, sent_at=9.0)
 
-    assert found_after_a_restart(outage, jobs, 10.0, sign, lasts=lasts) == {Fault.OVER}
+    assert found_after_a_restart(outage, jobs, 10.0, sign, lasts=lasts) == {Blame.OVER}
 
 
 def test_jobs_that_the_provider_itself_fails_on_are_not_excused():
-    assert found_after_a_restart(Outage(), FEW, 10.0, None) == {Fault.OWN}
+    assert found_after_a_restart(Outage(), FEW, 10.0, None) == {Blame.OWN}
 
 
 def test_broken_connections_are_the_jobs_own_while_other_calls_in_flight_are_answered():
@@ -173,7 +173,7 @@ def test_broken_connections_are_the_jobs_own_while_other_calls_in_flight_are_ans
     outage.answered(10.4, sent_at=9.0)
     outage.answered(10.8, sent_at=10.2)
 
-    assert {outage.later(job, failed_at=10.0, now=10.9) for job in FEW} == {Fault.OWN}
+    assert {outage.later(job, failed_at=10.0, now=10.9) for job in FEW} == {Blame.OWN}
 
 
 def test_a_gateway_that_lost_its_provider_is_excused_although_what_was_in_flight_is_answered():
@@ -182,7 +182,7 @@ def test_a_gateway_that_lost_its_provider_is_excused_although_what_was_in_flight
     outage.answered(10.4, sent_at=9.0)
     outage.answered(11.8, sent_at=11.2)
 
-    assert outage.later("a", failed_at=10.0, now=11.9) is Fault.OVER
+    assert outage.later("a", failed_at=10.0, now=11.9) is Blame.OVER
 
 
 @pytest.mark.parametrize("sign", GONE)
@@ -191,7 +191,7 @@ def test_jobs_that_break_a_provider_which_is_back_at_once_are_excused_twice(sign
 
     found = [found_after_a_restart(outage, FEW, now, sign) for now in (10.0, 20.0, 30.0)]
 
-    assert found == [{Fault.OVER}, {Fault.OVER}, {Fault.OWN}]
+    assert found == [{Blame.OVER}, {Blame.OVER}, {Blame.OWN}]
 
 
 @pytest.mark.parametrize("sign", GONE)
@@ -199,14 +199,14 @@ def test_the_only_call_in_flight_that_dies_while_others_wait_for_its_slot_is_exc
     outage = Outage()
     failed(outage, "a", 10.0, sign)
 
-    assert [outage.later("a", failed_at=10.0, now=10.0 + seconds) for seconds in (1.0, 2.3)] == [None, Fault.AWAY]
+    assert [outage.later("a", failed_at=10.0, now=10.0 + seconds) for seconds in (1.0, 2.3)] == [None, Blame.AWAY]
 
 
 def test_the_only_failure_of_a_silent_moment_is_the_jobs_own():
     outage = Outage()
     failed(outage, "a", 10.0)
 
-    assert [outage.later("a", failed_at=10.0, now=10.0 + seconds) for seconds in (1.0, 2.3)] == [None, Fault.OWN]
+    assert [outage.later("a", failed_at=10.0, now=10.0 + seconds) for seconds in (1.0, 2.3)] == [None, Blame.OWN]
 
 
 def test_a_call_that_died_with_its_provider_is_excused_as_soon_as_another_finds_no_connection():
@@ -216,4 +216,4 @@ def test_a_call_that_died_with_its_provider_is_excused_as_soon_as_another_finds_
 
     failed(outage, "b", 10.1, Sign.UNREACHABLE)
 
-    assert outage.later("a", failed_at=10.0, now=10.2) is Fault.AWAY
+    assert outage.later("a", failed_at=10.0, now=10.2) is Blame.AWAY

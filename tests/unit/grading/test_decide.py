@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from workers.budget.outage import Fault
+from workers.budget.outage import Blame
 from workers.budget.refusals import Singled
 from workers.completion.classify import Blocked, Throttled, Transient
 from workers.completion.repair import Repair
@@ -99,9 +99,9 @@ LAST = Singled(among_others=2, alone=5, seconds=63.0, is_last=True)
 @pytest.mark.parametrize(
     ("ending", "counters", "health", "decision"),
     [
-        pytest.param(DOWN, after(9), ProviderHealth(fault=Fault.AWAY), Hold(), id="an outage is waited for"),
-        pytest.param(DOWN_FOR_7, after(9), ProviderHealth(fault=Fault.OVER), Hold(7.0), id="one that is over is not"),
-        pytest.param(DOWN_FOR_7, after(9), ProviderHealth(fault=Fault.AWAY), Hold(), id="the model is held, no slot"),
+        pytest.param(DOWN, after(9), ProviderHealth(blame=Blame.AWAY), Hold(), id="an outage is waited for"),
+        pytest.param(DOWN_FOR_7, after(9), ProviderHealth(blame=Blame.OVER), Hold(7.0), id="one that is over is not"),
+        pytest.param(DOWN_FOR_7, after(9), ProviderHealth(blame=Blame.AWAY), Hold(), id="the model is held, no slot"),
         pytest.param(DOWN_FOR_7, after(1), ProviderHealth(), Retry(after_seconds=7), id="a fault alone is the job's"),
         pytest.param(
             Transient("The provider failed", 86_400.0, 503),

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.unit.grading.test_grader import all_published, ledger, published, row
-from workers.budget.outage import Fault
+from workers.budget.outage import Blame
 from workers.budget.records import NotGranted
 from workers.completion.attempt import Attempt, Reply
 from workers.completion.classify import Transient
@@ -115,12 +115,12 @@ async def test_a_gateway_that_named_a_long_wait_is_asked_again_then_and_the_atte
 async def test_a_provider_that_was_gone_for_a_moment_is_asked_again_and_not_held(
     scene: Scene, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    faults = [Fault.OVER, Fault.OWN]
+    blames = [Blame.OVER, Blame.OWN]
 
-    async def fault_of(*_attempt: object, **_options: object) -> Fault:
-        return faults.pop(0)
+    async def blame_for(*_attempt: object, **_options: object) -> Blame:
+        return blames.pop(0)
 
-    monkeypatch.setattr(HealthMonitor, "fault_of", fault_of)
+    monkeypatch.setattr(HealthMonitor, "blame_for", blame_for)
     scene.playing.endings.append(BAD_GATEWAY)
 
     assert await scene.grader.run(published(store, max_retries=0)) == Finished(None)
@@ -132,12 +132,12 @@ async def test_a_provider_that_was_gone_for_a_moment_is_asked_again_and_not_held
 async def test_a_gateway_without_its_provider_is_excused_as_soon_as_a_later_call_is_answered(scene: Scene):
     monitor, now = HealthMonitor(scene.counts), asyncio.get_running_loop().time()
     failed = Attempt(BAD_GATEWAY, Reply(parameters_sent={}, received=True, status_code=502))
-    judging = asyncio.create_task(monitor.fault_of(failed, job_id="a", model="m", sent_at=now, is_alone=False))
+    judging = asyncio.create_task(monitor.blame_for(failed, job_id="a", model="m", sent_at=now, is_alone=False))
     await asyncio.sleep(0)
     answered = Attempt(Success(Feedback.model_construct()), Reply(parameters_sent={}, received=True))
-    await monitor.fault_of(answered, job_id="b", model="m", sent_at=now + 60.0, is_alone=False)
+    await monitor.blame_for(answered, job_id="b", model="m", sent_at=now + 60.0, is_alone=False)
 
-    assert await judging is Fault.OVER
+    assert await judging is Blame.OVER
 
 
 async def test_a_call_that_timed_out_counts_and_may_have_been_billed(scene: Scene, store: Store):

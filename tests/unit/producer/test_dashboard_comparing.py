@@ -88,6 +88,33 @@ def test_without_repeats_the_page_says_what_is_not_known_and_names_no_command(cl
     assert "--" not in said
 
 
+def page_of_the_question() -> None:
+    from producer.page import scatter_form
+
+    scatter_form._ask("b")
+
+
+def test_the_model_s_own_scatter_is_measured_from_the_page(client: JobClient):
+    graded(client, "b")
+    graded(client, "again", step=1)
+
+    app = switched_on(compared())
+    app.button(key="measure scatter").click().run()
+    assert "28 gradings, about $0.0000, by what this batch has cost" in [each.value for each in app.text]
+    assert client.find_batch(repeat_name("b", 1)) is None, "looking at the question asks for nothing"
+    asked = AppTest.from_function(page_of_the_question, default_timeout=60).run()
+    asked.number_input(key="scatter sample").set_value(5).run()
+    asked.button(key="really measure").click().run()
+    app.run()
+
+    assert not asked.exception
+    drawn = [[job.id for job in client.batch(repeat_name("b", number)).jobs()] for number in (1, 2)]
+    assert len(drawn[0]) == 5
+    assert drawn[0] == drawn[1]
+    assert any("0 of 10 graded again" in each.value for each in app.info)
+    assert not [each for each in app.button if each.key == "measure scatter"]
+
+
 def test_the_report_is_read_when_it_is_asked_for_and_its_file_is_in_the_audit_log(
     client: JobClient, monkeypatch: pytest.MonkeyPatch
 ):

@@ -38,7 +38,7 @@ def test_no_error_among_the_hand_grades_is_no_proof_of_none():
     found = read_so_many(order([0.0] * 120), 10, tolerance=1.0)
 
     assert found.unread == 80
-    assert 0.02 < found.mean < 0.1
+    assert 0.02 < found.mean <= 0.1
     assert 1 <= found.most_off <= 8
 
 

@@ -10,7 +10,7 @@ from workers.completion.lanes import background, batches, files
 from workers.completion.lanes.lines import ended_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from openai import AsyncOpenAI
@@ -44,7 +44,7 @@ class LaneDoor:
         """Files of this marker."""
         return await files.find_files(self.client, marker, since=since)
 
-    def download(self, file_id: FileId, *, from_line: int = 0) -> AsyncIterator[FileLine]:
+    def download(self, file_id: FileId, *, from_line: int = 0) -> AsyncGenerator[FileLine, None]:
         """The lines of a file, from this one on."""
         return files.download(self.client, file_id, from_line=from_line)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO
 
 from workers.completion.classify import Throttled
@@ -87,7 +88,7 @@ def _asking(work: LaneWork, submission: Submission) -> Iterator[None]:
     try:
         yield
     except LaneCallFailed as failed:
-        if isinstance(failed.ending, Throttled):
+        if isinstance(failed.ending, Throttled) or failed.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             work.is_fresh.add(submission.id)
         raise
 

@@ -7,6 +7,7 @@ beginning each time.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -66,10 +67,11 @@ async def _read_file(work: LaneWork, submission: Submission, file_id: str, *, fr
         some.clear()
 
     try:
-        async for line in work.door.download(file_id, from_line=from_line):
-            some.append(line)
-            if len(some) >= CHUNK:
-                await store_some()
+        async with aclosing(work.door.download(file_id, from_line=from_line)) as found:
+            async for line in found:
+                some.append(line)
+                if len(some) >= CHUNK:
+                    await store_some()
     except NotFound:
         logger.warning("lane.file_lost", submission=submission.id)
     if some:

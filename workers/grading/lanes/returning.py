@@ -31,9 +31,10 @@ async def return_all(
     ending: AttemptEnding,
     message: str | None = None,
     same_lane: bool = False,
+    lane: Lane | None = None,
 ) -> None:
-    """Give back every job that the submission still holds; then it is settled."""
-    await return_unanswered(work, submission, ending=ending, message=message, same_lane=same_lane)
+    """Give back every job that the submission still holds, as `return_jobs` does; then it is settled."""
+    await return_unanswered(work, submission, ending=ending, message=message, same_lane=same_lane, lane=lane)
     if ending is AttemptEnding.NOT_SENT:
         while await work.in_store(close_rest, submission.id, message=message or "", at_most=CHUNK):
             pass
@@ -49,11 +50,14 @@ async def return_unanswered(
     ending: AttemptEnding,
     message: str | None = None,
     same_lane: bool = False,
+    lane: Lane | None = None,
 ) -> int:
     """Give back what it still holds; returns how many jobs wait again. Doing it twice is harmless."""
     returned = 0
     while held := await work.read(unanswered, submission.id, at_most=CHUNK):
-        returned += await return_jobs(work, submission, held, ending=ending, message=message, same_lane=same_lane)
+        returned += await return_jobs(
+            work, submission, held, ending=ending, message=message, same_lane=same_lane, lane=lane
+        )
     if returned:
         logger.info("lane.returned", lane=str(submission.lane), model=submission.model, jobs=returned)
     return returned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from workers.completion.classify import Blocked, Throttled
@@ -9,7 +10,7 @@ from workers.completion.lanes.errors import AlreadyEnded, LaneCallFailed, LaneEr
 from workers.completion.lanes.states import BatchStatus
 from workers.contract.lane import Lane
 from workers.contract.lane_choice import CANCEL_SECONDS
-from workers.contract.outcome import AttemptEnding
+from workers.contract.outcome import AttemptEnding, Failure
 from workers.grading.decide import Park
 from workers.grading.lanes.filing import begin_batch, hand_over
 from workers.grading.lanes.reading import settle, settle_response
@@ -204,7 +205,8 @@ async def _gone(work: LaneWork, submission: Submission) -> None:
 
 async def _refused(work: LaneWork, submission: Submission, problem: LaneUnavailable) -> None:
     """The server has no such lane: said once, and everything that waits for it goes another way."""
-    await _bar(work, submission, "", str(problem))
+    is_of_model = problem.status_code == HTTPStatus.BAD_REQUEST
+    await _bar(work, submission, submission.model if is_of_model else "", str(problem))
     if submission.state in BEFORE_PROVIDER:
         await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=str(problem))
     elif submission.state is SubmissionState.SETTLED:
@@ -224,11 +226,13 @@ async def _after_failed_call(work: LaneWork, submission: Submission, failed: Lan
     ending = failed.ending
     if isinstance(ending, Blocked):
         await work.collaborators.account.park(Park(ending.account, ending.message))
-    is_final = failed.status_code is not None and 400 <= failed.status_code < 500  # noqa: PLR2004 - HTTP's own
-    if submission.state in BEFORE_PROVIDER and is_final and not isinstance(ending, Throttled):
-        if not isinstance(ending, Blocked):
+    if submission.state in BEFORE_PROVIDER and isinstance(ending, Failure | Blocked):
+        # a response is one job's request: what is wrong with that request is no reason to close its lane to others
+        is_jobs_own = submission.lane.is_background and isinstance(ending, Failure) and not ending.could_be_account
+        if isinstance(ending, Failure) and not is_jobs_own:
             await _bar(work, submission, submission.model, ending.message)
-        await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=ending.message)
+        lane = Lane.LIVE if is_jobs_own else None  # where the job ends by what is wrong with it
+        await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=ending.message, lane=lane)
         return
     wait = getattr(ending, "wait_seconds", None) or AGAIN_SECONDS
     if submission.state is SubmissionState.SETTLED:  # nobody waits for the deletion of its files

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from workers.contract.lane import Lane
+from workers.contract.outcome import JobState
 from workers.store.lane_tables import batch_lanes
 from workers.store.lanes.submissions import AT_PROVIDER, open_submissions
 from workers.store.lanes.times import learned_times
@@ -90,7 +91,7 @@ def _waiting(connection: Connection, batch_id: int) -> Mapping[Lane, int]:
 def _held(connection: Connection, batch_id: int, ids: list[str]) -> Mapping[str, int]:
     rows = connection.execute(
         select(jobs.c.worker_id, func.count())
-        .where(jobs.c.batch_id == batch_id, jobs.c.state == "running", jobs.c.worker_id.in_(ids))
+        .where(jobs.c.batch_id == batch_id, jobs.c.state == JobState.RUNNING, jobs.c.worker_id.in_(ids))
         .group_by(jobs.c.worker_id)
     )
     return {worker_id or "": number for worker_id, number in rows}

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, update
 
 from workers.contract.lane import Lane
+from workers.contract.outcome import JobState
 from workers.store.lane_tables import submissions
 from workers.store.sql import CLOSED_BATCHES, IS_BATCH_OPEN, IS_READY, PARKED_ACCOUNTS
 from workers.store.tables import batches, jobs, now_seconds
@@ -130,6 +131,20 @@ def due_submissions(connection: Connection, account: str, *, at_most: int) -> li
     return [_submission(row) for row in rows]
 
 
+def uncleaned_submissions(connection: Connection, account: str, *, at_most: int) -> list[Submission]:
+    """Settled ones of which the provider still holds files or prompts, whenever they are due."""
+    rows = connection.execute(
+        select(*_COLUMNS, now_seconds().label("now"))
+        .where(
+            submissions.c.account == account,
+            submissions.c.state == str(SubmissionState.SETTLED),
+            submissions.c.cleaned_at.is_(None),
+        )
+        .limit(at_most)
+    )
+    return [_submission(row) for row in rows]
+
+
 def open_submissions(connection: Connection, batch: str | None = None) -> list[Submission]:
     """Those that are not settled, of the batch of this name or of all, the oldest first."""
     query = select(*_COLUMNS, now_seconds().label("now")).where(
@@ -200,7 +215,7 @@ def cancellation_is_asked(connection: Connection, submission_id: str) -> bool:
     """Whether every job that still waits for an answer of it is to be cancelled."""
     row = connection.execute(
         select(func.count().label("held"), func.count().filter(jobs.c.cancel_requested).label("unwanted")).where(
-            jobs.c.worker_id == submission_id, jobs.c.state == "running"
+            jobs.c.worker_id == submission_id, jobs.c.state == JobState.RUNNING
         )
     ).one()
     return bool(0 < row.held == row.unwanted)

@@ -3,7 +3,8 @@
 A migration only adds (expand), in a transaction of its own: workers of the release before go on beside it. What it adds
 and existing rows must fill is filled afterwards, in chunks (`backfills`). What a release no longer needs is taken away
 by a migration of the next one (contract). A module whose migration holds others up while it reads or writes a table
-that grows says so in `locks`, a sentence.
+that grows says so in `locks`, a sentence. One that takes away names in `works_from` the oldest revision whose release
+can still work with the store; the store keeps it, and older releases do not start there. A test reads every statement.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from workers.store.engine import Store
 
 _ADVISORY_LOCK = 0x67726164  # "grad": one migration at a time on PostgreSQL; SQLite's BEGIN IMMEDIATE does it there
+FIRST_FLOOR = "0023_floor"
 LOCK_SECONDS = 10
 """Whoever comes after a waiting migration waits behind it."""
 
@@ -42,6 +44,8 @@ class Step:
     """What it is for, in a sentence."""
     locks: str
     """Who waits while it runs, for a time that grows with the store; empty when nobody does."""
+    works_from: str
+    """The oldest revision whose release can work with the store afterwards; empty for a step that only adds."""
 
 
 def waiting_steps(store: Store) -> list[Step]:
@@ -59,6 +63,7 @@ def waiting_steps(store: Store) -> list[Step]:
             revision=each.revision,
             says=each.doc.splitlines()[0],
             locks="" if present is None else getattr(each.module, "locks", ""),
+            works_from=getattr(each.module, "works_from", ""),
         )
         for each in waiting
     ]
@@ -88,12 +93,22 @@ def _in_transaction(store: Store, revision: str) -> None:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
+            _keep_floor(connection, revision)
     except CommandError:
         raise _newer() from None
     except ServiceUnavailable as error:
         raise ServiceUnavailable(
             "store", f"{error}; {revision} was not written, what came before it stays; upgrade again"
         ) from None
+
+
+def _keep_floor(connection: Connection, reached: str) -> None:
+    """Which releases may start on the store from now on."""
+    known = ScriptDirectory.from_config(_config()).walk_revisions()
+    floors = [getattr(each.module, "works_from", "") for each in known if FIRST_FLOOR <= each.revision <= reached]
+    if floors:
+        floor = max(FIRST_FLOOR, *floors)
+        connection.execute(text("UPDATE store_identity SET works_from = :floor"), {"floor": floor})
 
 
 def _begin(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from alembic import op
 
 revision = "0021_lanes"
 down_revision = "0020_backfills"
-locks = "claims and updates wait while an index of jobs and one of the ledger, both empty, are built"
+locks = "claims and outcomes wait while an index of jobs and one of the ledger, both empty, are built"
 
 _IN_LANE = sa.text("state = 'ready' AND lane IS NOT NULL")
 _OF_SUBMISSION = sa.text("submission_id IS NOT NULL")
