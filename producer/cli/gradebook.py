@@ -150,14 +150,15 @@ def _where_to_export(system: str) -> str:
 
 
 def _refuse_nothing_to_write(found: list[Grade], batch: str, only: str) -> None:
+    from producer.terminal.words import command
     from workers.contract.errors import InvalidInput
 
     if any(grade.points is not None for grade in found):
         return
     cure = {
-        "approved": f"read and approve them (gradequeue review {batch}), or write what the model said with --only all",
-        "released": f"release them (gradequeue release {batch}), or choose --only approved",
-        "all": f"gradequeue status {batch} shows why",
+        "approved": f"read and approve them ({command('review', batch)}), or write what the model said with --only all",
+        "released": f"release them ({command('release', batch)}), or choose --only approved",
+        "all": f"{command('status', batch)} shows why",
     }
     first = f" ({found[0].why_none})" if found else ""
     raise InvalidInput(f"no grade of {batch} can be written{first}; {cure[only]}")

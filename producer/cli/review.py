@@ -68,6 +68,7 @@ def review(
     """
     from producer.cli.reviewing import opened_review
     from producer.review.signs import doubtful_first
+    from producer.terminal.words import command
     from workers.contract.decision import ReviewState
     from workers.contract.errors import InvalidInput
 
@@ -75,8 +76,9 @@ def review(
         raise InvalidInput("--hand goes with --read N, or with --within POINTS")
     if hand_grades is None and (read is not None or within is not None):
         raise InvalidInput(
-            f"--read and --within need about 30 grades given by hand: grade what `gradequeue review {batch} "
-            "--hand-sample 30` lists, and give the grades with --hand CSV (columns id and total)"
+            "--read and --within need about 30 grades given by hand: grade what "
+            f"`{command('review', batch, options=['--hand-sample', '30'])}` lists, and give the grades with --hand CSV "
+            "(columns id and total)"
         )
     with opened_review(data_dir, batch) as opened:
         order = doubtful_first(opened, against=against)
@@ -94,6 +96,7 @@ def _print_list(opened: Review, order: Sequence[Doubt], shown: Sequence[Doubt], 
 
     from producer.review.listing import as_line, review_summary, review_table
     from producer.terminal.console import out, write_data
+    from producer.terminal.words import command
 
     if as_json:
         for doubt in shown:
@@ -106,7 +109,8 @@ def _print_list(opened: Review, order: Sequence[Doubt], shown: Sequence[Doubt], 
         out.print("STAND-IN PROVIDER: these grades are not real and cannot be released", style="bold magenta")
         return
     out.print(
-        f"next: gradequeue approve {opened.batch} ID..., or gradequeue approve {opened.batch} --unflagged",
+        f"next: {command('approve', opened.batch, 'ID...')}, or "
+        f"{command('approve', opened.batch, options=['--unflagged'])}",
         soft_wrap=True,
     )
 

@@ -66,12 +66,13 @@ def opened_review(data_dir: Path | None, batch: str) -> Iterator[Review]:
 
 def chosen_items(review: Review, item_ids: tuple[str, ...], *, take_all: bool) -> tuple[str, ...] | None:
     """The named items, or None for all that have ended; raises `InvalidInput` when neither was asked for."""
+    from producer.terminal.words import command
     from workers.contract.errors import InvalidInput
 
     if item_ids:
         return item_ids
     if not take_all:
-        raise InvalidInput(f"name the items, or say --all; `gradequeue review {review.batch}` lists them")
+        raise InvalidInput(f"name the items, or say --all; `{command('review', review.batch)}` lists them")
     return None
 
 

@@ -117,6 +117,9 @@ def _print_report(report: RunReport, client: JobClient, out_path: Path | None) -
     out.print(summary_table(report.progress, elapsed_seconds=report.elapsed_seconds, cap=cap))
     if report.status is ExitStatus.SOME_FAILED:
         err.print(f"see them with: {command('failures', report.progress.batch)}", soft_wrap=True)
+    if is_finished:
+        read, table = (command(name, batch.name) for name in ("review", "results"))
+        err.print(f"read and approve the grades: {read}; as a table: {table} --format csv", soft_wrap=True)
     if report.notice:
         err.print(report.notice, style="yellow")
     if out_path is not None and is_finished:

@@ -43,7 +43,8 @@ class KnownWork:
         if self.new:
             held += f"; {'the other one is' if self.new == 1 else f'{self.new:,} are'} added to it"
         if self.changed:
-            held += f"; {len(self.changed):,} handed in other work since and get another round"
+            gets = "gets" if len(self.changed) == 1 else "get"
+            held += f"; {len(self.changed):,} handed in other work since and {gets} another round"
         return f"{held} ({way_out})"
 
     def refuse_changed(self) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from producer.inputs.interval import interval_of_rest
 from producer.terminal.notices import pause_notices
-from producer.terminal.words import cost
+from producer.terminal.words import command, cost
 from workers.settings import STANDIN_PROVIDER
 from workers.store.gates import ClosedBy
 
@@ -39,7 +38,7 @@ def closed_notice(
     if gate.pilot is not None and gate.pilot.is_over and progress.waiting:
         return (
             f"The pilot of {gate.pilot.jobs} jobs is over; {progress.waiting} jobs wait. Grade them with the same "
-            f"command and --go, or with: gradequeue resume {quote(gate.batch)}"
+            f"command and --go, or with: {command('resume', gate.batch)}"
         )
     return None
 
@@ -89,20 +88,21 @@ def _spent(held_usd: float, max_usd: float) -> str:
 
 
 def _way_on(gate: BatchGate, progress: Counts) -> str:
-    batch = quote(gate.batch)
+    resume, failures, retry = (command(name, gate.batch) for name in ("resume", "failures", "retry"))
     match gate.closed_by:
         case ClosedBy.SPEND_CAP:
             next_usd = _next_cap(gate, progress)
-            return f"No job failed because of it. Resume with: gradequeue resume {batch} --max-cost {next_usd:.2f}"
+            with_cap = command("resume", gate.batch, options=["--max-cost", f"{next_usd:.2f}"])
+            return f"No job failed because of it. Resume with: {with_cap}"
         case ClosedBy.NO_PRICE:
             return (
                 "A spend cap needs prices: give them in the file that GRADEQUEUE_MODEL_PROFILES names, start the "
-                f"workers, then: gradequeue resume {batch}"
+                f"workers, then: {resume}"
             )
         case _:
             return (
-                f"See: gradequeue failures {batch}. Once the cause is fixed: gradequeue retry {batch}, and run the "
-                f"same command again. To send the rest all the same: gradequeue resume {batch}"
+                f"See: {failures}. Once the cause is fixed: {retry}, and run the same command again. To send the rest "
+                f"all the same: {resume}"
             )
 
 

@@ -6,6 +6,8 @@ import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import click
+
 from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
@@ -72,7 +74,19 @@ def moment(seconds: float, *, with_seconds: bool = False) -> str:
 
 
 def command(name: str, *batches: str, options: Sequence[str] = ()) -> str:
-    """A command of ours to copy into a shell: a batch may be called anything, and a shell runs what some names say."""
+    """A command of ours to copy into a shell: a batch may be called anything, and a shell runs what some names say.
+
+    It names the data folder that the present command was given: without it the batch would not be found.
+    """
+    if (folder := _given_data_dir()) and "--data-dir" not in options:
+        options = [*options, "--data-dir", folder]
     is_like_an_option = any(batch.startswith("-") for batch in batches)
     given = [*options, "--", *batches] if is_like_an_option else [*batches, *options]
     return shlex.join(["gradequeue", name, *given])
+
+
+def _given_data_dir() -> str:
+    """Of the command that runs; empty where it was given none, and on the page."""
+    context = click.get_current_context(silent=True)
+    given = context.params.get("data_dir") if context is not None else None
+    return str(given) if given is not None else ""

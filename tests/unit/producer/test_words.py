@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import click
+from click.testing import CliRunner
+
 from producer.terminal.words import command, cost, duration, enqueued, listed, moment, rate
 
 
@@ -34,3 +37,15 @@ def test_a_command_to_copy_means_the_batch_and_nothing_else_whatever_it_is_calle
         == "gradequeue retry 'a $(date) b' --kind refused"
     )
     assert command("drift", "-x", "y", options=["--json"]) == "gradequeue drift --json -- -x y"
+
+
+def test_a_command_in_advice_names_the_data_folder_that_the_present_one_was_given():
+    @click.command()
+    @click.option("--data-dir")
+    def given(data_dir: str | None) -> None:  # noqa: ARG001 - read from the context
+        click.echo(command("review", "week 3"))
+        click.echo(command("worker", options=["--data-dir", "elsewhere"]))
+
+    said = CliRunner().invoke(given, ["--data-dir", "my data"]).output.splitlines()
+    assert said == ["gradequeue review 'week 3' --data-dir 'my data'", "gradequeue worker --data-dir elsewhere"]
+    assert CliRunner().invoke(given, []).output.splitlines()[0] == "gradequeue review 'week 3'"
