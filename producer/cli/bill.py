@@ -24,10 +24,19 @@ if TYPE_CHECKING:
 )
 @click.argument("batch", required=False)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="From this day on (UTC).")
+@click.option("--account", metavar="NAME", help="Of one account alone.")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="CSV for a spreadsheet.")
 @data_dir_option
-def bill(batch: str | None, *, since: datetime | None, as_json: bool, as_csv: bool, data_dir: Path | None) -> None:
+def bill(
+    batch: str | None,
+    *,
+    since: datetime | None,
+    account: str | None,
+    as_json: bool,
+    as_csv: bool,
+    data_dir: Path | None,
+) -> None:
     """Show what is due to the provider by day, batch, model and purpose.
 
     A request whose end is unknown may have been billed; the cost is then an interval.
@@ -35,14 +44,20 @@ def bill(batch: str | None, *, since: datetime | None, as_json: bool, as_csv: bo
     from producer.cli.session import opened_store
     from producer.cli.writing import write_csv
     from producer.gradebook.bill import read_bill_of
+    from producer.local.accounts import account_meant
     from producer.terminal.console import out
     from producer.terminal.words import counted
     from workers.contract.errors import InvalidInput
+    from workers.settings import load_settings
 
     if as_json and as_csv:
         raise InvalidInput("give --json or --csv, not both")
     with opened_store(data_dir) as store:
-        found = read_bill_of(store, batch=batch, since=since.replace(tzinfo=UTC).date() if since else None)
+        if account is not None:
+            with store.snapshot() as connection:
+                account = account_meant(connection, load_settings(data_dir=data_dir), account)
+        day = since.replace(tzinfo=UTC).date() if since else None
+        found = read_bill_of(store, batch=batch, since=day, account=account)
     if as_json:
         click.echo(json.dumps([line.as_line() for line in found.lines]))
     elif as_csv:
@@ -67,7 +82,8 @@ def _table(found: Bill) -> Table:
 
     table = Table(title="USD; days in UTC", title_justify="left", show_footer=True)
     total, usage = cost_between(found.low_usd, found.high_usd), found.usage
-    for name in ("day", "batch", "model", "purpose"):
+    has_accounts = len({line.provider for line in found.lines}) > 1
+    for name in ("day", "batch", *(["account"] if has_accounts else []), "model", "purpose"):
         table.add_column(name, overflow="fold", footer="total" if name == "day" else "")
     counts = (
         ("answered", sum(line.answered for line in found.lines)),
@@ -86,8 +102,9 @@ def _table(found: Bill) -> Table:
         numbers = (f"{fields[name]:,}" for name in _COUNTED)
         high_usd = None if line.unpriced else line.high_usd
         due = cost_between(line.low_usd, high_usd, line.provider)
+        account = [line.provider] if has_accounts else []
         purpose = line.purpose if line.lane is Lane.LIVE else f"{line.purpose}, {line.lane}"
-        table.add_row(line.day, line.batch, line.model, purpose, *numbers, due)
+        table.add_row(line.day, line.batch, *account, line.model, purpose, *numbers, due)
     return table
 
 

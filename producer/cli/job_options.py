@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.options import data_dir_option
+from producer.cli.options import account_option, data_dir_option
 from producer.cli.points_question import points_option
 from workers.contract.errors import InvalidInput
 from workers.contract.identity import IdentityRule
@@ -196,6 +196,7 @@ def job_options(command: Callable[..., Any], *, model: Callable[..., Any] = one_
         ),
         click.option("--name", help="Batch name [default: derived from input, schema, model, template, provider]."),
         queue_option,
+        account_option,
         offline_option,
         click.option("--temperature", type=float, help="Sampling temperature, 0 to 2 [default: 0.2]."),
         click.option(

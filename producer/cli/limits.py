@@ -44,7 +44,9 @@ def limits(
     They hold over all workers within two seconds, beside the provider's own, and over restarts. What is left out stays.
     """
     from producer.cli.session import opened_store
-    from workers.store.model_limits import read_limits, set_limits
+    from producer.local.accounts import account_meant
+    from workers.settings import load_settings
+    from workers.store.model_limits import EVERY_ACCOUNT, read_limits, set_limits
 
     is_given = any(value is not None for value in given.values())
     if (is_given or weight is not None) and name is None:
@@ -59,9 +61,15 @@ def limits(
             _print_weight(name, weight, as_json=as_json)
             return
         with store.transaction() as connection:
+            if account:
+                account = account_meant(connection, load_settings(data_dir=data_dir), account)
             if is_given and name is not None:
                 set_limits(connection, name, account=account, **given)
-            found = [each for each in read_limits(connection) if name in {None, each.model}]
+            found = [
+                each
+                for each in read_limits(connection)
+                if name in {None, each.model} and account in {EVERY_ACCOUNT, each.account}
+            ]
     _print(found, as_json=as_json)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.options import command_with, data_dir_option, json_option
+from producer.cli.options import account_option, command_with, data_dir_option, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @command_with("gradequeue models", "gradequeue models --live --json")
 @click.option("--all", "show_all", is_flag=True, help="Also show models that are shut down.")
 @click.option("--live", is_flag=True, help="Ask the provider for its shutdown dates (needs OPENAI_API_KEY; free).")
+@account_option
 @json_option
 @data_dir_option
 def models(*, show_all: bool, live: bool, as_json: bool, **options: Any) -> None:

@@ -105,6 +105,12 @@ kind_option = click.option(
     type=click.Choice(["batch", "model", "account", "queue"]),
     help="What NAME is, where several have it or no job names it yet.",
 )
+account_option = click.option(
+    "--account",
+    metavar="NAME",
+    help="Account that pays, of those in GRADEQUEUE_ACCOUNTS [default: GRADEQUEUE_ACCOUNT, else OPENAI_API_KEY's].",
+)
+steered_account_option = click.option("--account", metavar="NAME", help="An account, in place of NAME.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
 out_option = click.option(
     "--out",

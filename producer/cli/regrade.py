@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from producer.cli.job_options import by_option, kit_option, notify_option, offline_option, price_option, queue_option
-from producer.cli.options import batch_argument, command_with, data_dir_option
+from producer.cli.options import account_option, batch_argument, command_with, data_dir_option
 from producer.cli.points_question import points_option
 from workers.contract.job import QueueName
 from workers.contract.model_profile import EFFORTS, VERBOSITIES
@@ -48,6 +48,7 @@ from workers.contract.model_profile import EFFORTS, VERBOSITIES
 @price_option
 @notify_option
 @queue_option
+@account_option
 @offline_option
 @data_dir_option
 def regrade(
@@ -66,6 +67,7 @@ def regrade(
         connected_client,
         joined_services,
         moment_option,
+        paid_like,
         print_ending_models,
         print_notes,
         settings_of,
@@ -102,8 +104,12 @@ def regrade(
         on_note=lambda note: print_notes([note]),
     )
     by = moment_option(options["by"])
-    settings = settings_of(options, input_path=input_path)
-    with joined_services(settings) as services, connected_client(settings, services) as client:
+    settings = settings_of(options | {"kit": kit}, input_path=input_path)
+    with (
+        joined_services(settings) as services,
+        paid_like(batch, settings, services, chosen=options["account"]) as settings,
+        connected_client(settings, services) as client,
+    ):
         before = client.batch(batch).progress().provider
         if before != client.provider:
             err.print(f"note: the batch was graded by {before}; this asks {client.provider}")
@@ -134,6 +140,7 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
         connected_client,
         joined_services,
         moment_option,
+        paid_like,
         print_ending_models,
         print_notes,
         settings_of,
@@ -147,7 +154,11 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
         raise InvalidInput("--repeats grades again without a change; leave the other options out")
     by = moment_option(options["by"])
     settings = settings_of(options, input_path=None)
-    with joined_services(settings) as services, connected_client(settings, services) as client:
+    with (
+        joined_services(settings) as services,
+        paid_like(batch, settings, services, chosen=options["account"]) as settings,
+        connected_client(settings, services) as client,
+    ):
         repeats, sample = options["repeats"], options["sample"]
         reports = repeat(
             client,

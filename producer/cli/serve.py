@@ -36,7 +36,7 @@ def serve(port: int, *, browser: bool, downloads: Path | None, **options: Any) -
     what waits stays in the store.
     """
     from producer.cli.dashboard import LOOPBACK, check_streamlit, page_command, page_environment, say_where, serve_page
-    from producer.cli.session import joined_services, print_provider, provided, settings_of
+    from producer.cli.session import joined_services, print_accounts, provided, settings_of
     from producer.cli.worker import worker_fleets
 
     check_streamlit()
@@ -44,8 +44,8 @@ def serve(port: int, *, browser: bool, downloads: Path | None, **options: Any) -
     settings = settings_of(options)
     if downloads is not None:
         settings = settings.model_copy(update={"downloads": downloads.resolve()})
-    print_provider(settings)
-    with provided(settings) as settings, joined_services(settings) as services:
+    print_accounts(settings)
+    with provided(settings, serves_all=True) as settings, joined_services(settings) as services:
         fleets = worker_fleets(QUEUES, settings, services)
         try:
             for fleet in fleets:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 def say_when_nobody_works(batch: Batch, data_dir: Path | None) -> None:
     """One line with the command that starts a worker for the queue, in the same data folder."""
+    from producer.local.accounts import why_not_served
     from producer.terminal.console import err
     from producer.terminal.words import command
-    from workers.settings import STANDIN_PROVIDER
+    from workers.settings import STANDIN_PROVIDER, load_settings
 
     progress = batch.progress()
     if not progress.waiting or progress.live_workers:
@@ -24,5 +25,11 @@ def say_when_nobody_works(batch: Batch, data_dir: Path | None) -> None:
         options.append("--offline")
     if data_dir is not None:
         options += ["--data-dir", str(data_dir)]
+    settings = load_settings(data_dir=data_dir)
+    if (why := why_not_served(settings, progress.provider)) is not None:
+        err.print(
+            f"no worker serves {progress.provider}, and none started here would: {why}", style="yellow", soft_wrap=True
+        )
+        return
     starts = command("worker", options=options)
     err.print(f"no worker serves them; start one with: {starts}", style="yellow", soft_wrap=True)

@@ -31,7 +31,7 @@ def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> S
         data_dir=options.get("data_dir"),
         offline=options.get("offline") or None,
         concurrency=options.get("concurrency"),
-        account=options.get("account"),
+        account=options.get("account") or _account_of_kit(options.get("kit"), input_path),
     )
     if input_path is not None:
         from producer.inputs.apart import refuse_among_submissions
@@ -40,6 +40,18 @@ def settings_of(options: dict[str, Any], *, input_path: Path | None = None) -> S
         refuse_among_submissions(input_path, {"data-dir": settings.data_dir})
         remember_input(settings.data_dir, input_path)
     return settings
+
+
+def _account_of_kit(kit: Path | None, input_path: Path | None) -> str | None:
+    if kit is None:
+        return None
+    from producer.inputs.apart import refuse_among_submissions
+    from producer.inputs.kits.kit import load_kit
+
+    if input_path is not None:
+        refuse_among_submissions(input_path, {"kit": kit})
+    account = load_kit(kit).options.get("account")
+    return None if account is None else str(account)
 
 
 def moment_option(text: str | None, option: str = "--by") -> datetime | None:
@@ -61,6 +73,18 @@ def print_provider(settings: Settings) -> None:
     err.print(provider_line(settings), style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
+def print_accounts(settings: Settings) -> None:
+    """Say which accounts the workers that start now serve, and which not."""
+    from producer.local.accounts import served_lines
+    from producer.terminal.console import err
+    from workers.settings.serving import served_accounts
+
+    for each in served_accounts(settings):
+        print_provider(each)
+    for line in served_lines(settings):
+        err.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def print_notes(notes: Iterable[str]) -> None:
     """What the user should know and need not act on."""
     from producer.terminal.console import err
@@ -72,16 +96,23 @@ def print_notes(notes: Iterable[str]) -> None:
 def print_ending_models(batch: Batch, settings: Settings) -> None:
     """Say which models end soon that unfinished jobs of the batch ask; another provider's models are not known here."""
     from producer.inputs.ending_models import ending_notices
+    from producer.local.accounts import settings_of_batch
 
+    settings = settings_of_batch(settings, batch.overview().provider)
     if batch.overview().provider == settings.provider:
         print_notes(ending_notices(batch.models(unfinished_only=True), settings).values())
 
 
 @contextmanager
-def provided(settings: Settings) -> Iterator[Settings]:
-    """Settings that point at a provider: a real account needs a key, the stand-in is started when none runs."""
+def provided(settings: Settings, *, serves_all: bool = False) -> Iterator[Settings]:
+    """Settings that point at a provider: a real account needs a key, the stand-in is started when none runs.
+
+    `serves_all`: workers are started for whatever accounts have a key here, and one is enough.
+    """
     if not settings.offline:
-        _check_key(settings)
+        from producer.local.accounts import refuse_without_any_key, refuse_without_key
+
+        (refuse_without_any_key if serves_all else refuse_without_key)(settings)
         yield settings
         return
     from pydantic import SecretStr
@@ -101,16 +132,6 @@ def provided(settings: Settings) -> Iterator[Settings]:
     finally:
         if started is not None:
             started.stop()
-
-
-def _check_key(settings: Settings) -> None:
-    if settings.api_key is not None:
-        return
-    if (named := settings.named_account) is not None:
-        raise InvalidInput(f"the account {named.name} has {named.key_line} (see {named.where})")
-    raise InvalidInput(
-        "OPENAI_API_KEY environment variable is not set; set it, or try --offline with the stand-in provider"
-    )
 
 
 @contextmanager
@@ -138,6 +159,19 @@ def connected_client(
         yield client
     finally:
         client.close()
+
+
+@contextmanager
+def paid_like(batch: str, settings: Settings, services: Services, *, chosen: str | None) -> Iterator[Settings]:
+    """The settings, speaking of the account that graded the batch, where nobody chose another and they know it."""
+    from producer.local.accounts import settings_of_batch
+    from workers.store.overviews import find_overview
+
+    if chosen is None and settings.account is None and settings.named_accounts:
+        with prepared_store(services.database_url) as store, store.snapshot() as connection:
+            overview = find_overview(connection, batch)
+        settings = settings if overview is None else settings_of_batch(settings, overview.provider)
+    yield settings
 
 
 def joined_known_work(request: EnqueueRequest, client: JobClient) -> EnqueueRequest:

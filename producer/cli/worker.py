@@ -33,14 +33,14 @@ def worker(queues: str, *, log_to_stderr: bool, **options: Any) -> None:
 
     Ctrl-C finishes what is in flight and stops; a second one returns it to the queue.
     """
-    from producer.cli.session import joined_services, print_provider, provided, settings_of
+    from producer.cli.session import joined_services, print_accounts, provided, settings_of
     from producer.local.run import UNSAVED_NOTICE
     from workers.contract.errors import ServiceUnavailable
 
     settings = settings_of(options)
-    print_provider(settings)
+    print_accounts(settings)
     names = [_queue(name) for name in queues.split(",")]
-    with provided(settings) as settings, joined_services(settings) as services:
+    with provided(settings, serves_all=True) as settings, joined_services(settings) as services:
         fleets = worker_fleets(names, settings, services, logs_to_stderr=log_to_stderr)
         _serve(fleets, services)
         if any(fleet.has_unsaved() for fleet in fleets):

@@ -54,10 +54,16 @@ class Bill:
         return reduce(add, (line.usage for line in self.lines), Usage())
 
 
-def read_bill_of(store: Store, *, batch: str | None = None, since: date | None = None) -> Bill:
-    """The bill of one batch or of all, from midnight (UTC) of a day on. Raises `InvalidInput` for an unknown batch."""
+def read_bill_of(
+    store: Store, *, batch: str | None = None, since: date | None = None, account: str | None = None
+) -> Bill:
+    """The bill of one batch or of all, from midnight (UTC) of a day on, of one account or of all.
+
+    Raises `InvalidInput` for an unknown batch.
+    """
     begins_at = None if since is None else datetime(since.year, since.month, since.day, tzinfo=UTC).timestamp()
     with store.snapshot() as connection:
         if batch is not None:
             find_batch(connection, batch)
-        return Bill(lines=tuple(read_bill(connection, batch=batch, since_seconds=begins_at)))
+        lines = read_bill(connection, batch=batch, since_seconds=begins_at)
+        return Bill(lines=tuple(line for line in lines if account in {None, line.provider}))

@@ -6,6 +6,7 @@ at = "02:30"
 zone = "Europe/Berlin"
 batches = ["cs101-*"]           # names, with * and ?
 newer_than_days = 120           # optional
+account = "course-b"            # optional: who pays; batches of any account at the same server are regraded then
 times = 1                       # optional: at most so many regrades of one batch by this entry
 model = "..."                   # one of model, template, rubric, kit, effort and verbosity at least
 template = "prompts/v2.md"      # paths from the file's own folder
@@ -51,6 +52,8 @@ class NightlyEntry(BaseModel):
     newer_than_days: Annotated[int, Field(ge=1)] | None = None
     times: Annotated[int, Field(ge=1, strict=True)] | None = None
     """At most so many regrades of one batch by this entry, over all nights; None regrades it every night."""
+    account: str | None = None
+    """Who pays for the regrades, a name of the file GRADEQUEUE_ACCOUNTS; the kit's where it says one."""
     model: str | None = None
     template: str | None = None
     rubric: str | None = None

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -19,10 +20,12 @@ from producer.local.notified import notification_looks
 from producer.local.provider_models import listed_models, shutdown_date
 from producer.local.store_growth import recount_line, size_line
 from producer.terminal.notices import day_cap_notices
+from workers.contract.account import DEFAULT_ACCOUNT
 from workers.contract.errors import GradequeueError
 from workers.contract.notification import shown_target, targets_of
 from workers.publisher import Publisher
 from workers.settings import Settings, SettingsError
+from workers.settings.serving import same_accounts, served_accounts, unserved_accounts
 from workers.store import Store
 from workers.store.worker_reports import day_caps_kept
 
@@ -110,7 +113,9 @@ def service_findings(
     for notice in caps:
         yield Finding(subject="workers", value=notice, source="GRADEQUEUE_MAX_USD_PER_DAY")
     listed: dict[str, Mapping[str, object]] = {}
-    yield _tried("provider", lambda: _provider(settings, listed))
+    if settings.provider in {each.provider for each in served_accounts(settings)}:
+        yield _tried("provider", lambda: _provider(settings, listed))
+    yield from _accounts(settings)
     yield from _models(settings, services.database_url, kit, listed)
     for subject, look in notification_looks(settings, services.database_url):
         yield _tried(subject, look)
@@ -201,6 +206,19 @@ def _provider(settings: Settings, listed: dict[str, Mapping[str, object]]) -> st
     if settings.model is not None and listed and settings.model not in listed:
         raise ValueError(f"{answer}, but {settings.model} (GRADEQUEUE_MODEL) is none of them; see: gradequeue models")
     return answer
+
+
+def _accounts(settings: Settings) -> Iterator[Finding]:
+    """The accounts beside the one that the line before is about, each asked for its models as well."""
+    asked = {settings.provider}
+    for each in served_accounts(settings):
+        if each.provider not in asked:
+            yield _tried(f"account {each.account or DEFAULT_ACCOUNT}", partial(_provider, each, {}))
+    for name, missing in unserved_accounts(settings).items():
+        yield Finding(subject=f"account {name}", value=f"workers here do not serve it: {missing}", is_well=None)
+    for first, second in same_accounts(settings):
+        notice = f"{first} and {second} have one key at one server: together they spend its limits twice; keep one"
+        yield Finding(subject="accounts", value=notice, is_well=False)
 
 
 def _models(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from producer.page.services import client
+from producer.page.services import client, payer_client
 from producer.terminal.words import listed
 from workers.contract.errors import InvalidInput
 
@@ -26,7 +26,7 @@ def refuse_another_order(name: str, origin: BatchOrigin) -> None:
         "rule for students' names": kept.identity != origin.identity,
         "assignment, solution or notes": kept.given != origin.given,
         "effort or verbosity": (kept.effort, kept.verbosity) != (origin.effort, origin.verbosity),
-        "provider": batch.provider != client().provider,
+        "provider": batch.provider != payer_client().provider,
     }
     others = [what for what, is_other in differs.items() if is_other]
     if others:

@@ -9,7 +9,9 @@ import streamlit as st
 from producer.inputs.kits.kit import list_kits, load_kit
 from producer.page.kept import last_kit
 from producer.page.plain_text import plain
-from producer.page.services import settings
+from producer.page.services import PAID_BY, settings
+from workers.contract.account import DEFAULT_ACCOUNT
+from workers.contract.errors import InvalidInput
 from workers.contract.schemes.layout import GIVEN_TITLES
 
 if TYPE_CHECKING:
@@ -37,6 +39,25 @@ def chosen_kit(columns: Collection[str]) -> Kit:
     for warning in kit.warnings:
         st.warning(plain(warning))
     return kit
+
+
+def chosen_kit_and_account(columns: Collection[str]) -> Kit:
+    """As `chosen_kit`; the account that pays, which a kit may name, is asked and kept in the session."""
+    kit = chosen_kit(columns)
+    _ask_account(kit)
+    return kit
+
+
+def _ask_account(kit: Kit) -> None:
+    """Who pays, where settings name more than one account; kept in the session (see `services.payer`)."""
+    accounts = [DEFAULT_ACCOUNT, *settings().named_accounts]
+    if len(accounts) == 1 or settings().offline:
+        return
+    wanted = str(kit.options.get("account") or settings().account or DEFAULT_ACCOUNT)
+    if wanted not in accounts:
+        raise InvalidInput(f"the kit names the account {wanted!r}, which this page does not know")
+    chosen = st.selectbox("Account that pays", accounts, accounts.index(wanted), key=f"account {kit.name}")
+    st.session_state[PAID_BY] = chosen
 
 
 def asked_texts(kit: Kit) -> dict[str, str]:

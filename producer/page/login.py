@@ -14,7 +14,6 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from producer.page.door import GuessThrottle, admitted
-from producer.page.plain_text import plain
 from producer.page.roles import name_of, parse_roles, role_of
 from producer.page.services import settings
 from producer.page.who import Role, set_person
@@ -92,7 +91,7 @@ def _ask_to_sign_in() -> None:
     st.subheader("gradequeue", anchor=False)
     if st.user.is_logged_in:
         st.error("Your login has no access here. Ask the owner of the page for a role.")
-        st.text(plain(name_of(st.user.to_dict())))
+        st.text(name_of(st.user.to_dict()))
         st.button("Sign out", on_click=st.logout)
         return
     st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)

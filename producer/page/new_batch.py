@@ -14,14 +14,14 @@ from producer.inputs.templates import Template, keep_template
 from producer.inputs.work_columns import work_columns
 from producer.local.known_work import find_known_work
 from producer.page.another_order import refuse_another_order
-from producer.page.asked_form import asked_texts, chosen_kit
+from producer.page.asked_form import asked_texts, chosen_kit_and_account
 from producer.page.batch_list import ENQUEUED
 from producer.page.kept import forget_last_kit
 from producer.page.names import ask_identity, tell_names
 from producer.page.order import Order
 from producer.page.plain_text import plain
 from producer.page.scheme_form import asked_scheme
-from producer.page.services import client, settings
+from producer.page.services import client, payer, payer_client, settings
 from producer.page.spending import Limits, ask_limits, grade_label, show_estimate
 from producer.page.understood import show_first_prompt
 from producer.page.upload_form import MOST_PROBLEMS, TYPED_NAME, read_the_rest, uploaded
@@ -79,7 +79,7 @@ def show() -> None:
 def _order(upload: Upload) -> Order | None:
     registry = client().registry
     names = list(registry.names())
-    kit = chosen_kit(upload.columns)
+    kit = chosen_kit_and_account(upload.columns)
     first, second = st.columns(2)
     schema = first.selectbox(
         "Kind of result", names, index=names.index(kit.schema) if kit.schema in names else 0,
@@ -98,7 +98,7 @@ def _order(upload: Upload) -> Order | None:
     work = work_columns(upload.columns)  # the others say whose it is, which no prompt needs
     st.caption(plain(f"Placeholders: {', '.join(f'{{{column}}}' for column in upload.columns if column in work)}"))
     given = asked_texts(kit)
-    parameters = _parameters(load_profiles(settings().model_profiles).find(model, settings().provider_host), kit)
+    parameters = _parameters(load_profiles(settings().model_profiles).find(model, payer().provider_host), kit)
     identity = ask_identity()
     if not model:
         st.info("Enter the model to use.")
@@ -112,7 +112,7 @@ def _order(upload: Upload) -> Order | None:
         given=given,
         scheme=scheme,
         parameters=parameters,
-        choices=ChoiceCheck(partial(_profile_of, load_profiles(settings().model_profiles), settings().provider_host)),
+        choices=ChoiceCheck(partial(_profile_of, load_profiles(settings().model_profiles), payer().provider_host)),
         identity=identity,
         roster=kit.options.get("roster"),  # type: ignore[arg-type] # a path by `load_kit`
     )
@@ -205,7 +205,11 @@ def _preview_and_go(upload: Upload, order: Order) -> None:
     name = _name_of_batch(known.batch if known else derived)
     renews = known is not None and bool(known.changed) and st.toggle("Grade again who handed in other work since")
     show_estimate(specs, context=order.scheme.context if order.scheme else None)
-    limits = ask_limits(len(graded))
+    try:
+        limits = ask_limits(len(graded))
+    except InvalidInput as problem:
+        _say(problem)
+        return
     if st.button(grade_label(len(graded), limits), type="primary", icon=":material/play_arrow:", key="grade"):
         _enqueue(upload, specs, order, name, limits, renews=renews)
 
@@ -222,7 +226,7 @@ def _known_work(upload: Upload, specs: list[JobSpec], order: Order, derived: str
         known = None
         if client().find_batch(derived) is None:
             known = find_known_work(
-                client(),
+                payer_client(),
                 _origin(order),
                 {spec.id for spec in specs},
                 lambda batch: _specs_joining(upload, order, batch)[0],
@@ -261,7 +265,7 @@ def _derived_name(stem: str, specs: list[JobSpec], order: Order) -> str:
         order.template.sha256,
         order.parameters.as_json(),
         order.scheme.digest if order.scheme else None,
-        client().provider,
+        payer_client().provider,
         *([dict(order.given)] if order.given else []),
         *([str(order.identity)] if order.identity is IdentityRule.REPLACE else []),
     ]
@@ -293,7 +297,7 @@ def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limi
         refuse_another_order(name, origin)
         specs, mark = _fenced_by_the_batch(upload, specs, order, name)
         origin = replace(origin, fence=mark, prompt_layout=PARTS)
-        report = client().enqueue(
+        report = payer_client().enqueue(
             specs,
             name=name,
             queue=QueueName.INTERACTIVE,
@@ -301,6 +305,8 @@ def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limi
             origin=origin,
             pilot=limits.pilot,
             max_cost_usd=limits.max_cost_usd,
+            weight=limits.weight,
+            notify=limits.notify,
             price=limits.price,
             by=limits.by,
             renews=renews,

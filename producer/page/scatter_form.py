@@ -40,8 +40,8 @@ def show_scatter(batch: str) -> None:
 def _ask(batch: str) -> None:
     glance = board_of(client(), batch).glance()
     st.write(
-        "Some of this work is graded again in the same way. How much those grades differ is what no other model or "
-        "rubric is to blame for. They never become official."
+        "Some of this work is graded again in the same way. How far the same work is graded apart says how much of a "
+        "change is chance. These grades never become official."
     )
     most = max(1, glance.succeeded - glance.followers)
     sample = int(st.number_input("Students, drawn by chance", 1, most, min(USUAL_SAMPLE, most), key="scatter sample"))

@@ -8,6 +8,9 @@ from producer.client import JobClient
 from workers.contract.schema_files.lookup import InstalledSchemas
 from workers.settings import Settings, load_settings
 
+PAID_BY = "paid by"
+"""In the session: the account that a new batch names."""
+
 
 @st.cache_resource
 def client() -> JobClient:
@@ -19,3 +22,19 @@ def client() -> JobClient:
 def settings() -> Settings:
     """Read once."""
     return load_settings()
+
+
+def payer() -> Settings:
+    """The settings, speaking of the account that the form of a new batch chose."""
+    return settings().of_account(st.session_state.get(PAID_BY, settings().account))
+
+
+def payer_client() -> JobClient:
+    """The client that enqueues for that account."""
+    chosen = payer()
+    return client() if chosen.account == settings().account else _client_of(chosen.account)
+
+
+@st.cache_resource
+def _client_of(account: str | None) -> JobClient:
+    return JobClient.connect(settings().of_account(account), schemas=InstalledSchemas())

@@ -10,7 +10,7 @@ import streamlit as st
 
 from producer.inputs.ending_models import ending_notices
 from producer.page.plain_text import plain
-from producer.page.services import client, settings
+from producer.page.services import payer, payer_client, settings
 from producer.page.waiting import GRADE_THE_REST, park_sentence
 from producer.page.who import may_own
 from producer.review.glance import ClosedBy
@@ -19,6 +19,7 @@ from producer.terminal.gate_notices import cap_line, price_of_rest
 from producer.terminal.words import cost, counted
 from workers.contract.errors import GradequeueError
 from workers.contract.lane_choice import PriceWish
+from workers.contract.notification import targets_of
 from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many jobs go first, and what the batch may cost; None for no such limit."""
+    """How many jobs go first, what the batch may cost (None for no such limit), its share of the queue, who is told."""
 
     pilot: int | None
     max_cost_usd: float | None
+    weight: float | None = None
+    """Of the batch in its queue; None leaves it as it is, 1 for a new batch."""
+    notify: tuple[str, ...] = ()
+    """Who is told when it ends or stops."""
     within_hours: int | None = None
     """The grades may wait so long for a lower price; None: they are wanted at once."""
 
@@ -54,7 +59,7 @@ def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | N
     if settings().offline:
         return
     show_ending_models({model for spec in specs for model in (spec.model, spec.parameters.fallback_model) if model})
-    for each in client().estimate(specs, context=context):
+    for each in payer_client().estimate(specs, context=context):
         st.caption(
             plain(
                 f"Likely cost with {each.model}: {cost_interval(each)}; at most {cost(each.most_cost_usd)}, without "
@@ -65,7 +70,7 @@ def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | N
 
 def show_ending_models(models: Iterable[str]) -> None:
     """A warning for each of these models that is shut down or soon will be."""
-    for notice in ending_notices(sorted(models), settings()).values():
+    for notice in ending_notices(sorted(models), payer()).values():
         st.warning(plain(notice), icon=":material/event_busy:")
 
 
@@ -84,10 +89,22 @@ def ask_limits(jobs: int) -> Limits:
         "When do you need the grades?", list(_WANTED), key="wanted", disabled=settings().offline,
         help="What may wait is asked at a lower price where the provider has one, half of it at best.",
     )  # fmt: skip
+    with st.expander("Notifications and priority"):
+        first, second = st.columns((3, 1))
+        told = first.text_input(
+            "Tell when it ends or stops", key="notify", placeholder="mailto:kim@uni.edu, https://hooks.uni.edu/grading",
+            help="Addresses separated by commas. Messages hold no text of students.",
+        )  # fmt: skip
+        weight = second.number_input(
+            "Weight", 0.01, 100.0, 1.0, 1.0, key="weight",
+            help="Its share of the workers against other batches that wait: 3 gets three times as much as 1.",
+        )  # fmt: skip
     return Limits(
         pilot=int(pilot) if pilot else None,
         max_cost_usd=float(cap) if cap else None,
         within_hours=None if settings().offline else _WANTED[wanted],
+        weight=float(weight) if weight and weight != 1 else None,
+        notify=targets_of([told or ""]),
     )
 
 

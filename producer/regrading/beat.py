@@ -12,16 +12,17 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from producer.client import JobClient
 from producer.inputs.nightly_file import load_nightly
-from producer.regrading.nightly import change_of, night_of, run_night
+from producer.regrading.nightly import change_of, night_of, run_night, with_account
 from workers.contract.errors import GradequeueError, ServiceUnavailable
 from workers.contract.schema_files.lookup import InstalledSchemas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from producer.inputs.nightly_file import NightlyEntry
@@ -108,9 +109,14 @@ class Beat:
         *,
         folder: Path,
         now: Callable[[], datetime] = _utc_now,
+        clients: Mapping[str, JobClient] | None = None,
     ) -> None:
-        """`folder` is the nightly file's own: its templates and rubrics are named from there."""
+        """`folder` is the nightly file's own: its templates and rubrics are named from there.
+
+        `clients` by account: of those that entries name.
+        """
         self._client = client
+        self._clients = clients or {}
         self._folder = folder
         self._now = now
         self._schedules = [Schedule(entry, began_at=now()) for entry in entries]
@@ -118,11 +124,14 @@ class Beat:
 
     @classmethod
     def open(cls, settings: Settings, path: Path) -> Self:
-        """A beat for this nightly file. Raises `InvalidInput` for it and every file it names."""
-        entries = load_nightly(path)
+        """A beat for this nightly file. Raises `InvalidInput` for it and every file it names, and `UnknownAccount`."""
+        entries = [with_account(entry, path.parent) for entry in load_nightly(path)]
         for entry in entries:
             change_of(entry, path.parent)  # refused now, not at half past two
-        return cls(JobClient.connect(settings, schemas=InstalledSchemas()), entries, folder=path.parent)
+        of_account = {each.account: settings.of_account(each.account) for each in entries if each.account is not None}
+        connect = partial(JobClient.connect, schemas=InstalledSchemas())
+        clients = {name: connect(each) for name, each in of_account.items()}
+        return cls(connect(settings), entries, folder=path.parent, clients=clients)
 
     def run(self, interrupts: Interrupts, *, alive_file: Path) -> None:
         """Run what is due until the first interrupt; an entry that is being run is finished first."""
@@ -148,13 +157,17 @@ class Beat:
 
     def close(self) -> None:
         """Release every connection."""
-        self._client.close()
+        for client in (self._client, *self._clients.values()):
+            client.close()
+
+    def _client_of(self, entry: NightlyEntry) -> JobClient:
+        return self._client if entry.account is None else self._clients[entry.account]
 
     def _run(self, schedule: Schedule, night: datetime) -> None:
         """The night's regrades; it stays due when a service is away."""
         entry = schedule.entry
         try:
-            report = run_night(self._client, entry, due=night, folder=self._folder)
+            report = run_night(self._client_of(entry), entry, due=night, folder=self._folder)
         except ServiceUnavailable as error:
             logger.warning("nightly.waiting entry=%s service=%s reason=%s", entry.name, error.service, error)
             schedule.attempted(self._now())

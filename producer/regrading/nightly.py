@@ -21,6 +21,7 @@ from producer.regrading.change import change_with
 from producer.regrading.linked_name import linked_name
 from producer.regrading.regrade import regrade
 from producer.regrading.submission_of_prompt import SubmissionUnknown
+from workers.contract.account import account_provider
 from workers.contract.errors import InvalidInput
 from workers.contract.job import QueueName
 from workers.contract.notification import OPERATOR
@@ -52,6 +53,13 @@ def change_of(entry: NightlyEntry, folder: Path) -> Change:
         effort=entry.effort,
         verbosity=entry.verbosity,
     )
+
+
+def with_account(entry: NightlyEntry, folder: Path) -> NightlyEntry:
+    """The entry with the account of its kit, where it says none itself."""
+    if entry.account is not None or entry.kit is None:
+        return entry
+    return entry.model_copy(update={"account": load_kit(folder / entry.kit).options.get("account")})
 
 
 def _beside(folder: Path, option: str | None) -> str | None:
@@ -110,23 +118,32 @@ def night_of(due: datetime) -> date:
 def selected(
     overviews: Sequence[BatchOverview], entry: NightlyEntry, *, due: datetime, provider: str
 ) -> list[BatchOverview]:
-    """The entry's batches, oldest first: finished, this provider's, made before the night, and no regrades.
+    """The entry's batches, oldest first: finished, this account's, made before the night, and no regrades.
+
+    An entry that names its account takes those of any account at the same server.
 
     With `times`, only those it has regraded less often; this night's own regrade does not count, so it can be resumed.
     """
     times = _times_before(overviews, entry, due)
     latest = due.timestamp()
+    accounts = {provider, *_others_at(provider, overviews, entry)}
     earliest = latest - entry.newer_than_days * SECONDS_PER_DAY if entry.newer_than_days else 0.0
     return [
         overview
         for overview in reversed(overviews)
         if any(fnmatchcase(overview.name, pattern) for pattern in entry.batches)
         and overview.is_finished
-        and overview.provider == provider
+        and overview.provider in accounts
         and overview.origin.regrade_of is None
         and earliest <= overview.created_at < latest
         and (entry.times is None or times[overview.name] < entry.times)
     ]
+
+
+def _others_at(provider: str, overviews: Sequence[BatchOverview], entry: NightlyEntry) -> set[str]:
+    if entry.account is None:
+        return set()
+    return {each.provider for each in overviews if account_provider(each.provider) == account_provider(provider)}
 
 
 def _times_before(overviews: Sequence[BatchOverview], entry: NightlyEntry, due: datetime) -> Counter[str]:

@@ -86,11 +86,15 @@ def _repeated(repeats: Repeats) -> list[tuple[str, int, str]]:
 def budgets_table(budgets: Iterable[Mapping[str, Any]]) -> Table:
     """The provider's limits as the workers last saw them."""
     table = Table(title="limits, as the workers last saw them", title_justify="left")
-    table.add_column("model", overflow="fold")
+    budgets = list(budgets)
+    has_accounts = len({budget.get("account") for budget in budgets}) > 1
+    for name in (*(["account"] if has_accounts else []), "model"):
+        table.add_column(name, overflow="fold")
     for name in ("requests/min", "used", "tokens/min", "tokens left", "waiting", "429s"):
         table.add_column(name, justify="right")
     for budget in budgets:
         table.add_row(
+            *([str(budget.get("account"))] if has_accounts else []),
             str(budget.get("model")),
             _count(budget.get("requests_limit")),
             _count(budget.get("requests_used")),

@@ -125,7 +125,7 @@ class OidcProvider:
 def oidc_provider(*, port: int, page_url: str, people: Mapping[str, Mapping[str, object]]) -> Iterator[OidcProvider]:
     """The provider in a thread of its own, for the page at this address."""
     provider = OidcProvider(url=f"http://127.0.0.1:{port}", redirect_uri=f"{page_url}/oauth2callback", people=people)
-    server = uvicorn.Server(uvicorn.Config(provider.app(), port=port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(provider.app(), port=port, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -35,7 +35,7 @@ class Worker:
 async def heard(store: Store) -> Worker:
     worker = Worker()
     with store.snapshot() as connection:
-        hear(asyncio.get_running_loop(), cast("Any", worker), cast("Any", worker), "p", connection)
+        hear(asyncio.get_running_loop(), cast("Any", worker), {"p": cast("Any", worker)}, connection)
     await asyncio.sleep(0)
     return worker
 

@@ -154,8 +154,9 @@ def raise_days(connection: Connection, caps: DayCaps) -> None:
         max_usd = caps.by_account.get(each.provider)
         if each.closed_at is None or max_usd is None:
             continue
-        was_total = caps.total_usd is not None and each.max_usd > max_usd  # all accounts together had spent theirs
-        if max_usd > each.max_usd or (was_total and (caps.total_usd or 0.0) > each.max_usd):
+        total_usd = math.inf if caps.total_usd is None else caps.total_usd
+        was_total = each.max_usd > max_usd  # all accounts together had spent theirs
+        if min(max_usd, total_usd) > each.max_usd or (was_total and each.max_usd < total_usd < math.inf):
             _open_day(connection, each.provider, each.day, since=each.closed_at)
 
 

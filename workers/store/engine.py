@@ -10,17 +10,16 @@ Lock order, the same everywhere: batches, workers, jobs in id order, attempts, o
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, exc, text
 
 from workers.contract.errors import ServiceUnavailable
 from workers.store.identity import read_store_id
+from workers.store.sqlite_engine import BEGIN_OPTION, sqlite_engine
 from workers.store.url import store_url
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ HEAD_REVISION = "0023_floor"
 """The schema this code works with; a test holds it equal to the newest migration."""
 MOVING = "moving"
 """The revision of a copy that is not complete; see `moving`."""
-SQLITE_BUSY_SECONDS = 30.0
-"""Several workers, a page and the sweeper share one file; each write is short, so waiting is right."""
 CONNECT_SECONDS = 10
 CONNECTIONS_KEPT = 2
 MOST_CONNECTIONS = 10
@@ -48,7 +45,6 @@ MOST_TRIES = 5
 """A transaction that meets a deadlock so often in a row has found a fault of ours, not bad luck."""
 CONTENTION_STATES = frozenset({"40001", "40P01"})
 """serialization_failure and deadlock_detected: nothing was written, the same transaction may run again."""
-_BEGIN_OPTION = "gradequeue_begin"
 _READING: Mapping[str, str] = {
     "sqlite": "BEGIN",
     # one snapshot for all statements, so that counts read by several of them add up
@@ -87,7 +83,7 @@ class Store:
     def open(cls, url: str) -> Store:
         """Connect lazily; raises `ServiceUnavailable` when the URL cannot be used at all."""
         parsed = store_url(url)
-        return cls(_sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed))
+        return cls(sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -125,14 +121,14 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A read-only view, the same for every statement in it; never waits for a writer."""
-        options: Any = {_BEGIN_OPTION: _READING[self.engine.dialect.name]}
+        options: Any = {BEGIN_OPTION: _READING[self.engine.dialect.name]}
         with _translated(), self.engine.connect().execution_options(**options) as connection:
             yield connection
 
     @contextmanager
     def without_transaction(self) -> Iterator[Connection]:
         """For the few statements that want no transaction around them; PostgreSQL limits no time here."""
-        with _translated(), self.engine.connect().execution_options(**{_BEGIN_OPTION: ""}) as connection:
+        with _translated(), self.engine.connect().execution_options(**{BEGIN_OPTION: ""}) as connection:
             yield connection
 
     def close(self) -> None:
@@ -258,52 +254,6 @@ def _reason(error: exc.SQLAlchemyError) -> str:
     return next((f"{line}; {advice}" for part, advice in _ADVICE.items() if part in line), line)
 
 
-def _sqlite_engine(url: URL) -> Engine:
-    _make_folder(Path(url.database or ""))
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # BEGIN is ours: see _begin
-        _use_write_ahead_log(connection)
-        connection.execute("PRAGMA synchronous=FULL")  # a commit acknowledged to the broker must survive a power cut
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA temp_store=MEMORY")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # IMMEDIATE: a transaction that reads first and writes later could not take the lock without starting over
-        if begin := connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"):
-            connection.exec_driver_sql(begin)
-
-    return engine
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """SQLite does not wait for others when it changes a file's journal mode, so the first openers take turns here."""
-    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _make_folder(file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ServiceUnavailable("store", f"cannot create {file.parent}: {error.strerror}") from None
-
-
 def _postgresql_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
@@ -334,7 +284,7 @@ def _postgresql_engine(url: URL) -> Engine:
     def _begin(connection: Connection) -> None:
         # Limits for this transaction alone: behind a pooler in transaction mode, the next one on this session is
         # somebody else's; and no start-up option, which poolers refuse. In one round trip with BEGIN.
-        begin = connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN")
+        begin = connection.get_execution_options().get(BEGIN_OPTION, "BEGIN")
         if not begin:
             return
         idle_seconds = IDLE_READING_SECONDS if begin == _READING["postgresql"] else IDLE_WRITING_SECONDS

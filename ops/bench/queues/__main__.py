@@ -6,7 +6,8 @@
 
 Two bulk batches with the given weights keep the provider's limit busy; then one interactive job a second is enqueued.
 What counts is read from the store's ledger, by its clock: from a click's enqueue to the end of its call, less the
-provider's latency, so the way to the provider and the commit of the answer are in it. Prints one JSON object.
+provider's latency, so the way to the provider and the commit of the answer are in it. `click_parts` says where that
+time goes, and `enqueue_call` how long the program that enqueues waits, commit and message. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -102,10 +103,13 @@ def _measured(client: JobClient, provider: Standin, options: argparse.Namespace)
     time.sleep(options.warm_up)
 
     began_at, began_answered = time.time(), provider.stats()
+    enqueuing: list[float] = []
     for number in range(options.clicks):
         due_at = began_at + number
         time.sleep(max(0.0, due_at - time.time()))
+        asked_at = time.perf_counter()
         enqueue_jobs(client, f"click-{number}", 1, queue="interactive", weight=None)
+        enqueuing.append(time.perf_counter() - asked_at)
     time.sleep(max(0.0, began_at + max(options.seconds, options.clicks) - time.time()))
     ended_at, stats = time.time(), provider.stats()
 
@@ -114,7 +118,7 @@ def _measured(client: JobClient, provider: Standin, options: argparse.Namespace)
     admitted = stats["admitted"] - began_answered["admitted"]
     if options.clicks:
         wait_until(lambda: len(_clicks(client)) == options.clicks, "every click is answered")
-    waits = sorted(seconds - options.latency_ms / 1000 for seconds in _clicks(client))
+    clicks, latency = _clicks(client), options.latency_ms / 1000
     share = options.weights[0] / sum(options.weights)
     return {
         "seconds": round(ended_at - began_at, 1),
@@ -122,7 +126,13 @@ def _measured(client: JobClient, provider: Standin, options: argparse.Namespace)
         "refused": stats["refused_total"],
         "bulk": dict(zip(("bulk-a", "bulk-b"), bulk, strict=True)),
         "share_over_weight": round(bulk[0] / max(1, sum(bulk)) / share, 3),
-        "click_seconds": _percentiles(waits),
+        "click_seconds": _percentiles([each.closed_at - each.enqueued_at - latency for each in clicks]),
+        "click_parts": {
+            "enqueue_call": _percentiles(enqueuing),
+            "to_claim": _percentiles([each.claimed_at - each.enqueued_at for each in clicks]),
+            "to_ledger": _percentiles([each.opened_at - each.claimed_at for each in clicks]),
+            "to_answer_stored": _percentiles([each.closed_at - each.opened_at - latency for each in clicks]),
+        },
         "load_average": os.getloadavg()[0],
     }
 
@@ -147,24 +157,22 @@ def _opened(client: JobClient, since: float, until: float) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def _clicks(client: JobClient) -> list[float]:
-    """Seconds from enqueue to the end of the call, of every click whose call has ended."""
+def _clicks(client: JobClient) -> Sequence[Any]:
+    """The store's times of every click whose call has ended."""
     with client.store.snapshot() as connection:
-        return list(
-            connection.execute(
-                select(attempts.c.closed_at - jobs.c.enqueued_at)
-                .join(jobs, jobs.c.id == attempts.c.job_id)
-                .join(batches, batches.c.id == jobs.c.batch_id)
-                .where(batches.c.queue == "interactive", attempts.c.ending == "answered")
-            ).scalars()
-        )
+        return connection.execute(
+            select(jobs.c.enqueued_at, jobs.c.claimed_at, attempts.c.opened_at, attempts.c.closed_at)
+            .join(jobs, jobs.c.id == attempts.c.job_id)
+            .join(batches, batches.c.id == jobs.c.batch_id)
+            .where(batches.c.queue == "interactive", attempts.c.ending == "answered")
+        ).all()
 
 
 def _percentiles(waits: Sequence[float]) -> dict[str, float] | None:
     if len(waits) < 2:  # noqa: PLR2004 - quantiles want two
         return None
     cut = statistics.quantiles(waits, n=100, method="inclusive")
-    return {"p50": round(cut[49], 3), "p95": round(cut[94], 3), "p99": round(cut[98], 3), "most": round(waits[-1], 3)}
+    return {"p50": round(cut[49], 3), "p95": round(cut[94], 3), "p99": round(cut[98], 3), "most": round(max(waits), 3)}
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ class KitSettings(BaseModel):
     """A span such as `12h`: give up what has not started by then."""
     layout: str | None = None
     id_column: str | None = None
+    account: str | None = None
+    """Who pays: a name of the file GRADEQUEUE_ACCOUNTS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

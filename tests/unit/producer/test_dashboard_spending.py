@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 
 from producer.page.waiting import why_it_waits
 from producer.review.glance import Board
 from tests.unit.producer.test_dashboard_new_batch import ANNA, BEN, CLEO, client, named, sent, texts, uploaded  # noqa: F401
 from tests.unit.producer.test_dashboard_pages import end, enqueue, opened
+from workers.store.control_tables import notify_targets
 from workers.store.feed import Feed, due_jobs
 from workers.store.tables import jobs
 
@@ -47,6 +49,20 @@ def test_a_pilot_starts_alone_and_the_button_grades_the_rest(client: JobClient):
     assert not app.exception
     assert client.batch("week1").gate().pilot is None
     assert startable(client) == 2
+
+
+def test_who_is_told_and_the_weight_are_asked_before_the_button(client: JobClient):  # noqa: F811
+    app = named(uploaded(ANNA), "week4")
+    app.text_input(key="notify").set_value("kim@uni.edu").run()
+    assert any("expects https://host/path or mailto:" in text for text in texts(app)), texts(app)
+    assert not [button for button in app.button if button.key == "grade"], "nothing is graded until it is corrected"
+    app.text_input(key="notify").set_value("mailto:kim@uni.edu, https://hooks.uni.edu/secret").run()
+    app.number_input(key="weight").set_value(3.0).run()
+    sent(app)
+    with client.store.snapshot() as connection:
+        told = set(connection.execute(select(notify_targets.c.target)).scalars())
+    assert told == {"mailto:kim@uni.edu", "https://hooks.uni.edu/secret"}
+    assert client.batch("week4").gate().weight == 3.0
 
 
 @pytest.mark.usefixtures("client")

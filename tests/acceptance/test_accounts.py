@@ -1,0 +1,70 @@
+"""Two accounts side by side: one worker serves both, each from its own key, and a parked one stops nobody else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.test_run import made_up_programs
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.command_line import Bench, StandinServer
+
+pytestmark = pytest.mark.acceptance
+
+JOBS = 20
+KEYS = {"OPENAI_API_KEY": "sk-key-of-the-default", "COURSE_B_KEY": "sk-key-of-course-b"}
+INPUT = ("submissions.jsonl", "--template", "prompt.md", "--schema", "error_report", "--model", "gpt-4.1-mini")
+
+
+def test_a_parked_account_stops_no_other_and_each_pays_for_its_own(
+    bench: Bench, start_standin: Callable[..., StandinServer]
+):
+    other = start_standin("--latency-ms", "20-60")
+    (bench.folder / "accounts.toml").write_text(
+        f'[course-b]\nkey_variable = "COURSE_B_KEY"\nbase_url = "{other.base_url}"\n'
+    )
+    bench.environment = {
+        **KEYS,
+        "OPENAI_BASE_URL": bench.standin.base_url,
+        "GRADEQUEUE_ACCOUNTS": str(bench.folder / "accounts.toml"),
+        "GRADEQUEUE_PARK_PROBE": "600",
+    }
+    made_up_programs(bench.folder, JOBS)
+    refused = bench.run("enqueue", *INPUT, "--account", "course-x", expect=2)
+    assert "there is no account 'course-x'" in refused.stderr
+    assert "course-b, default" in " ".join(refused.stderr.split())
+
+    other.configure(faults=["insufficient_quota=1.0"])
+    for account in ("course-b", "default"):
+        bench.run("enqueue", *INPUT, "--account", account, "--name", f"of-{account}")
+    worker = bench.start("worker", "--queues", "bulk")
+    wait_until(lambda: succeeded(bench, "of-default") == JOBS, lambda: f"the default is served\n{bench.logs()[-3000:]}")
+    assert succeeded(bench, "of-course-b") == 0
+    status = " ".join(bench.run("status").stderr.split())
+    assert "course-b@127.0.0.1" in status
+    assert "is parked (quota_exhausted)" in status
+    assert bench.standin.stats()["answered"] == JOBS
+
+    other.configure(faults=[])
+    resumed = json.loads(bench.run("resume", "--account", "course-b", "--json").stdout)
+    assert resumed["changed"]
+    wait_until(lambda: succeeded(bench, "of-course-b") == JOBS, lambda: f"the rest is served\n{bench.logs()[-3000:]}")
+    assert (bench.standin.stats()["answered"], other.stats()["answered"]) == (JOBS, JOBS)
+    billed = json.loads(bench.run("bill", "--account", "course-b", "--json").stdout)
+    assert [(line["batch"], line["answered"]) for line in billed] == [("of-course-b", JOBS)]
+    worker.terminate()
+    said = worker.communicate()[1] + bench.logs()
+    assert not any(key in said for key in KEYS.values())
+
+
+def succeeded(bench: Bench, batch: str) -> int:
+    progress = bench.progress(batch)
+    assert progress is not None
+    assert progress.failed == 0
+    return progress.succeeded
