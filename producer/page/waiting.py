@@ -10,6 +10,7 @@ from producer.local.steering import lift_pauses, resume_account_named
 from producer.page.services import client
 from producer.page.who import may_own
 from producer.review.glance import ClosedBy, PauseScope
+from producer.terminal.tables import lane_line
 from producer.terminal.words import cost, counted, moment
 from workers.contract.outcome import AccountState
 
@@ -32,7 +33,8 @@ TRY_AGAIN, GO_ON, GRADE_THE_REST = "Try the account again", "Continue", "Grade t
 
 def why_it_waits(glance: BatchGlance) -> list[str]:
     """A sentence per reason, the one that stops most first; empty when nothing waits. Pure."""
-    holds = list(glance.holds)
+    lanes = [f"In the lane {each.lane}: {lane_line(each)}." for each in glance.lanes]
+    holds = [*glance.holds, *lanes]
     if not glance.waiting:
         return holds if glance.running else []
     if glance.park is not None:
@@ -46,7 +48,8 @@ def why_it_waits(glance: BatchGlance) -> list[str]:
         seconds = max(1, round(glance.next_due_seconds or 0))
         wait = "waits" if glance.deferred == 1 else "wait"
         reasons.append(f"{glance.deferred} {wait} for the provider's limit; the next is sent in {seconds} s.")
-    if glance.live_workers and (others := glance.waiting - glance.deferred) > 0:
+    others = glance.waiting - glance.deferred - sum(each.waiting for each in glance.lanes)
+    if glance.live_workers and others > 0:
         reasons.append(f"{others} {'waits' if others == 1 else 'wait'} for a free place in a worker.")
     return reasons
 

@@ -19,6 +19,7 @@ from workers.store.day_caps import DayGate, read_days
 from workers.store.decisions import AuditEntry, read_audit, read_officials, rebuild_standings
 from workers.store.gates import ClosedBy
 from workers.store.glance import Glance, ReviewCounts, read_glance
+from workers.store.lanes.overview import LaneLook, read_lanes
 from workers.store.one_student import OneStudent, Round, read_student
 from workers.store.overviews import BatchChoice, BatchOrder, WhichBatches, find_batch
 from workers.store.pages import Page, Place
@@ -92,6 +93,8 @@ class BatchGlance(Counts):
     parks: tuple[ParkedAccount, ...]
     """Every parked account, this batch's or another's."""
     paused: BatchPauses
+    lanes: tuple[LaneLook, ...]
+    """Where its jobs are that may wait for a cheaper answer."""
     days: tuple[DayGate, ...]
     """Spend caps of the day, by provider."""
     budgets: tuple[Mapping[str, Any], ...]
@@ -121,6 +124,8 @@ class Board:
             budgets = latest_budgets(connection, within_seconds=RECENT_SECONDS)
             days = read_days(connection) if found.has_days else []
             paused = pauses_of(connection, self.batch) if found.has_pauses else BatchPauses()
+            account = found.counts.provider
+            lanes = read_lanes(connection, found.batch_id, self.batch, account) if found.has_lanes else ()
         if found.are_standings_behind:
             rebuild_standings(self._store, self.batch)
             return self.glance()
@@ -142,6 +147,7 @@ class Board:
             holds=holds,
             parks=tuple(parks),
             paused=paused,
+            lanes=lanes,
             days=tuple(days),
             budgets=tuple(budget for budget in budgets if budget.get("account") == counts.provider),
             origin=found.origin,

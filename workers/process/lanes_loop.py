@@ -97,7 +97,7 @@ class LanesLoop:
     async def tidy(self) -> None:
         """Delete what is settled now: where these were the last jobs, nobody may come by again for days."""
         work = self._work
-        settled = await work.in_store(uncleaned_submissions, work.account, at_most=MOST_PER_ROUND)
+        settled = await work.read(uncleaned_submissions, work.account, at_most=MOST_PER_ROUND)
         if settled and await self._hold():
             places = asyncio.Semaphore(AT_ONCE)
             await asyncio.gather(*(self._step(each, places) for each in settled))
@@ -114,7 +114,7 @@ class LanesLoop:
 
     async def round(self) -> int:
         """Do what is due now; returns how many steps were taken. None while another worker has the lease."""
-        if not await self._work.in_store(has_work, self._work.account) or not await self._hold():
+        if not await self._work.read(has_work, self._work.account) or not await self._hold():
             return 0
         turns = asyncio.get_running_loop().create_task(self._turns())
         keeping = asyncio.get_running_loop().create_task(self._keep(turns))
@@ -129,7 +129,7 @@ class LanesLoop:
         work, taken = self._work, 0
         for _ in range(MOST_TURNS):
             await plan(work)
-            due = await work.in_store(due_submissions, work.account, at_most=MOST_PER_ROUND)
+            due = await work.read(due_submissions, work.account, at_most=MOST_PER_ROUND)
             if not due:
                 break
             taken += len(due)

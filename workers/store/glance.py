@@ -12,6 +12,7 @@ from workers.contract.origin import BatchOrigin
 from workers.contract.wire import broker_queue
 from workers.store.control_tables import pauses
 from workers.store.gates import BatchGate, ClosedBy, Pilot
+from workers.store.lane_tables import batch_lanes
 from workers.store.progress import PACE_SECONDS, Counts, Pace, read_counts
 from workers.store.sql import IS_READY, IS_UNFINISHED
 from workers.store.tables import (
@@ -66,6 +67,8 @@ class Glance:
     """A provider's cap of today is kept: whoever says why jobs wait must read it."""
     has_pauses: bool
     """Something is paused, this batch or another."""
+    has_lanes: bool
+    """Its jobs may wait for a cheaper lane."""
 
 
 def read_glance(connection: Connection, name: str) -> Glance | None:
@@ -85,6 +88,7 @@ def read_glance(connection: Connection, name: str) -> Glance | None:
         are_standings_behind=batch.newest_decision != batch.newest_standing,
         has_days=bool(batch.has_days),
         has_pauses=bool(batch.has_pauses),
+        has_lanes=bool(batch.has_lanes),
     )
 
 
@@ -107,6 +111,7 @@ def _batch(name: str) -> Any:
             of_pilot.where(~IS_UNFINISHED).scalar_subquery().label("pilot_finished"),
             select(day_gates.c.day).where(day_gates.c.ends_at > now_seconds()).exists().label("has_days"),
             select(pauses.c.name).exists().label("has_pauses"),
+            select(batch_lanes.c.batch_id).where(batch_lanes.c.batch_id == batches.c.id).exists().label("has_lanes"),
             _newest(decisions.c.id, decisions.c.batch_id).label("newest_decision"),
             _newest(standings.c.last_id, standings.c.batch_id).label("newest_standing"),
         )

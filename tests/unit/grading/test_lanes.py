@@ -265,3 +265,17 @@ async def test_a_job_lives_through_balanced_and_live_wishes(scene: LaneScene):
     assert scene.provider.billed[0][1] is Lane.BATCH
     scene.enqueue(1, name="l", price=PriceWish.LIVE)
     assert scene.waits_live() == 1
+
+
+async def test_a_worker_that_stops_leaves_no_settled_work_at_the_provider(scene: LaneScene):
+    scene.enqueue(2)
+    await scene.round()
+    scene.clock.move(600)
+    scene.crashes_after = "settled"
+    await scene.round()
+    assert scene.provider.files
+    scene.enqueue(1, name="later")
+    scene.loop.start()
+    await scene.loop.stop()
+    assert scene.provider.files == {}
+    assert len(scene.submissions()) == 1  # nothing new was begun

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
+from producer.page.waiting import why_it_waits
+from producer.review.glance import Board
 from tests.unit.producer.test_dashboard_new_batch import ANNA, BEN, CLEO, client, named, sent, texts, uploaded  # noqa: F401
 from tests.unit.producer.test_dashboard_pages import end, enqueue, opened
 from workers.store.control_tables import notify_targets
@@ -80,6 +82,7 @@ def test_who_needs_the_grades_later_lets_the_jobs_wait(client: JobClient):  # no
     assert startable(client) == 0
     [look] = client.batch("week4").progress().lanes
     assert (str(look.lane), look.waiting) == ("batch", 2)
+    assert "In the lane batch: 2 to be handed over." in why_it_waits(Board(client, "week4").glance())
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class _Asked:
 
 async def plan(work: LaneWork) -> int:
     """Hand over what waits, as far as the provider takes it now; returns how many submissions were made."""
-    groups = await work.in_store(waiting_groups, work.account)
+    groups = await work.read(waiting_groups, work.account)
     if not groups:
         return 0
     known = await work.known_lanes()
@@ -72,7 +72,7 @@ async def plan(work: LaneWork) -> int:
 async def _plan_group(work: LaneWork, known: KnownLanes, group: WaitingGroup) -> int:
     made, left = 0, group.jobs
     while left > 0:
-        in_flight = await work.in_store(tokens_in_flight, work.account)
+        in_flight = await work.read(tokens_in_flight, work.account)
         first = await work.in_store(candidates, group, at_most=1, within_seconds=None)
         if not first:
             return made

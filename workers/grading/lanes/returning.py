@@ -54,7 +54,7 @@ async def return_unanswered(
 ) -> int:
     """Give back what it still holds; returns how many jobs wait again. Doing it twice is harmless."""
     returned = 0
-    while held := await work.in_store(unanswered, submission.id, at_most=CHUNK):
+    while held := await work.read(unanswered, submission.id, at_most=CHUNK):
         returned += await return_jobs(
             work, submission, held, ending=ending, message=message, same_lane=same_lane, lane=lane
         )
@@ -77,7 +77,7 @@ async def return_jobs(
     if same_lane:
         lane = submission.lane
     if lane is None:
-        left = await work.in_store(least_time_left, job_ids)
+        left = await work.read(least_time_left, job_ids)
         lane = await _next_lane(work, submission, left, len(job_ids))
     return await work.in_store(
         give_back,
@@ -91,7 +91,7 @@ async def return_jobs(
 
 
 async def _next_lane(work: LaneWork, submission: Submission, left: float | None, jobs: int) -> Lane:
-    wish = await work.in_store(price_of, submission.batch_id)
+    wish = await work.read(price_of, submission.batch_id)
     known = await work.known_lanes()
     return known.choose(
         wish,

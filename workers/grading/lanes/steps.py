@@ -76,7 +76,7 @@ async def _step(work: LaneWork, submission: Submission) -> None:
 
 
 async def _is_unwanted(work: LaneWork, submission: Submission) -> bool:
-    return await work.in_store(cancellation_is_asked, submission.id) or await work.in_store(is_held_back, submission.id)
+    return await work.read(cancellation_is_asked, submission.id) or await work.read(is_held_back, submission.id)
 
 
 async def _look_at_batch(work: LaneWork, submission: Submission) -> None:
@@ -179,7 +179,7 @@ async def _look_at_response(work: LaneWork, submission: Submission) -> None:
 
 
 async def _has_to_leave(work: LaneWork, submission: Submission) -> bool:
-    return submission.is_late or await work.in_store(cancellation_is_asked, submission.id)
+    return submission.is_late or await work.read(cancellation_is_asked, submission.id)
 
 
 async def _look_later(work: LaneWork, submission: Submission) -> None:
