@@ -37,12 +37,15 @@ def apply(
     from producer.cli.reviewing import opened_review, report, reviewer
     from producer.review.difference import official_difference
     from producer.terminal.console import out
+    from producer.terminal.words import counted
 
     with opened_review(data_dir, batch) as review:
         moved = official_difference(review, regrade, item_ids or None)
         out.print(moved.table())
         out.print(moved.summary())
         if moved.changed and not yes:
-            click.confirm(f"Make {moved.changed} grades of {regrade} official in {batch}?", abort=True, err=True)
+            click.confirm(
+                f"Make {counted(moved.changed, 'grade')} of {regrade} official in {batch}?", abort=True, err=True
+            )
         done = review.apply(regrade, by=reviewer(by), item_ids=item_ids or None, reason=reason)
         return report(done, "made official")

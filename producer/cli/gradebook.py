@@ -219,6 +219,7 @@ def _report_strangers(strangers: list[Grade]) -> None:
 
 def _report(filled: Filled, target: Path) -> None:
     from producer.terminal.console import err, out
+    from producer.terminal.words import counted
 
     for warning in filled.warnings:
         err.print(f"note: {warning}", style="yellow", soft_wrap=True)
@@ -227,8 +228,8 @@ def _report(filled: Filled, target: Path) -> None:
     if len(filled.refused) > MOST_LISTED:
         err.print(f"not written: {len(filled.refused) - MOST_LISTED} more", style="yellow")
     out.print(
-        f"{target}: {len(filled.written)} grades written, {len(filled.unchanged)} were there already, "
-        f"{len(filled.refused)} not written, {filled.without} students of the file without a grade from here",
+        f"{target}: {counted(len(filled.written), 'grade')} written, {len(filled.unchanged)} were there already, "
+        f"{len(filled.refused)} not written, {counted(filled.without, 'student')} of the file without a grade from here",
         soft_wrap=True,
     )
     out.print(filled.expected_report, soft_wrap=True)

@@ -22,6 +22,7 @@ def purge(older_than: str, *, dry_run: bool, yes: bool, data_dir: Path | None) -
     """
     from producer.cli.session import opened_store
     from producer.terminal.console import err, out
+    from producer.terminal.words import counted
     from workers.store.retention import count_aged
     from workers.store.retention import purge as purge_store
 
@@ -36,12 +37,12 @@ def purge(older_than: str, *, dry_run: bool, yes: bool, data_dir: Path | None) -
                 soft_wrap=True,
             )
         if not aged.finished or dry_run:
-            out.print(f"{aged.finished} jobs ended more than {older_than} ago")
+            out.print(f"{counted(aged.finished, 'job')} ended more than {older_than} ago")
             return
         if not yes:
-            click.confirm(f"Remove the texts of {aged.finished} jobs for good?", abort=True, err=True)
+            click.confirm(f"Remove the texts of {counted(aged.finished, 'job')} for good?", abort=True, err=True)
         purged = purge_store(store, older_than_seconds=seconds)
-    out.print(f"the texts of {purged} jobs were removed")
+    out.print(f"the texts of {counted(purged, 'job')} were removed")
 
 
 def _seconds(age: str) -> float:

@@ -56,6 +56,7 @@ def rescore(
     from producer.cli.reviewing import opened_review, report, reviewer
     from producer.review.rescoring import record_rescoring, rescored
     from producer.terminal.console import err, out
+    from producer.terminal.words import counted
     from workers.contract.registry import builtin_registry
 
     scheme = _scheme(rubric, catalogue, kit, points)
@@ -66,7 +67,7 @@ def rescore(
         _say_left_out(found)
         out.print(found.difference.table())
         out.print(found.difference.summary())
-        many = f"{len(found.seen)} grades official in {batch}"
+        many = f"{counted(len(found.seen), 'grade')} official in {batch}"
         question = f"Make {many}, {found.undecided} of them not decided before?"
         if found.seen and not yes:
             click.confirm(question, abort=True, err=True)

@@ -57,6 +57,7 @@ def retry(
     from producer.cli.session import moment_option, opened_store, print_ending_models, settings_of
     from producer.inputs import duration_seconds
     from producer.terminal.console import out
+    from producer.terminal.words import counted
 
     with opened_store(data_dir) as store:
         parameters: dict[str, object] = {} if max_tokens is None else {"max_tokens": max_tokens}
@@ -72,5 +73,5 @@ def retry(
             out.print("no failed job matches; nothing was changed")
             return
         print_ending_models(found, settings_of({"data_dir": data_dir}))
-        out.print(f"{count} jobs will run again", soft_wrap=True)
+        out.print(f"{counted(count, 'job')} will run again", soft_wrap=True)
         say_when_nobody_works(found, data_dir)

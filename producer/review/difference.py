@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from producer.terminal.words import counted
 from workers.contract.decision import ReviewState
 from workers.contract.headline import headline
 from workers.store.sql import LIST_LENGTH
@@ -65,7 +66,8 @@ class OfficialDifference:
 
     def summary(self) -> str:
         """In one sentence."""
-        return f"{self.changed} grades change ({self.up} up, {self.down} down), {self.same} do not change"
+        changed = counted(self.changed, "grade changes", "grades change")
+        return f"{changed} ({self.up} up, {self.down} down), {counted(self.same, 'does', 'do')} not change"
 
 
 def official_difference(review: Review, regrade: str, item_ids: Collection[str] | None = None) -> OfficialDifference:

@@ -87,7 +87,7 @@ def test_the_results_of_a_batch_hold_the_official_grade_beside_the_models(tmp_pa
 
 def test_a_regrade_becomes_official_after_a_question_that_shows_what_moves(folder: Path):
     asked = run(folder, "apply", "b", "again", "--by", "Kim", answer="n\n", expect=1)
-    assert "1 grades change (0 up, 1 down), 0 do not change" in asked
+    assert "1 grade changes (0 up, 1 down), 0 do not change" in asked
     assert "no decisions yet" in run(folder, "audit", "b")
 
     assert "1 made official" in run(folder, "apply", "b", "again", "--by", "Kim", "--yes")
