@@ -37,6 +37,7 @@ GOOD = Books(
     provider_calls=12,
     repeated_calls=2,
     calls_not_in_ledger=0,
+    miscounted=(),
 )
 
 
@@ -67,6 +68,7 @@ def test_the_judge_finds_nothing_in_balanced_books():
         (replace(GOOD, repeated_calls=17), "repeated"),
         (replace(GOOD, calls_not_in_ledger=1), "not in the ledger"),
         (replace(GOOD, endings={"None": 1}), "open"),
+        (replace(GOOD, miscounted=("job_tallies",)), "differ from a recount: job_tallies"),
     ],
 )
 def test_the_judge_finds_what_is_wrong_in_the_books(books: Books, complaint: str):

@@ -240,7 +240,8 @@ def plans(store: Store, ask: Callable[[Connection], Any]) -> list[str]:
 
         @event.listens_for(connection, "before_cursor_execute")
         def remember(_c: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
-            sent.append((statement, parameters))
+            if not statement.startswith("BEGIN"):
+                sent.append((statement, parameters))
 
         ask(connection)
         event.remove(connection, "before_cursor_execute", remember)

@@ -1,20 +1,23 @@
 """Many rows in one statement on PostgreSQL: without prepared statements, the server plans each statement anew.
 
 Behind a pooler there are none (see `engine`), so that five hundred small updates would be planned five hundred times.
-The rows travel as one array per column. SQLite plans at no cost, and takes them one by one.
+The rows travel as one array per column, and a long list of values as one array. SQLite plans at no cost, and takes rows
+one by one.
 """
 
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, JSON, Text, bindparam, cast, column, func, select
+from sqlalchemy import JSON, Text, bindparam, cast, column, func, select
+from sqlalchemy.types import UserDefinedType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.sql.elements import ColumnElement
     from sqlalchemy.types import TypeEngine
 
@@ -35,10 +38,7 @@ def given_rows(
         name: (others or {}).get(name) or table.c["id" if name == key else name].type for name in names
     }
     sent = {name: Text() if isinstance(types[name], JSON) else types[name] for name in names}
-    arrays = [
-        cast(bindparam(f"all_{name}", [_sent(row[name], types[name]) for row in rows]), ARRAY(sent[name]))
-        for name in names
-    ]
+    arrays = [bindparam(f"all_{name}", _column_text(rows, name, types[name]), _array_of(sent[name])) for name in names]
     given = (
         func.unnest(*arrays).table_valued(*(column(name, sent[name]) for name in names), name="given").render_derived()
     )
@@ -48,8 +48,55 @@ def given_rows(
     return expressions
 
 
-def _sent(value: object, kind: TypeEngine[Any]) -> object:
-    return json.dumps(value) if value is not None and isinstance(kind, JSON) else value
+def _column_text(rows: Sequence[Mapping[str, Any]], name: str, kind: TypeEngine[Any]) -> str:
+    values = [row[name] for row in rows]
+    if isinstance(kind, JSON):
+        values = [None if value is None else json.dumps(value) for value in values]
+    return array_text(values)
+
+
+def array_text(values: Iterable[object]) -> str:
+    """Texts, numbers, truth values and nothing as PostgreSQL writes an array; the driver takes five times as long."""
+    return f"{{{','.join(map(_element, values))}}}"
+
+
+def _element(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def among(connection: Connection, column: ColumnElement[Any], values: Collection[str]) -> ColumnElement[bool]:
+    """The column is one of these texts; on PostgreSQL one parameter, as five hundred cost more than their rows."""
+    if connection.dialect.name == "sqlite":
+        return column.in_(values)
+    return column == func.any(bindparam(None, array_text(values), _array_of(_TEXT), unique=True))
+
+
+class _WrittenArray(UserDefinedType[str]):
+    """A parameter that is written as an array already; the server reads it once, and plans with what is in it."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def __init__(self, item: str) -> None:
+        self.item = item
+
+    def get_col_spec(self, **_options: object) -> str:
+        """Of a cast."""
+        return f"{self.item}[]"
+
+
+_TEXT = Text()
+
+
+@cache
+def _array_of(item: TypeEngine[Any]) -> _WrittenArray:
+    from sqlalchemy.dialects.postgresql import dialect  # noqa: PLC0415 - costs 20 ms, and SQLite needs none
+
+    return _WrittenArray(item.compile(dialect=dialect()))  # type: ignore[no-untyped-call]
 
 
 def selected(expressions: Mapping[str, ColumnElement[Any]], **more: ColumnElement[Any]) -> tuple[list[str], Any]:

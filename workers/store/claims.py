@@ -16,6 +16,7 @@ from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, JobState
 from workers.log import get_logger
+from workers.store.bulk import among
 from workers.store.instructions import instructions_in
 from workers.store.kept import kept_answer
 from workers.store.provenance import asked_only
@@ -112,7 +113,7 @@ def claim_jobs(
         select(jobs.c.id)
         .join(batches, batches.c.id == jobs.c.batch_id)
         .where(
-            jobs.c.id.in_(job_ids),
+            among(connection, jobs.c.id, job_ids),
             IS_READY,
             IS_DUE,
             jobs.c.position < batches.c.opened,
@@ -230,7 +231,7 @@ def not_due_yet(connection: Connection, job_ids: Sequence[str], *, accounts: Col
         select(jobs.c.id, (jobs.c.not_before - now_seconds()).label("after_seconds"))
         .join(batches, batches.c.id == jobs.c.batch_id)
         .where(
-            jobs.c.id.in_(job_ids),
+            among(connection, jobs.c.id, job_ids),
             IS_WAITING,
             jobs.c.not_before > now_seconds(),
             batches.c.provider.in_(accounts) if accounts else true(),
@@ -245,7 +246,9 @@ def _unpublish_waiting(connection: Connection, job_ids: Sequence[str]) -> None:
     connection.execute(
         update(jobs)
         .where(
-            jobs.c.id.in_(job_ids), IS_READY, or_(jobs.c.batch_id.in_(waiting_batches), ~PASSES_GATE, ~IS_MODEL_OPEN)
+            among(connection, jobs.c.id, job_ids),
+            IS_READY,
+            or_(jobs.c.batch_id.in_(waiting_batches), ~PASSES_GATE, ~IS_MODEL_OPEN),
         )
         .values(published_at=None)
     )
@@ -256,7 +259,7 @@ def _unpublish_foreign(connection: Connection, job_ids: Sequence[str], accounts:
     foreign_batches = select(batches.c.id).where(batches.c.provider.not_in(accounts))
     dropped = connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(job_ids), IS_READY, jobs.c.batch_id.in_(foreign_batches))
+        .where(among(connection, jobs.c.id, job_ids), IS_READY, jobs.c.batch_id.in_(foreign_batches))
         .values(published_at=None)
         .returning(jobs.c.id)
     ).scalars()
@@ -270,7 +273,7 @@ def _attempts_spent(connection: Connection, job_ids: Sequence[str]) -> dict[str,
     rows = connection.execute(
         select(attempts.c.job_id, attempts.c.purpose, func.count().label("spent"))
         .join(jobs, (jobs.c.id == attempts.c.job_id) & (jobs.c.round == attempts.c.round))
-        .where(attempts.c.job_id.in_(job_ids), attempts.c.ending.in_(SPENT))
+        .where(among(connection, attempts.c.job_id, job_ids), attempts.c.ending.in_(SPENT))
         .group_by(attempts.c.job_id, attempts.c.purpose)
     )
     spent: dict[str, dict[str, int]] = {}

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from workers.contract.outcome import AttemptEnding
+from workers.contract.outcome import AttemptEnding, JobState
 from workers.store.instructions import INSTRUCTIONS_KEY
-from workers.store.sql import IS_READY, IS_UNFINISHED
+from workers.store.sql import IS_UNFINISHED
 from workers.store.tables import attempts, batches, contexts, jobs
+from workers.store.tallies import job_tallies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +92,10 @@ def read_earlier_answers(
 
 def count_to_send(connection: Connection, batch_id: int) -> int:
     """Jobs of a batch that wait and will be sent; what takes another job's outcome is not."""
-    query = select(func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id, IS_READY)
-    return connection.execute(query).scalar_one()
+    query = select(func.sum(job_tallies.c.jobs)).where(
+        job_tallies.c.batch_id == batch_id, job_tallies.c.state == JobState.READY
+    )
+    return int(connection.execute(query).scalar() or 0)
 
 
 def costs_of_finished(connection: Connection, batch_id: int) -> list[float]:

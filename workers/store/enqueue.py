@@ -21,6 +21,7 @@ from workers.contract.origin import BatchOrigin
 from workers.contract.outcome import JobState
 from workers.contract.twins import twin_key
 from workers.log import get_logger
+from workers.store.bulk import among
 from workers.store.deadlines import move_deadlines
 from workers.store.gates import change_gate, open_gate
 from workers.store.job_rows import insert_jobs, new_row
@@ -229,14 +230,8 @@ class _Filling:
         """Remove some of what an enqueue that died had staged; the first free position when nothing is left."""
         self._hold(connection)
         opened: int = connection.execute(select(batches.c.opened).where(batches.c.id == self.batch.id)).scalar_one()
-        staged = list(
-            connection.execute(
-                select(jobs.c.id)
-                .where(jobs.c.batch_id == self.batch.id, jobs.c.position >= opened)
-                .order_by(jobs.c.id)
-                .limit(LIST_LENGTH)
-            ).scalars()
-        )
+        above = select(jobs.c.id).where(jobs.c.batch_id == self.batch.id, jobs.c.position >= opened)
+        staged = list(connection.execute(above.order_by(jobs.c.id).limit(LIST_LENGTH)).scalars())
         if not staged:
             return opened
         for table in (flags, outcomes):  # a follower may have ended with a leader that was here before
@@ -345,6 +340,6 @@ def _existing(connection: Connection, batch: BatchHeader, item_ids: list[str]) -
     for some in in_lists(item_ids):
         yield from connection.execute(
             select(jobs.c.item_id, jobs.c.content_hash, (jobs.c.prompt == "").label("is_left_out")).where(
-                jobs.c.batch_id == batch.id, jobs.c.item_id.in_(some)
+                jobs.c.batch_id == batch.id, among(connection, jobs.c.item_id, some)
             )
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, or_, select, true, update
 
+from workers.store.bulk import among
 from workers.store.control_tables import batch_weights, broker_epochs
 from workers.store.gates import FIRST_JOBS
 from workers.store.sql import (
@@ -268,7 +269,7 @@ def mark_published(connection: Connection, job_ids: Sequence[str]) -> list[Publi
     """Mark rows published, in the order given; those that another publisher took meanwhile are left out."""
     numbers: dict[str, int] = {}
     for some in in_lists(job_ids):
-        unpublished = select(jobs.c.id).where(jobs.c.id.in_(some), IS_UNPUBLISHED)
+        unpublished = select(jobs.c.id).where(among(connection, jobs.c.id, some), IS_UNPUBLISHED)
         guarded = in_id_order(unpublished, skip_locked=True).scalar_subquery()
         rows = connection.execute(
             update(jobs)
@@ -326,10 +327,8 @@ def _expected(feed: Feed, countdown_grace_seconds: float) -> tuple[ColumnElement
 def unpublish(connection: Connection, job_ids: Collection[str]) -> int:
     """Let these rows, whose messages are missing, be published again; returns how many."""
     lock_jobs(connection, job_ids)
-    return sum(
-        connection.execute(update(jobs).where(jobs.c.id.in_(some), IS_WAITING).values(published_at=None)).rowcount
-        for some in in_lists(job_ids)
-    )
+    waiting = (update(jobs).where(among(connection, jobs.c.id, some), IS_WAITING) for some in in_lists(job_ids))
+    return sum(connection.execute(each.values(published_at=None)).rowcount for each in waiting)
 
 
 def unpublish_all(connection: Connection) -> int:

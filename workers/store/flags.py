@@ -37,6 +37,8 @@ def write_flags(connection: Connection, endings: Iterable[JobEnding]) -> None:
         connection.execute(insert(flags), rows)
 
 
+FlagsByRound = dict[tuple[str, int], tuple[Flag, ...]]
+"""By job id and round; rounds without one are absent."""
 OF_THE_INPUT = 0
 """The round of flags that are known before any: they hold in every round."""
 
@@ -54,14 +56,14 @@ def write_input_flags(connection: Connection, batch_id: int, found: Mapping[str,
 
 def flags_by_round(
     connection: Connection, job_ids: Collection[str] | Select[tuple[str]], *, only: int | None = None
-) -> dict[tuple[str, int], tuple[Flag, ...]]:
-    """The flags of these jobs by (job id, round), in their order; rounds without one are absent.
+) -> FlagsByRound:
+    """The flags of these jobs, in their order.
 
     `job_ids` may be a query that finds them. `flags_of_round` adds those of the input; `only` reads one round.
     """
     wanted = flags.c.job_id.in_(job_ids) if only is None else flags.c.job_id.in_(job_ids) & (flags.c.round == only)
     rows = connection.execute(select(flags).where(wanted).order_by(flags.c.job_id, flags.c.round, flags.c.number))
-    found: dict[tuple[str, int], tuple[Flag, ...]] = {}
+    found: FlagsByRound = {}
     for row in rows:
         flag = Flag(kind=FlagKind(row.kind), path=row.path, message=row.message)
         found[row.job_id, row.round] = (*found.get((row.job_id, row.round), ()), flag)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from json.encoder import encode_basestring as text
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text, cast, select
 
-from workers.contract.outcome import JobState
-from workers.store.flags import flags_by_round, flags_of_round
-from workers.store.json_text import in_line_form, quoted
-from workers.store.result_lines import flags_text, marks, number
+from workers.store.flags import FlagsByRound, flags_by_round, flags_of_round
+from workers.store.json_text import Repeated, as_stored, quoted
+from workers.store.result_lines import ended_text, flags_text, marks, number
 from workers.store.result_pages import SAME_AS
-from workers.store.sql import PAGE, in_pages
+from workers.store.sql import fetch_plain, in_pages
 from workers.store.tables import attempts, batches, jobs, outcomes
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
     from workers.contract.flag import Flag
+
+
+PAGE = 2000
+"""Jobs read at a time: some megabytes of results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +42,29 @@ class Record:
 
 def read_outcomes(connection: Connection, batch: str) -> Iterator[Record]:
     """Every outcome of every round, in input order; a job that has none yet stands with its state alone."""
-    for row, flags in _outcomes(connection, batch):
-        yield Record(_outcome_fields(row, flags))
+    for query, found in _pages_of_jobs(connection, batch, _OUTCOMES, within_job=outcomes.c.round):
+        flags = flags_by_round(connection, found)
+        for row in connection.execute(query):
+            yield Record(_outcome_fields(row, flags_of_round(flags, row.job_id, row.round)))
 
 
 def read_outcome_lines(connection: Connection, batch: str) -> Iterator[str]:
     """The same as lines of JSON, straight from the rows."""
-    for row, flags in _outcomes(connection, batch):
-        yield _outcome_line(row, flags)
+    for query, found in _pages_of_jobs(connection, batch, _OUTCOMES, within_job=outcomes.c.round):
+        yield from _outcome_lines(fetch_plain(connection, query), flags_by_round(connection, found))
 
 
 def read_ledger(connection: Connection, batch: str) -> Iterator[Record]:
     """Every request to the provider, job by job in input order, in the order they were sent."""
-    for row in _requests(connection, batch):
-        yield Record(_attempt_fields(row))
+    for query, _found in _pages_of_jobs(connection, batch, _REQUESTS, within_job=attempts.c.opened_at):
+        for row in connection.execute(query):
+            yield Record(_attempt_fields(row))
 
 
 def read_ledger_lines(connection: Connection, batch: str) -> Iterator[str]:
     """The same as lines of JSON, straight from the rows."""
-    return map(_attempt_line, _requests(connection, batch))
+    for query, _found in _pages_of_jobs(connection, batch, _REQUESTS, within_job=attempts.c.opened_at):
+        yield from _attempt_lines(fetch_plain(connection, query))
 
 
 _OUTCOMES = (
@@ -89,22 +97,10 @@ _REQUESTS = (
 )  # fmt: skip
 
 
-def _outcomes(connection: Connection, batch: str) -> Iterator[tuple[Row[*tuple[Any, ...]], Sequence[Flag]]]:
-    for page, found in _pages_of_jobs(connection, batch, _OUTCOMES, within_job=outcomes.c.round):
-        flags = flags_by_round(connection, found)
-        for row in page:
-            yield row, flags_of_round(flags, row.job_id, row.round) if flags else ()
-
-
-def _requests(connection: Connection, batch: str) -> Iterator[Row[*tuple[Any, ...]]]:
-    for page, _found in _pages_of_jobs(connection, batch, _REQUESTS, within_job=attempts.c.opened_at):
-        yield from page
-
-
 def _pages_of_jobs(
     connection: Connection, batch: str, statement: Select[Any], *, within_job: Any
-) -> Iterator[tuple[Sequence[Row[*tuple[Any, ...]]], Select[tuple[str]]]]:
-    """Whole jobs at a time with a query for their ids, so that a page never ends in the middle of one.
+) -> Iterator[tuple[Select[Any], Select[tuple[str]]]]:
+    """A query for whole jobs at a time with one for their ids, so that a page never ends in the middle of one.
 
     Positions have no gaps.
     """
@@ -113,7 +109,7 @@ def _pages_of_jobs(
         for first in range(0, opened, PAGE):
             is_on_page = (jobs.c.batch_id == batch_id) & jobs.c.position.between(first, min(first + PAGE, opened) - 1)
             page = statement.where(is_on_page).order_by(jobs.c.position, within_job)
-            yield connection.execute(page).all(), select(jobs.c.id).where(is_on_page)
+            yield page, select(jobs.c.id).where(is_on_page)
 
 
 def _outcome_fields(row: Row[*tuple[Any, ...]], flags: Sequence[Flag]) -> dict[str, object]:
@@ -123,7 +119,7 @@ def _outcome_fields(row: Row[*tuple[Any, ...]], flags: Sequence[Flag]) -> dict[s
         "id": row.id,
         "job_id": row.job_id,
         "round": row.round or row.present_round,
-        "state": _state(row),
+        "state": _state_of(row.state, row.round, row.failure_kind),
         "finished_at": _utc(row.finished_at),
         "schema": row.schema_name,
         "schema_fingerprint": row.schema_fingerprint,
@@ -146,32 +142,31 @@ def _outcome_fields(row: Row[*tuple[Any, ...]], flags: Sequence[Flag]) -> dict[s
     return fields
 
 
-def _outcome_line(row: Row[*tuple[Any, ...]], flags: Sequence[Flag]) -> str:
-    (
-        batch, provider, item_id, job_id, _state_now, present_round, schema, fingerprint, prompt_hash, model, metadata,
-        is_purged, of_round, finished_at, result, failure_kind, failure_message, model_answered, is_standin, same_as,
-        provenance,
-    ) = row  # fmt: skip
-    ended = (
-        f'"result": {in_line_form(result)}'
-        if failure_kind is None
-        else f'"failure": {{"kind": {quoted(failure_kind)}, "message": {quoted(failure_message)}}}'
-    )
-    return (
-        f'{{"batch": {quoted(batch)}, "provider": {quoted(provider)}, "id": {quoted(item_id)}, '
-        f'"job_id": {quoted(job_id)}, "round": {of_round or present_round}, "state": {quoted(_state(row))}, '
-        f'"finished_at": {quoted(_utc(finished_at))}, "schema": {quoted(schema)}, '
-        f'"schema_fingerprint": {quoted(fingerprint)}, "prompt_hash": {quoted(prompt_hash)}, "model": {quoted(model)}, '
-        f'"model_answered": {quoted(model_answered)}, {ended}, "same_as": {quoted(same_as)}, '
-        f'"flags": {flags_text(flags)}, "provenance": {in_line_form(provenance)}, "metadata": {in_line_form(metadata)}'
-        f"{marks(is_standin=is_standin, is_purged=is_purged)}}}\n"
-    )
+def _outcome_lines(rows: Sequence[tuple[Any, ...]], flags: FlagsByRound) -> list[str]:
+    same = Repeated()
+    return [
+        f'{{"batch": {same[batch]}, "provider": {same[provider]}, "id": {text(item_id)}, "job_id": {text(job_id)}, '
+        f'"round": {of_round or present_round}, "state": {same[_state_of(state, of_round, failure_kind)]}, '
+        f'"finished_at": {_utc_text(finished_at)}, "schema": {same[schema]}, '
+        f'"schema_fingerprint": {same[fingerprint]}, "prompt_hash": {text(prompt_hash)}, "model": {same[model]}, '
+        f'"model_answered": {same[answered]}, {ended_text(result, failure_kind, failure_message)}, '
+        f'"same_as": {quoted(same_as)}, '
+        f'"flags": {flags_text(flags_of_round(flags, job_id, of_round)) if flags else "[]"}, '
+        f'"provenance": {as_stored(provenance)}, "metadata": {as_stored(metadata)}'
+        f"{marks(is_standin=is_standin, is_purged=is_purged) if is_standin or is_purged else ''}}}\n"
+        for (
+            batch, provider, item_id, job_id, state, present_round, schema, fingerprint, prompt_hash, model, metadata,
+            is_purged, of_round, finished_at, result, failure_kind, failure_message, answered, is_standin, same_as,
+            provenance,
+        ) in rows
+    ]  # fmt: skip
 
 
-def _state(row: Row[*tuple[Any, ...]]) -> str:
-    if row.round is None:
-        return str(row.state)
-    return JobState.FAILED if row.failure_kind is not None else JobState.SUCCEEDED
+def _state_of(state: str, of_round: int | None, failure_kind: str | None) -> str:
+    """Of a round that has ended, else the job's."""
+    if of_round is None:
+        return state
+    return "succeeded" if failure_kind is None else "failed"
 
 
 def _attempt_fields(row: Row[*tuple[Any, ...]]) -> dict[str, object]:
@@ -209,26 +204,31 @@ def _attempt_fields(row: Row[*tuple[Any, ...]]) -> dict[str, object]:
     }
 
 
-def _attempt_line(row: Row[*tuple[Any, ...]]) -> str:
-    (
-        batch, item_id, job_id, attempt_id, of_round, claim, worker_id, purpose, ending, opened_at, closed_at, model,
-        answered, system_fingerprint, status_code, message, wait_seconds, request_id, parameters_sent,
-        prompt, completion, cached, cache_write, reasoning, service_tier, cost_usd, surcharge_usd, held_usd,
-        lane, submission_id,
-    ) = row  # fmt: skip
-    return (
-        f'{{"batch": {quoted(batch)}, "id": {quoted(item_id)}, "job_id": {quoted(job_id)}, '
-        f'"attempt_id": {quoted(attempt_id)}, "round": {of_round}, "claim": {claim}, "worker_id": {quoted(worker_id)}, '
-        f'"purpose": {quoted(purpose)}, "ending": {quoted(ending)}, "opened_at": {quoted(_utc(opened_at))}, '
-        f'"closed_at": {quoted(_utc(closed_at))}, "model": {quoted(model)}, "model_answered": {quoted(answered)}, '
-        f'"system_fingerprint": {quoted(system_fingerprint)}, "status_code": {number(status_code)}, '
+def _attempt_lines(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    same = Repeated()
+    return [
+        f'{{"batch": {same[batch]}, "id": {text(item_id)}, "job_id": {text(job_id)}, '
+        f'"attempt_id": {text(attempt_id)}, "round": {of_round}, "claim": {claim}, "worker_id": {same[worker_id]}, '
+        f'"purpose": {same[purpose]}, "ending": {same[ending]}, "opened_at": {_utc_text(opened_at)}, '
+        f'"closed_at": {_utc_text(closed_at)}, "model": {same[model]}, "model_answered": {same[answered]}, '
+        f'"system_fingerprint": {same[system_fingerprint]}, "status_code": {number(status_code)}, '
         f'"message": {quoted(message)}, "wait_seconds": {number(wait_seconds)}, "request_id": {quoted(request_id)}, '
-        f'"parameters_sent": {in_line_form(parameters_sent)}, "prompt_tokens": {prompt}, '
+        f'"parameters_sent": {as_stored(parameters_sent)}, "prompt_tokens": {prompt}, '
         f'"completion_tokens": {completion}, "cached_tokens": {cached}, "cache_write_tokens": {cache_write}, '
-        f'"reasoning_tokens": {reasoning}, "service_tier": {quoted(service_tier)}, "cost_usd": {number(cost_usd)}, '
+        f'"reasoning_tokens": {reasoning}, "service_tier": {same[service_tier]}, "cost_usd": {number(cost_usd)}, '
         f'"surcharge_usd": {number(surcharge_usd)}, "most_usd": {number(held_usd)}, '
-        f'"lane": {quoted(lane or "live")}, "submission_id": {quoted(submission_id)}}}\n'
-    )
+        f'"lane": {same[lane or "live"]}, "submission_id": {quoted(submission_id)}}}\n'
+        for (
+            batch, item_id, job_id, attempt_id, of_round, claim, worker_id, purpose, ending, opened_at, closed_at,
+            model, answered, system_fingerprint, status_code, message, wait_seconds, request_id, parameters_sent,
+            prompt, completion, cached, cache_write, reasoning, service_tier, cost_usd, surcharge_usd, held_usd,
+            lane, submission_id,
+        ) in rows
+    ]  # fmt: skip
+
+
+def _utc_text(seconds: float | None) -> str:
+    return "null" if seconds is None else f'"{_utc(seconds)}"'
 
 
 def _utc(seconds: float | None) -> str | None:

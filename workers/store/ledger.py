@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from workers.contract.headline import headline
 from workers.contract.lane import Lane
 from workers.contract.outcome import ENDED_STATES, UNFINISHED_STATES, AttemptEnding, Failure, JobState, Success, Usage
-from workers.store.bulk import given_rows, selected
+from workers.store.bulk import among, given_rows, selected
 from workers.store.fitting import fit_attempt, fit_outcome, result_json
 from workers.store.flags import write_flags
 from workers.store.sql import in_lists, insert_into, is_sqlite, lock_jobs
@@ -223,7 +223,7 @@ def close_as_unknown(connection: Connection, job_ids: Collection[str]) -> None:
     for some in in_lists(job_ids):
         connection.execute(
             update(attempts)
-            .where(attempts.c.job_id.in_(some), attempts.c.ending.is_(None))
+            .where(among(connection, attempts.c.job_id, some), attempts.c.ending.is_(None))
             .values(ending=str(AttemptEnding.UNKNOWN), closed_at=now_seconds())
         )
 
@@ -235,7 +235,7 @@ def unknown_attempts(connection: Connection, job_ids: Collection[str]) -> dict[s
         rows = connection.execute(
             select(attempts.c.job_id, func.count().label("unknown"))
             .join(jobs, (jobs.c.id == attempts.c.job_id) & (jobs.c.round == attempts.c.round))
-            .where(attempts.c.job_id.in_(some), attempts.c.ending == str(AttemptEnding.UNKNOWN))
+            .where(among(connection, attempts.c.job_id, some), attempts.c.ending == str(AttemptEnding.UNKNOWN))
             .group_by(attempts.c.job_id)
         )
         counts.update((row.job_id, row.unknown) for row in rows)
@@ -282,7 +282,7 @@ def _finish(connection: Connection, job_ids: Sequence[str], ended: str) -> None:
     for some in in_lists(job_ids):
         connection.execute(
             update(jobs)
-            .where(jobs.c.id.in_(some))
+            .where(among(connection, jobs.c.id, some))
             .values(
                 state=ended,
                 worker_id=None,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BindParameter, Integer, bindparam, func, select, update
 
 from workers.contract.outcome import Failure, FailureKind, JobState
+from workers.store.bulk import among
 from workers.store.kept import end_with_kept_answers
 from workers.store.ledger import JobEnding, close_as_unknown, finish_jobs, unknown_attempts
 from workers.store.provenance import read_asked_only
@@ -126,7 +127,7 @@ def free_claims(
     for some in in_lists(freed):
         connection.execute(
             update(jobs)
-            .where(jobs.c.id.in_(some))
+            .where(among(connection, jobs.c.id, some))
             .values(
                 state=JobState.READY,
                 worker_id=None,

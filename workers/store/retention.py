@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import ENDED_STATES
+from workers.store.bulk import among
 from workers.store.pages import is_behind, read_in_turn
 from workers.store.sql import IS_UNFINISHED, LIST_LENGTH, lock_jobs
 from workers.store.tables import batches, decisions, flags, jobs, now_seconds, outcomes, standings
@@ -79,16 +80,20 @@ def _purge_jobs(connection: Connection, job_ids: list[str]) -> int:
         connection.exec_driver_sql("PRAGMA secure_delete = ON")  # or the text stays in the file's free pages
     ended = [job.id for job in lock_jobs(connection, job_ids).values() if job.state in ENDED_STATES]
     connection.execute(
-        update(jobs).where(jobs.c.id.in_(ended)).values(prompt=None, metadata={}, pseudonyms=None, kept_answer=None)
+        update(jobs)
+        .where(among(connection, jobs.c.id, ended))
+        .values(prompt=None, metadata={}, pseudonyms=None, kept_answer=None)
     )
     connection.execute(
         update(outcomes)
-        .where(outcomes.c.job_id.in_(ended))
+        .where(among(connection, outcomes.c.job_id, ended))
         .values(result=None, raw_output=None, validation_errors=None, refusal=None, points=None)
     )
     _forget_differences(connection, ended)
-    connection.execute(update(decisions).where(decisions.c.job_id.in_(ended)).values(result=None, reason=""))
-    connection.execute(update(standings).where(standings.c.job_id.in_(ended)).values(points=None))
+    connection.execute(
+        update(decisions).where(among(connection, decisions.c.job_id, ended)).values(result=None, reason="")
+    )
+    connection.execute(update(standings).where(among(connection, standings.c.job_id, ended)).values(points=None))
     return len(ended)
 
 
@@ -96,7 +101,7 @@ def _forget_differences(connection: Connection, job_ids: list[str]) -> None:
     """What a counterfactual showed is part of two answers."""
     rows = connection.execute(
         select(outcomes.c.job_id, outcomes.c.round, outcomes.c.provenance).where(
-            outcomes.c.job_id.in_(job_ids), outcomes.c.provenance.is_not(None)
+            among(connection, outcomes.c.job_id, job_ids), outcomes.c.provenance.is_not(None)
         )
     )
     for row in rows.all():

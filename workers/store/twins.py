@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, literal, select, update
 
 from workers.contract.outcome import ENDED_STATES, JobState
+from workers.store.bulk import among
 from workers.store.sql import IS_FOLLOWING, in_id_order, in_lists, lock_jobs
 from workers.store.tables import flags, jobs, outcomes
 
@@ -60,7 +61,7 @@ def _end_some(connection: Connection, leader_ids: list[str]) -> int:
         connection.execute(
             select(jobs.c.id)
             .join(_leader, _OF_THEIR_LEADERS)
-            .where(jobs.c.leader_id.in_(leader_ids), IS_FOLLOWING, _leader.c.state.in_(ENDED_STATES))
+            .where(among(connection, jobs.c.leader_id, leader_ids), IS_FOLLOWING, _leader.c.state.in_(ENDED_STATES))
         ).scalars()
     )
     for some in in_lists(followers):
@@ -68,7 +69,7 @@ def _end_some(connection: Connection, leader_ids: list[str]) -> int:
         _copy(connection, some, flags)
         connection.execute(
             update(jobs)
-            .where(jobs.c.id.in_(some))
+            .where(among(connection, jobs.c.id, some))
             .values(
                 state=select(_leader.c.state).where(_OF_THEIR_LEADERS).scalar_subquery(),
                 finished_at=select(_leader.c.finished_at).where(_OF_THEIR_LEADERS).scalar_subquery(),
@@ -88,7 +89,7 @@ def _copy(
         .select_from(jobs)
         .join(_leader, _OF_THEIR_LEADERS)
         .join(table, (table.c.job_id == _leader.c.id) & (table.c.round == _leader.c.round))
-        .where(jobs.c.id.in_(follower_ids))
+        .where(among(connection, jobs.c.id, follower_ids))
     )
     connection.execute(insert(table).from_select(list(columns), query))
 
@@ -98,7 +99,7 @@ def reopen_followers(connection: Connection, leader_ids: Collection[str]) -> int
     return sum(
         connection.execute(
             update(jobs)
-            .where(jobs.c.leader_id.in_(some), jobs.c.state == JobState.FAILED)
+            .where(among(connection, jobs.c.leader_id, some), jobs.c.state == JobState.FAILED)
             .values(state=JobState.FOLLOWING, round=jobs.c.round + 1, finished_at=None)
         ).rowcount
         for some in in_lists(leader_ids)
@@ -109,7 +110,7 @@ def count_following(connection: Connection, leader_ids: Collection[str]) -> int:
     """How many jobs wait for the outcome of these."""
     return sum(
         connection.execute(
-            select(func.count()).select_from(jobs).where(jobs.c.leader_id.in_(some), IS_FOLLOWING)
+            select(func.count()).select_from(jobs).where(among(connection, jobs.c.leader_id, some), IS_FOLLOWING)
         ).scalar_one()
         for some in in_lists(leader_ids)
     )

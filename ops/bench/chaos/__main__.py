@@ -48,6 +48,7 @@ def main() -> int:
     print(f"jobs enqueued {books.enqueued}, finished {books.finished}, lost {books.lost}, failed {dict(books.failed)}")
     print(f"outcomes {books.rounds_with_outcome}, overwritten {books.overwritten}")
     print(f"ledger {dict(books.endings)}; calls the provider saw {books.provider_calls}")
+    print(f"counters that differ from a recount: {', '.join(books.miscounted) or 'none'}")
     print(f"kills {len(report.kills)}, calls in flight at them and at the cut-off {report.calls_in_flight_at_kills}")
     print(f"calls repeated {books.repeated_calls}, calls not in the ledger {books.calls_not_in_ledger}")
     print(f"most calls in flight {report.most_in_flight}, workers started again, {report.seconds:.0f} s in all")

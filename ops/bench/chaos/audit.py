@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from workers.store.tables import attempts, jobs, outcomes
 from workers.store.tables import workers as worker_rows
+from workers.store.tallies import recount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,8 @@ class Books:
     """Calls beyond the first of a job that no failed request of the ledger explains."""
     calls_not_in_ledger: int
     """Calls of a prompt that the provider saw, beyond the ledger's rows for its job."""
+    miscounted: tuple[str, ...]
+    """Tallies that differ from a count of the rows."""
 
     @property
     def lost(self) -> int:
@@ -83,6 +86,7 @@ def read_books(store: Store, *, enqueued: int, witness: Witness, provider_stats:
         ledger: dict[str, Counter[str]] = {}
         for prompt_hash, ending, count in rows:
             ledger.setdefault(prompt_hash, Counter())[str(ending)] += count
+        miscounted = tuple(sorted(recount(connection)))
     calls = {prompt: record["calls"] for prompt, record in provider_stats["prompts"].items()}
     return Books(
         enqueued=enqueued,
@@ -99,6 +103,7 @@ def read_books(store: Store, *, enqueued: int, witness: Witness, provider_stats:
         calls_not_in_ledger=sum(
             max(0, count - _sent(ledger.get(prompt, Counter()))) for prompt, count in calls.items()
         ),
+        miscounted=miscounted,
     )
 
 

@@ -20,6 +20,7 @@ def complaints(report: Report, plan: Plan) -> list[str]:
             books.repeated_calls > report.calls_in_flight_at_kills
         ),
         f"{books.calls_not_in_ledger} calls are not in the ledger": books.calls_not_in_ledger != 0,
+        f"counters differ from a recount: {', '.join(books.miscounted)}": bool(books.miscounted),
         f"requests stand open: {dict(books.endings)}": "None" in books.endings,
         f"the marker is in {report.marker_found_in}": bool(report.marker_found_in),
         "a worker did not stop in order": not report.stopped_in_order,

@@ -1,0 +1,73 @@
+"""Many values in one parameter reach the database as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from sqlalchemy import Double, insert, select, text
+
+from workers.store.bulk import among, array_text, given_rows, selected
+from workers.store.tables import audit_entries
+
+if TYPE_CHECKING:
+    from workers.store import Store
+
+TEXTS = [
+    "",
+    "NULL",
+    "null",
+    '"',
+    "\\",
+    '\\"',
+    "a,b",
+    "{a}",
+    "{}",
+    " a ",
+    "a\nb\t",
+    "é\u2028 Zoë",
+    "'",
+    "%s %(x)s :y",
+    "a" * 9000,
+]
+
+
+def test_texts_come_back_as_they_were_sent(store: Store):
+    with store.transaction() as connection:
+        rows = [{"at": n / 3, "by": "p", "action": "a", "batch": "b", "detail": each} for n, each in enumerate(TEXTS)]
+        if store.is_sqlite:
+            connection.execute(insert(audit_entries), rows)
+        else:
+            names, query = selected(given_rows(audit_entries, rows, others={"at": Double()}))
+            connection.execute(insert(audit_entries).from_select(names, query))
+        detail = audit_entries.c.detail
+        found = connection.execute(select(audit_entries.c.at, detail).order_by(audit_entries.c.at)).all()
+        assert [tuple(row) for row in found] == [(row["at"], row["detail"]) for row in rows]
+        for each in TEXTS:
+            chosen = select(detail).where(among(connection, detail, [each, "not there"]))
+            assert connection.execute(chosen).scalars().all() == [each]
+        assert connection.execute(select(detail).where(among(connection, detail, []))).all() == []
+        assert len(connection.execute(select(detail).where(among(connection, detail, TEXTS))).all()) == len(TEXTS)
+
+
+def test_nothing_numbers_and_truth_values_are_written_as_such():
+    assert array_text([None, 1, -2.5, 1e-7, True, False]) == "{NULL,1,-2.5,1e-07,True,False}"
+
+
+@given(some.lists(some.text()))
+def test_a_text_ends_where_it_ended(values: list[str]):
+    written = array_text(values)
+    assert written.replace("\\\\", "").replace('\\"', "").count('"') == 2 * len(values)
+
+
+def test_no_trigger_joins_the_rows_before_a_statement_with_those_after_it(store: Store):
+    """Such a join is planned for the first statement of a session, and may compare each row with each."""
+    if store.is_sqlite:
+        pytest.skip("its triggers see one row")
+    with store.snapshot() as connection:
+        ours = "pronamespace = current_schema()::regnamespace AND proname LIKE 'tally%'"
+        bodies = connection.execute(text(f"SELECT prosrc FROM pg_proc WHERE {ours}")).scalars().all()
+    assert len(bodies) >= 10
+    assert not [body for body in bodies if "JOIN added" in body or "JOIN removed" in body]
