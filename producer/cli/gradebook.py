@@ -229,7 +229,8 @@ def _report(filled: Filled, target: Path) -> None:
         err.print(f"not written: {len(filled.refused) - MOST_LISTED} more", style="yellow")
     out.print(
         f"{target}: {counted(len(filled.written), 'grade')} written, {len(filled.unchanged)} were there already, "
-        f"{len(filled.refused)} not written, {counted(filled.without, 'student')} of the file without a grade from here",
+        f"{len(filled.refused)} not written, "
+        f"{counted(filled.without, 'student')} of the file without a grade from here",
         soft_wrap=True,
     )
     out.print(filled.expected_report, soft_wrap=True)
