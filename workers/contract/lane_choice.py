@@ -54,9 +54,11 @@ PUBLISHED_TIMES: Mapping[Lane, LaneTime] = {
 }
 """Until a lane's own times are known. *Source*: OpenRouter on 230,000 batches (2026): half within 7 minutes, nine of
 ten within an hour. Of the windows nothing is published but their ends; these are guesses well below them."""
-CANCEL_SECONDS = 90.0
-"""To have a request in a lane cancelled, so that it is not answered twice. A provider that takes longer is not waited
-for: its jobs go live, and the ledger holds both requests."""
+LEAST_CANCEL_SECONDS = 90.0
+LONGEST_CANCEL_SECONDS = 600.0
+"""*Source*: OpenAI, "Batch API": a batch may be cancelling for up to ten minutes."""
+CANCEL_SHARE = 0.1
+"""So much of the time to the deadline is given up at most to have a request cancelled."""
 LEAST_LIVE_SECONDS = 60.0
 """One live call with a retry."""
 LIVE_JOBS_PER_SECOND = 5.0
@@ -67,9 +69,27 @@ PATIENCE_SECONDS = 2 * _HOUR
 """What `balanced` takes for "in time" where there is no deadline."""
 
 
-def reserve_seconds(jobs: int, *, live_jobs_per_second: float = LIVE_JOBS_PER_SECOND) -> float:
-    """So long before their deadline jobs leave their lane: to be cancelled there, and to be answered live."""
-    return CANCEL_SECONDS + LEAST_LIVE_SECONDS + jobs / live_jobs_per_second
+def cancel_seconds(seconds_left: float) -> float:
+    """What is kept to have requests in a lane cancelled, so that none is answered twice.
+
+    A provider that takes longer is not waited for: its jobs go live, and the ledger holds both requests.
+    """
+    return min(max(CANCEL_SHARE * seconds_left, LEAST_CANCEL_SECONDS), LONGEST_CANCEL_SECONDS)
+
+
+def live_seconds(jobs: int, *, live_jobs_per_second: float = LIVE_JOBS_PER_SECOND) -> float:
+    """What is kept to have so many jobs answered live."""
+    return LEAST_LIVE_SECONDS + jobs / live_jobs_per_second
+
+
+def reserve_seconds(
+    jobs: int, *, seconds_left: float = 0.0, live_jobs_per_second: float = LIVE_JOBS_PER_SECOND
+) -> float:
+    """So long before their deadline jobs leave their lane: to be cancelled there, and to be answered live.
+
+    `seconds_left` to the deadline when they are handed over; the least reserve where it is not known.
+    """
+    return cancel_seconds(seconds_left) + live_seconds(jobs, live_jobs_per_second=live_jobs_per_second)
 
 
 def choose_lane(
@@ -90,7 +110,9 @@ def choose_lane(
         return Lane.LIVE
     left = None
     if seconds_to_deadline is not None:
-        left = seconds_to_deadline - reserve_seconds(jobs, live_jobs_per_second=live_jobs_per_second)
+        left = seconds_to_deadline - reserve_seconds(
+            jobs, seconds_left=seconds_to_deadline, live_jobs_per_second=live_jobs_per_second
+        )
     fitting = [lane for lane in PUBLISHED_TIMES if lane not in barred and _fits(wish, lane, left, times)]
     return min(fitting, key=lambda lane: lane.price_factor, default=Lane.LIVE)
 

@@ -51,3 +51,8 @@ def test_an_unknown_wish_is_named_with_the_known_ones():
     with pytest.raises(InvalidInput, match="lowest, balanced, live"):
         price_wish("cheap")
     assert price_wish(None) is None
+
+
+@pytest.mark.parametrize(("left", "expected"), [(600.0, 90.0), (3600.0, 360.0), (86_400.0, 600.0), (-5.0, 90.0)])
+def test_who_has_more_time_keeps_more_of_it_for_the_cancellation(left: float, expected: float):
+    assert reserve_seconds(10, seconds_left=left) - reserve_seconds(10) == expected - 90.0

@@ -23,7 +23,7 @@ from workers.grading.lanes.returning import return_all, return_jobs
 from workers.grading.records import Run
 from workers.log import get_logger
 from workers.store.lanes.submissions import SubmissionState
-from workers.store.lanes.waiting import lines, note_leaving
+from workers.store.lanes.waiting import lines, note_leaving, seconds_to_first_deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +48,12 @@ async def hand_over(work: LaneWork, submission: Submission) -> None:
     if not submission.requests:
         await work.advance(submission, since={SubmissionState.BUILDING}, to=SubmissionState.SETTLED)
         return
-    reserve = reserve_seconds(submission.requests, live_jobs_per_second=work.live_jobs_per_second)
-    await work.in_store(note_leaving, submission.id, reserve_seconds=reserve)
+    left = await work.read(seconds_to_first_deadline, submission.id)
+    if left is not None:
+        reserve = reserve_seconds(
+            submission.requests, seconds_left=left, live_jobs_per_second=work.live_jobs_per_second
+        )
+        await work.in_store(note_leaving, submission.id, reserve_seconds=reserve)
     if submission.lane.is_background:
         await _begin_response(work, submission)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.contract.lane_choice import reserve_seconds
+from workers.contract.lane_choice import LONGEST_CANCEL_SECONDS, reserve_seconds
 from workers.contract.outcome import AttemptEnding
 from workers.log import get_logger
 from workers.store.lanes.placing import price_of
@@ -93,6 +93,8 @@ async def return_jobs(
 async def _next_lane(work: LaneWork, submission: Submission, left: float | None, jobs: int) -> Lane:
     wish = await work.read(price_of, submission.batch_id)
     known = await work.known_lanes()
+    if left is not None and submission.is_late:
+        left -= LONGEST_CANCEL_SECONDS  # it is no time for another try that the cancellation was quick
     return known.choose(
         wish,
         model=submission.model,

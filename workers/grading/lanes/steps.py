@@ -9,7 +9,7 @@ from workers.completion.classify import Blocked, Throttled
 from workers.completion.lanes.errors import AlreadyEnded, LaneCallFailed, LaneError, LaneUnavailable, NotFound
 from workers.completion.lanes.states import BatchStatus
 from workers.contract.lane import Lane
-from workers.contract.lane_choice import CANCEL_SECONDS
+from workers.contract.lane_choice import live_seconds
 from workers.contract.outcome import AttemptEnding, Failure
 from workers.grading.decide import Park
 from workers.grading.lanes.filing import begin_batch, hand_over
@@ -24,6 +24,7 @@ from workers.store.lanes.submissions import (
     note_cleaned,
 )
 from workers.store.lanes.times import note_refusal
+from workers.store.lanes.waiting import seconds_to_first_deadline
 
 if TYPE_CHECKING:
     from workers.completion.lanes.states import BackgroundState, BatchState
@@ -189,7 +190,9 @@ async def _look_later(work: LaneWork, submission: Submission) -> None:
         wait = min(wait, max(submission.leave_at - submission.now, 0.0) + 0.1)
     if submission.state is SubmissionState.CANCELLING and submission.leave_at is not None:
         wait = SHORTEST_LOOK_SECONDS
-        if submission.now > submission.leave_at + CANCEL_SECONDS:
+        left = await work.read(seconds_to_first_deadline, submission.id)
+        needed = live_seconds(submission.requests, live_jobs_per_second=work.live_jobs_per_second)
+        if left is not None and left < needed:
             message = "not cancelled in time; its answer, should one come, is billed"
             await return_unanswered(work, submission, ending=AttemptEnding.UNKNOWN, message=message)
     await work.note(submission, look_after_seconds=wait)

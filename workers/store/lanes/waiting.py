@@ -265,6 +265,12 @@ def lines_of(connection: Connection, submission_id: str, attempt_ids: Collection
     return found
 
 
+def seconds_to_first_deadline(connection: Connection, submission_id: str) -> float | None:
+    """Of the jobs that this submission still holds; None where none has a deadline. Negative once it has passed."""
+    first = select(func.min(jobs.c.deadline_at) - now_seconds()).where(jobs.c.worker_id == submission_id, IS_RUNNING)
+    return connection.execute(first).scalar()
+
+
 def note_leaving(connection: Connection, submission_id: str, *, reserve_seconds: float) -> None:
     """What has no answer so long before the first deadline of its jobs leaves the submission."""
     first = select(func.min(jobs.c.deadline_at) - reserve_seconds).where(jobs.c.worker_id == submission_id, IS_RUNNING)
