@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
+from playwright.sync_api import expect
 
 from ops.bench.processes import free_port
 from tests.support.accessibility import violations
@@ -266,7 +267,9 @@ def on_a_phone(page: Page, url: str) -> None:
     page.get_by_label("Search by id, name or e-mail").fill("s03")
     page.get_by_label("Search by id, name or e-mail").press("Enter")
     say_of(page, "1 in this list")
-    page.get_by_role("button", name="s03", exact=True).click()
+    found = page.get_by_role("button", name="s03", exact=True)
+    expect(found).to_have_count(1)  # the row of the list before is gone
+    found.click()
     shown(page, "s03")
     say_of(page, "Correctness")
     look(page, "student")
