@@ -76,7 +76,21 @@ def chosen_items(review: Review, item_ids: tuple[str, ...], *, take_all: bool) -
     return None
 
 
-def report(done: Decided, what: str) -> int:
+def take_back(batch: str) -> str:
+    """How what was just recorded for many items is undone."""
+    from producer.terminal.words import command
+
+    return f"take it back: {command('undo', batch, options=['--last'])}"
+
+
+def to_gradebook(batch: str) -> str:
+    """What comes after approved and released grades."""
+    from producer.terminal.words import command
+
+    return f"next: {command('gradebook', batch, options=['--for', 'moodle'])}"
+
+
+def report(done: Decided, what: str, *, next_step: str = "") -> int:
     """Say what was recorded and what was left out; exit status 1 when anything was."""
     from producer.terminal.console import err, out
 
@@ -85,4 +99,6 @@ def report(done: Decided, what: str) -> int:
         err.print(f"left out: {item_id}: {why}", soft_wrap=True)
     if len(done.left_out) > MOST_LEFT_OUT:
         err.print(f"left out: {len(done.left_out) - MOST_LEFT_OUT} more")
+    if next_step:
+        err.print(next_step, soft_wrap=True, markup=False)
     return ExitStatus.SOME_FAILED if done.left_out else ExitStatus.SUCCEEDED

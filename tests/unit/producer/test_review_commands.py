@@ -95,6 +95,19 @@ def test_a_regrade_becomes_official_after_a_question_that_shows_what_moves(folde
     assert "1 undone" in run(folder, "undo", "b", "ada", "--by", "Kim")
 
 
+def test_undoing_the_last_act_leaves_a_hold_and_undoing_all_asks_before_it_lifts_one(folder: Path):
+    run(folder, "hold", "b", "eve", "--by", "Lee")
+    told = run(folder, "apply", "b", "again", "--by", "Kim", "--yes")
+    assert "take it back: gradequeue undo b --last" in told
+    assert "1 undone" in run(folder, "undo", "b", "--last", "--by", "Kim")
+    assert "the last act was an undo; nothing was changed" in run(folder, "undo", "b", "--last", "--by", "Kim")
+    assert "leave out items" in run(folder, "undo", "b", "ada", "--last", expect=2)
+    assert "This lifts 1 hold as well" in run(folder, "undo", "b", "--all", answer="n\n", expect=1)
+    assert "1 on hold" in run(folder, "review", "b")
+    assert "1 undone" in run(folder, "undo", "b", "--all", "--yes", "--by", "Kim", expect=1)
+    assert "0 on hold" in run(folder, "review", "b")
+
+
 def test_a_list_to_read_from_hand_grades_and_what_it_says_about_the_rest(tmp_path: Path):
     home = DataFolder.of(tmp_path / "data")
     store = new_store(home.path / "gradequeue.db")
