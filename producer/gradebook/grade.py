@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from producer.inputs.courses.roster import display_name
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Grade:
     @property
     def name(self) -> str:
         """As the course system or the roster says it; empty when neither does."""
-        return str(self.metadata.get("name") or self.metadata.get("group") or "")
+        return display_name(self.metadata)
 
     @property
     def shown(self) -> str:
