@@ -31,10 +31,10 @@ def apply(
 ) -> int:
     """Make the grades of REGRADE official for the same items of BATCH.
 
-    The difference is shown before the question. `gradequeue undo BATCH --from REGRADE` restores exactly what was
-    official before.
+    The difference is shown before the question. `gradequeue undo BATCH --last`, or later `--from REGRADE`, restores
+    exactly what was official before.
     """
-    from producer.cli.reviewing import opened_review, report, reviewer
+    from producer.cli.reviewing import opened_review, report, reviewer, take_back
     from producer.review.difference import official_difference
     from producer.terminal.console import out
     from producer.terminal.words import counted
@@ -48,4 +48,4 @@ def apply(
                 f"Make {counted(moved.changed, 'grade')} of {regrade} official in {batch}?", abort=True, err=True
             )
         done = review.apply(regrade, by=reviewer(by), item_ids=item_ids or None, reason=reason)
-        return report(done, "made official")
+        return report(done, "made official", next_step=take_back(batch) if done.changed else "")

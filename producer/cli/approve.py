@@ -31,10 +31,12 @@ def approve(
 
     Approving again changes nothing; `gradequeue undo` takes it back.
     """
-    from producer.cli.reviewing import chosen_items, opened_review, report, reviewer
+    from producer.cli.reviewing import after_approval, chosen_items, opened_review, report, reviewer
 
     with opened_review(data_dir, batch) as review:
         if unflagged:
-            return report(review.approve_unflagged(by=reviewer(by), reason=reason), "approved")
-        chosen = chosen_items(review, item_ids, take_all=take_all)
-        return report(review.approve(chosen, by=reviewer(by), reason=reason), "approved")
+            done = review.approve_unflagged(by=reviewer(by), reason=reason)
+        else:
+            chosen = chosen_items(review, item_ids, take_all=take_all)
+            done = review.approve(chosen, by=reviewer(by), reason=reason)
+        return report(done, "approved", next_step=after_approval(review))

@@ -56,6 +56,9 @@ MOST_LISTED = 20
 @click.option("--out-of", help="The points that deductions are taken from, and that --scale-to starts from.")
 @click.option("--scale-to", help="Scale the points to this maximum.")
 @click.option(
+    "--as-is", is_flag=True, help="Write the points unchanged into a file whose maximum is another than the grades'."
+)
+@click.option(
     "--feedback-zip",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write each student's feedback into a ZIP that Moodle or Canvas takes back.",
@@ -84,6 +87,7 @@ def gradebook(
     only: str,
     out_of: str | None,
     scale_to: str | None,
+    as_is: bool,
     feedback_zip: Path | None,
     feedback_format: str,
     feedback_font: Path | None,
@@ -106,6 +110,8 @@ def gradebook(
 
     if system in {"csv", "xlsx"} and gradebook_path is not None:
         raise InvalidInput(f"--for {system} writes a file of its own; leave --gradebook out")
+    if as_is and scale_to is not None:
+        raise InvalidInput("--as-is writes the points unchanged and --scale-to converts them; give one of the two")
     with opened_review(data_dir, batch) as review:
         found = list(
             grades_of(
@@ -122,7 +128,8 @@ def gradebook(
         if system in {"csv", "xlsx"}:
             _write_plain(found, batch, system, out_path, note=note)
         elif gradebook_path is not None:
-            strangers = _write_filled(found, system, gradebook_path, out_path, column=column, note=note).strangers
+            filled = _write_filled(found, system, gradebook_path, out_path, column=column, as_is=as_is, note=note)
+            strangers = filled.strangers
         elif feedback_zip is None:
             raise InvalidInput(f"--gradebook FILE is missing: the file that {_where_to_export(system)} gives")
         if feedback_zip is not None:
@@ -178,6 +185,7 @@ def _write_filled(
     out_path: Path | None,
     *,
     column: str,
+    as_is: bool,
     note: Callable[[str], None],
 ) -> Filled:
     from producer.gradebook.filling import fill
@@ -188,7 +196,7 @@ def _write_filled(
     mark = "-rehearsal" if any(grade.is_standin for grade in found) else "-graded"
     target = out_path or gradebook_path.with_name(f"{gradebook_path.stem}{mark}{gradebook_path.suffix}")
     check_writable(target)
-    filled = fill(Sheet.load(gradebook_path), found, SYSTEMS[system], column=column)
+    filled = fill(Sheet.load(gradebook_path), found, SYSTEMS[system], column=column, as_is=as_is)
     note(f"gradebook for {system}")
     write_bytes_atomically(target, filled.sheet.content())
     _report(filled, target)

@@ -45,7 +45,7 @@ def override(
 
     The model's own answer stays on record; `gradequeue undo` takes the correction back.
     """
-    from producer.cli.reviewing import opened_review, report, reviewer
+    from producer.cli.reviewing import opened_review, report, reviewer, suggest_ids
     from producer.review.corrections import Correction
     from workers.contract.errors import InvalidInput
 
@@ -59,6 +59,7 @@ def override(
         total=_number(totals[0], totals[0]) if totals else None,
     )
     with opened_review(data_dir, batch) as review:
+        suggest_ids(review, [item_id])
         return report(review.override(item_id, correction, by=reviewer(by), reason=reason), "corrected")
 
 

@@ -40,7 +40,7 @@ def release(
     Exports for course systems take released grades; what may not be released yet is named with the reason. Grades of
     the stand-in provider are never released.
     """
-    from producer.cli.reviewing import chosen_items, opened_review, report, reviewer
+    from producer.cli.reviewing import chosen_items, opened_review, report, reviewer, suggest_ids, to_gradebook
     from producer.terminal.console import out
     from workers.contract.decision import ReleaseRule
 
@@ -51,4 +51,8 @@ def release(
         if rule is not None:
             review.set_rule(ReleaseRule(rule), by=who)
         out.print(f"rule: {review.rule().sentence}")
-        return report(review.release(item_ids or None, by=who), "released")
+        if item_ids:
+            suggest_ids(review, item_ids)
+        done = review.release(item_ids or None, by=who)
+        is_real = done.changed or done.unchanged
+        return report(done, "released", next_step=f"next: {to_gradebook(batch)}" if is_real else "")

@@ -51,9 +51,9 @@ def rescore(
     """Compute the grades of BATCH again by changed points, levels or weights; no call.
 
     Official grades are computed again with what people corrected in them. The difference is shown before the question;
-    `gradequeue undo BATCH --all` restores what was official before.
+    `gradequeue undo BATCH --last` restores what was official before, and leaves holds as they are.
     """
-    from producer.cli.reviewing import opened_review, report, reviewer
+    from producer.cli.reviewing import opened_review, report, reviewer, take_back
     from producer.review.rescoring import record_rescoring, rescored
     from producer.terminal.console import err, out
     from producer.terminal.words import counted
@@ -72,7 +72,7 @@ def rescore(
         if found.seen and not yes:
             click.confirm(question, abort=True, err=True)
         done = record_rescoring(review, found, registry=builtin_registry(), by=reviewer(by), reason=reason)
-        return report(done, "made official")
+        return report(done, "made official", next_step=take_back(batch) if done.changed else "")
 
 
 def _scheme(rubric: str | None, catalogue: str | None, kit: Path | None, points: LevelPoints | None) -> GradingScheme:

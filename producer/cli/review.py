@@ -94,9 +94,11 @@ def review(
 def _print_list(opened: Review, order: Sequence[Doubt], shown: Sequence[Doubt], *, as_json: bool) -> None:
     import json
 
+    from producer.cli.reviewing import to_gradebook
     from producer.review.listing import as_line, review_summary, review_table
     from producer.terminal.console import out, write_data
     from producer.terminal.words import command
+    from workers.contract.decision import ReviewState
 
     if as_json:
         for doubt in shown:
@@ -108,11 +110,17 @@ def _print_list(opened: Review, order: Sequence[Doubt], shown: Sequence[Doubt], 
     if opened.has_standin():
         out.print("STAND-IN PROVIDER: these grades are not real and cannot be released", style="bold magenta")
         return
-    out.print(
-        f"next: {command('approve', opened.batch, 'ID...')}, or "
-        f"{command('approve', opened.batch, options=['--unflagged'])}",
-        soft_wrap=True,
-    )
+    undecided = [doubt.item.row for doubt in order if doubt.item.official.state is ReviewState.UNDECIDED]
+    if any(row.result is not None for row in undecided):
+        next_step = (
+            f"{command('approve', opened.batch, 'ID...')}, or "
+            f"{command('approve', opened.batch, options=['--unflagged'])}"
+        )
+    elif undecided:  # without a grade: nothing to approve
+        next_step = command("failures", opened.batch)
+    else:
+        next_step = f"{command('release', opened.batch)}, and {to_gradebook(opened.batch)}"
+    out.print(f"next: {next_step}", soft_wrap=True)
 
 
 def _print_sample(order: Sequence[Doubt], count: int, *, as_json: bool) -> None:

@@ -96,11 +96,13 @@ def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: b
 
 
 def _print_report(report: RunReport, client: JobClient, out_path: Path | None) -> None:
+    from itertools import islice
+
     from producer.cli.downloading import note_taken
     from producer.gradebook.result_files import write_atomically
     from producer.terminal.console import err, out
     from producer.terminal.gate_notices import cap_line
-    from producer.terminal.tables import MOST_RESULT_ROWS, results_table, summary_table
+    from producer.terminal.tables import FIRST_RESULT_ROWS, MOST_RESULT_ROWS, results_table, summary_table
     from producer.terminal.words import command
 
     batch = client.batch(report.progress.batch)
@@ -109,8 +111,9 @@ def _print_report(report: RunReport, client: JobClient, out_path: Path | None) -
         if out_path is not None:
             note_taken(client.store, [batch.name], "results, jsonl")
             write_atomically(out_path, batch.lines())
-        if report.progress.total <= MOST_RESULT_ROWS:
-            out.print(results_table(batch.results()))
+        total = report.progress.total
+        shown = total if total <= MOST_RESULT_ROWS else FIRST_RESULT_ROWS
+        out.print(results_table(islice(batch.results(), shown), total=total))
     elif report.progress.gate.pilot is not None:
         _print_pilot(client, report.progress)
     cap = cap_line(report.progress.gate)

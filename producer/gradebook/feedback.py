@@ -11,7 +11,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, NamedTuple
 
-from producer.gradebook.grade import written
+from workers.contract.doubt import WorkState
 from workers.contract.headline import GRADED_BY_HAND, POINTS_BY_HAND
 
 if TYPE_CHECKING:
@@ -36,23 +36,30 @@ _OURS = frozenset(
     }
 )
 
+_OF_RUBRICS = ("assessed_points", "not_assessed")
+"""Said with each criterion already."""
+_WORK: Mapping[object, str] = {
+    WorkState.ASSESSABLE: "",
+    WorkState.EMPTY: "nothing was found to assess",
+    WorkState.UNREADABLE: "it could not be read",
+    WorkState.OTHER_TASK: "it seems to be for another assignment",
+}
+
 
 def feedback_markdown(grade: Grade, *, title: str) -> str:
     """One student's page. Model text is shown as text: none of it becomes a link, a picture or a heading."""
     lines = [f"# {_plain(title)}", ""]
     if grade.is_standin:
         lines += ["**Rehearsal: this grade is the stand-in provider's and not real.**", ""]
-    if grade.points is not None:
-        highest = (grade.result or {}).get("max_points")
-        out_of = f" of {highest:g}" if isinstance(highest, int | float) else ""
-        lines.append(f"**Points: {written(grade.points)}{out_of}**{f' ({_plain(grade.band)})' if grade.band else ''}")
+    if grade.score is not None:
+        lines.append(f"**Points: {grade.score.shown}**{f' ({_plain(grade.band)})' if grade.band else ''}")
     else:
         lines.append(f"**{_plain(grade.why_none)}**")
     not_read = grade.metadata.get("files_not_read")
     if isinstance(not_read, list) and not_read:
         names = "; ".join(map(str, not_read))
         lines += ["", f"Not read: {_plain(names)}."]
-    lines += _section(grade.result or {}, depth=2)
+    lines += _of_result(grade)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -95,6 +102,36 @@ def member_name(grade: Grade, system: str, suffix: str) -> str | None:
         person = person if person and not person.isdigit() else f"student{person}"
         return f"{person}_{grade.metadata.get('canvas_id')}_{attachments[0]}_feedback.{suffix}"
     return f"{_NOT_IN_A_NAME.sub('-', grade.id)}.{suffix}"
+
+
+def _of_result(grade: Grade) -> Iterable[str]:
+    rest = dict(grade.result or {})
+    if (work := rest.get("work")) in _WORK:
+        del rest["work"]
+        if words := _WORK[str(work)]:
+            yield from _named("your work", words, 2)
+    criteria = rest.get("criteria")
+    if isinstance(criteria, dict) and all(
+        isinstance(each, dict) and "max_points" in each for each in criteria.values()
+    ):
+        for name in ("criteria", *_OF_RUBRICS):
+            rest.pop(name, None)
+        for name, criterion in criteria.items():
+            yield from _criterion(grade.criteria.get(name, name), criterion)
+    yield from _section(rest, depth=2)
+
+
+def _criterion(title: str, criterion: Mapping[str, object]) -> Iterable[str]:
+    """The criterion's points and maximum are the rubric's own, whatever the total is scaled to."""
+    most, points = _text(criterion["max_points"]), criterion.get("points")
+    given = f"not assessed (of {most})" if points is None else f"{_text(points)} of {most}"
+    yield from ("", f"## {_plain(title)}: {given}")
+    rest = dict(criterion)
+    if level := rest.pop("level", None):
+        yield from _named("level", level, 3)
+    if why := rest.pop("cannot_assess", None):
+        yield from _named("not assessed", why, 3)
+    yield from _section(rest, depth=3)
 
 
 def _section(value: object, *, depth: int) -> Iterable[str]:

@@ -52,11 +52,11 @@ def feedback_pdf(grade: Grade, *, title: str, font: Path | None = None) -> bytes
         invariant=1,
         **dict.fromkeys(("leftMargin", "rightMargin", "topMargin", "bottomMargin"), _MARGIN_POINTS),
     )
-    document.build([Paragraph(text, _style(name, level)) for text, level in _paragraphs(lines)])
+    document.build([Paragraph(text, _style(name, level)) for text, level in paragraphs(lines)])
     return buffer.getvalue()
 
 
-def _paragraphs(lines: Iterable[str]) -> Iterable[tuple[str, int]]:
+def paragraphs(lines: Iterable[str]) -> Iterable[tuple[str, int]]:
     """Markup of the paragraph language, which knows `<b>` and entities as HTML does, and a heading's level or 0."""
     for line in lines:
         if line:

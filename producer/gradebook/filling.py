@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Protocol
 
 from producer.gradebook.grade import written
 from producer.inputs.text import composed
+from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,13 +85,19 @@ class Columns:
     """What the person who uploads the file should know."""
 
 
-def fill(sheet: Sheet, grades: Iterable[Grade], rules: Rules, *, column: str = "") -> Filled:
-    """Put each grade in its student's cell; every grade ends in exactly one list of the result."""
+def fill(sheet: Sheet, grades: Iterable[Grade], rules: Rules, *, column: str = "", as_is: bool = False) -> Filled:
+    """Put each grade in its student's cell; every grade ends in exactly one list of the result.
+
+    Raises `InvalidInput` when the file says another maximum than the grades, unless they are to be written `as_is`.
+    """
     columns = rules.columns(sheet, column)
     filled = Filled(sheet=sheet, system=rules.title, warnings=[columns.note] if columns.note else [])
     rows = [row for row in range(sheet.count) if rules.is_student(sheet, row)]
     by_key = _by_key(sheet, rows, columns)
     taken: dict[int, str] = {}
+    grades = list(grades)
+    if not as_is:
+        _refuse_another_maximum(sheet, grades, by_key, columns)
     for grade in grades:
         if grade.points is None:
             filled.refused.append(f"{grade.shown}: {grade.why_none}")
@@ -110,6 +117,33 @@ def fill(sheet: Sheet, grades: Iterable[Grade], rules: Rules, *, column: str = "
         _write(filled, row, grade, rules.in_cell(grade.points, columns), columns)
     filled.without = len(rows) - len(taken)
     return filled
+
+
+def _refuse_another_maximum(
+    sheet: Sheet, grades: Iterable[Grade], by_key: Mapping[str, Mapping[str, int]], columns: Columns
+) -> None:
+    for grade in grades:
+        row = _row_of(grade, by_key)
+        theirs = maximum_in(sheet, row, columns) if row is not None else None
+        ours = grade.score.maximum if grade.score is not None else None
+        if theirs is None or ours is None or _to_the_hundredth(theirs) == _to_the_hundredth(ours):
+            continue
+        convert = f"give --scale-to {written(theirs)} to convert the points, or " if theirs > 0 else "give "
+        raise InvalidInput(
+            f"the file's maximum is {written(theirs)}, the grades' maximum is {written(ours)}: {convert}"
+            "--as-is to write them as they are",
+            where=sheet.name,
+        )
+
+
+def _to_the_hundredth(maximum: Decimal) -> Decimal:
+    return maximum.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+
+
+def maximum_in(sheet: Sheet, row: int, columns: Columns) -> Decimal | None:
+    """The most points that the file says for this row; None where it says nothing."""
+    own = number(sheet.value(row, columns.maximum)) if columns.maximum is not None else None
+    return own if own is not None else columns.maximum_points
 
 
 def _write(filled: Filled, row: int, grade: Grade, text: str, columns: Columns) -> None:

@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from producer.inputs.courses.roster import display_name
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -26,23 +27,53 @@ class Standing(StrEnum):
     ALL = "all"
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Points and the most that there are, always on one scale. `maximum` is None where nobody says it."""
+
+    points: Decimal
+    maximum: Decimal | None = None
+    own: Score | None = None
+    """As the result says it, when these points are scaled."""
+
+    def scaled(self, to: Decimal) -> Score:
+        """Out of `to`, the points to the hundredth. Raises `InvalidInput` when the present maximum is unknown."""
+        if not self.maximum:
+            raise InvalidInput("--scale-to needs the present maximum; give --out-of, such as --out-of 100")
+        points = (self.points * to / self.maximum).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+        return Score(points, to, own=self.own or self)
+
+    @property
+    def shown(self) -> str:
+        """`18 of 20`; `90 of 100 (18 of 20)` when scaled to another maximum."""
+        text = written(self.points) if self.maximum is None else f"{written(self.points)} of {written(self.maximum)}"
+        return text if self.own is None or self.own.maximum == self.maximum else f"{text} ({self.own.shown})"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """One item. `points` is None when there is nothing to write, and `why_none` says why."""
+    """One item. `score` is None when there is nothing to write, and `why_none` says why."""
 
     id: str
-    points: Decimal | None = None
+    score: Score | None = None
     why_none: str = ""
     band: str = ""
     result: Mapping[str, object] | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
     is_standin: bool = False
+    criteria: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Id -> name of the rubric's criteria; empty without a rubric."""
+
+    @property
+    def points(self) -> Decimal | None:
+        """On the scale on which they are written."""
+        return None if self.score is None else self.score.points
 
     @property
     def name(self) -> str:
         """As the course system or the roster says it; empty when neither does."""
-        return str(self.metadata.get("name") or self.metadata.get("group") or "")
+        return display_name(self.metadata)
 
     @property
     def shown(self) -> str:
@@ -61,18 +92,17 @@ def points_of(result: object, *, out_of: Decimal | None) -> Decimal | None:
     return None if deduction is None or out_of is None else max(Decimal(0), out_of - deduction)
 
 
-def scaled(points: Decimal, result: object, *, out_of: Decimal | None, to: Decimal | None) -> Decimal:
-    """The points out of `to`, to the hundredth, for another maximum than the result's own.
+def score_of(result: object, *, out_of: Decimal | None = None, scale_to: Decimal | None = None) -> Score | None:
+    """The points that a result gives, out of `out_of` or what the result says, scaled where `scale_to` is given.
 
-    Raises `InvalidInput` when the maximum is unknown.
+    None when it gives none. Raises `InvalidInput` when there is something to scale and the maximum is unknown.
     """
-    if to is None:
-        return points
+    points = points_of(result, out_of=out_of)
+    if points is None:
+        return None
     highest = _number(result.get("max_points")) if isinstance(result, dict) else None
-    highest = out_of or highest
-    if not highest:
-        raise InvalidInput("--scale-to needs the present maximum; give --out-of, such as --out-of 100")
-    return (points * to / highest).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+    score = Score(points, out_of or highest)
+    return score if scale_to is None else score.scaled(scale_to)
 
 
 def needs_out_of(result: object) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from producer.gradebook.filling import Columns, number, same_person, with_sign
+from producer.gradebook.filling import Columns, maximum_in, same_person, with_sign
 from producer.gradebook.moodle_layout import NO, read_layout
 from workers.contract.errors import InvalidInput
 
@@ -74,7 +74,7 @@ class MoodleRules:
             return f"their number is {sheet.value(row, columns.name)!r} in the file; is this a team? enter it in Moodle"
         if columns.locked is not None and sheet.value(row, columns.locked).strip().casefold() in NO:
             return "the grade is locked or overridden in Moodle's gradebook"
-        maximum = number(sheet.value(row, columns.maximum)) if columns.maximum is not None else None
+        maximum = maximum_in(sheet, row, columns)
         if maximum is not None and grade.points is not None and grade.points > maximum:
             return f"{grade.points} is above the maximum of {maximum}, which Moodle skips; use --scale-to {maximum}"
         if grade.points == 0:

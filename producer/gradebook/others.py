@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from producer.gradebook.filling import Columns, decimal_sign, number, person_in, same_person, with_sign
+from producer.gradebook.filling import Columns, decimal_sign, maximum_in, number, person_in, same_person, with_sign
 from producer.inputs.columns import listed
 from workers.contract.errors import InvalidInput
 
@@ -61,8 +61,7 @@ class TableRules:
         person = person_in(sheet, row, columns)
         if not same_person(grade.name, person):
             return f"the row is {person!r}'s"
-        own = number(sheet.value(row, columns.maximum)) if columns.maximum is not None else None
-        maximum = own if own is not None else columns.maximum_points
+        maximum = maximum_in(sheet, row, columns)
         if maximum is not None and grade.points is not None and grade.points > maximum:
             return f"{grade.points} is above the maximum of {maximum}; use --scale-to {maximum}"
         return None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from producer.gradebook.grade import Grade, Standing, needs_out_of, points_of, scaled
+from producer.gradebook.grade import Grade, Standing, needs_out_of, score_of
 from producer.inputs.courses.roster import known_as
 from workers.contract.decision import ReviewState
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from decimal import Decimal
 
     from producer.review.review import Review, ReviewItem
@@ -23,26 +23,34 @@ def grades_of(
     review: Review, *, standing: Standing, out_of: Decimal | None = None, scale_to: Decimal | None = None
 ) -> Iterator[Grade]:
     """Every ended item in input order. Raises `InvalidInput` for deductions without `out_of`."""
+    criteria = _names_of_criteria(review.context())
     for item in review.items():
         result, why_none = _standing_result(item, standing)
         if needs_out_of(result) and out_of is None:
             raise InvalidInput(
                 "the results say what is deducted, not from how much; give --out-of, such as --out-of 100"
             )
-        points = points_of(result, out_of=out_of)
-        if points is None and not why_none:
+        score = score_of(result, out_of=out_of, scale_to=scale_to)
+        if score is None and not why_none:
             why_none = "its result has no points"
         band = result.get("band") if isinstance(result, dict) else None
         yield Grade(
             id=item.row.id,
-            points=None if points is None else scaled(points, result, out_of=out_of, to=scale_to),
+            score=score,
             why_none=why_none,
             band=band if isinstance(band, str) else "",
             result=result if isinstance(result, dict) else None,
             flags=item.row.flags,
             metadata=known_as(item.row.metadata),
             is_standin=item.row.is_standin,
+            criteria=criteria,
         )
+
+
+def _names_of_criteria(context: Mapping[str, Any]) -> dict[str, str]:
+    listed = context.get("criteria")
+    known = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list | tuple) else []
+    return {each["criterion_id"]: each["name"] for each in known if {"criterion_id", "name"} <= each.keys()}
 
 
 def _standing_result(item: ReviewItem, standing: Standing) -> tuple[object | None, str]:

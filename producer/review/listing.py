@@ -6,7 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
+from producer.inputs.courses.roster import display_name
 from workers.contract.decision import ReviewState
 from workers.contract.headline import headline
 
@@ -26,12 +28,16 @@ def review_table(doubts: Sequence[Doubt], batch: str, *, most_rows: int = MOST_R
     if len(doubts) > most_rows:
         title += f" ({most_rows} of {len(doubts)})"
     table = Table(title=title, title_justify="left")
-    for column in ("id", "model said", "official", "decided", "why read it"):
+    shown = doubts[:most_rows]
+    names = [display_name(doubt.item.row.metadata) for doubt in shown]
+    has_names = any(names)
+    for column in ("id", *(["name"] if has_names else []), "model said", "official", "decided", "why read it"):
         table.add_column(column, overflow="fold")
-    for doubt in doubts[:most_rows]:
+    for doubt, name in zip(shown, names, strict=True):
         item = doubt.item
         table.add_row(
             item.row.id,
+            *([Text(name)] if has_names else []),
             _grade(item.row.result) or (str(item.row.failure_kind or "")),
             _grade(item.official.result),
             standing(item.official),

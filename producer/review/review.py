@@ -21,6 +21,7 @@ from workers.store.decisions import (
     note_download,
     read_audit,
     read_decisions,
+    read_last_act,
     read_officials,
     read_release_rule,
     set_release_rule,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from workers.contract.decision import Decision
     from workers.contract.registry import SchemaRegistry
     from workers.store import Store
-    from workers.store.decisions import AuditEntry
+    from workers.store.decisions import Act, AuditEntry
     from workers.store.results import ResultRow
 
 
@@ -167,6 +168,29 @@ class Review:
         """
         step = partial(steps.undoing, source, goes_further or seen is not None)
         return self._decide(item_ids, step, by=by, reason=reason, seen=seen, is_meant=is_meant)
+
+    def last_act(self) -> Act | None:
+        """What was decided last: of all items that it was about."""
+        with self._store.snapshot() as connection:
+            return read_last_act(connection, self.batch)
+
+    def undo_act(self, act: Act, *, by: str, reason: str = "") -> Decided:
+        """Take back these decisions, wherever one of them still holds, and no other."""
+        return self.undo(
+            None,
+            by=by,
+            reason=reason,
+            goes_further=True,
+            is_meant=lambda _row, official: act.includes(official.decision),
+        )
+
+    def lifted_by_undo(self, *, goes_further: bool) -> int:
+        """How many items that are on hold would not be if the last decision about every item were undone."""
+        return sum(
+            item.official.state is ReviewState.ON_HOLD
+            and (goes_further or item.official.last_kind is not DecisionKind.UNDO)
+            for item in self.items()
+        )
 
     def override(
         self, item_id: str, correction: Correction, *, by: str, reason: str, seen: Mapping[str, int] | None = None

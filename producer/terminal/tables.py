@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from producer.inputs.courses.roster import display_name
 from producer.terminal.words import STANDIN_NOTICE, command, cost, cost_between, counted, duration
 from workers.contract.flag import FlagKind
+from workers.contract.headline import DEDUCTIONS, TOTALS, headline
 from workers.contract.outcome import FailureKind
 from workers.settings import STANDIN_PROVIDER
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from workers.store.results import ResultRow
 
 MOST_RESULT_ROWS = 25
+FIRST_RESULT_ROWS = 10
+"""Of a batch that has more than `MOST_RESULT_ROWS`."""
 CELL_WIDTH = 60
+_OWN_COLUMNS = ("name", "points", "band")
 
 
 def summary_table(progress: Progress, *, elapsed_seconds: float | None = None, cap: str | None = None) -> Table:
@@ -115,18 +120,46 @@ def _requests(attempts: Mapping[str, int]) -> str:
     return ", ".join(parts) or "none"
 
 
-def results_table(rows: Iterable[ResultRow]) -> Table:
-    """A few results at a glance."""
-    table = Table(title="results", title_justify="left")
+def results_table(rows: Iterable[ResultRow], *, total: int | None = None) -> Table:
+    """A few results at a glance, of so many; name, points and band have columns where a row has them."""
+    rows = list(rows)
+    title = "results" if total is None or total <= len(rows) else f"results (the first {len(rows)} of {total:,})"
+    table = Table(title=title, title_justify="left")
+    cells = [_result_cells(row) for row in rows]
+    columns = [name for name in _OWN_COLUMNS if any(name in each for each in cells)]
     table.add_column("id", overflow="fold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
     table.add_column("state")
     table.add_column("result", overflow="fold")
-    for row in rows:
-        if row.failure_kind is not None:
-            table.add_row(Text(row.id), Text("failed", style="red"), Text(f"{row.failure_kind}: {row.failure_message}"))
-        else:
-            table.add_row(Text(row.id), row.state, Text(brief(row.result)))
+    for row, own in zip(rows, cells, strict=True):
+        failed = row.failure_kind is not None
+        table.add_row(
+            Text(row.id),
+            *(Text(own.get(name, "")) for name in columns),
+            Text("failed", style="red") if failed else row.state,
+            Text(f"{row.failure_kind}: {row.failure_message}" if failed else brief(_rest(row.result, own))),
+        )
     return table
+
+
+def _rest(result: object, own: Mapping[str, str]) -> object:
+    """Of a result, what no column of its own says."""
+    if not isinstance(result, dict):
+        return result
+    said = {*(("max_points", *TOTALS) if "points" in own else ()), *({"band"} & own.keys())}
+    return {name: value for name, value in result.items() if name not in said}
+
+
+def _result_cells(row: ResultRow) -> dict[str, str]:
+    result = row.result if isinstance(row.result, dict) else {}
+    found = {"name": display_name(row.metadata)}
+    if not DEDUCTIONS & result.keys() and (points := headline(result)) is not None:
+        most = result.get("max_points")
+        found["points"] = f"{points:g} of {most:g}" if isinstance(most, int | float) else f"{points:g}"
+    if isinstance(band := result.get("band"), str):
+        found["band"] = band
+    return {name: text for name, text in found.items() if text}
 
 
 def failures_table(rows: Iterable[ResultRow]) -> Table:

@@ -11,10 +11,10 @@ from pydantic import RootModel
 from producer.client import JobClient
 from producer.review.corrections import Correction
 from producer.review.glance import Board, Choice
-from producer.review.rescoring import record_rescoring, rescored
+from producer.review.rescoring import is_rescored, record_rescoring, rescored
 from producer.review.review import Review
 from tests.store.steps import claim, enqueue, failure, new_job, persist, publish
-from workers.contract.decision import ReviewState
+from workers.contract.decision import DecisionKind, ReviewState
 from workers.contract.errors import InvalidInput
 from workers.contract.outcome import Success
 from workers.contract.registry import builtin_registry
@@ -165,3 +165,30 @@ def test_a_grade_by_hand_is_left_to_its_person(review: Review):
     review.override("cleo", Correction(total=9), by="Kim", reason="on paper")
     left_out = rescored(review, scheme(good=6), registry=REGISTRY).left_out
     assert left_out == {"cleo": "it was graded by hand; correct it by hand"}
+
+
+def test_undoing_the_last_act_takes_a_rescoring_back_and_leaves_holds_and_earlier_decisions(review: Review):
+    review.approve(["ada"], by="Kim")
+    review.hold(["bob"], by="Lee")
+    assert recorded(review, scheme(good=6)) == 1
+    act = review.last_act()
+    assert act is not None
+    assert (act.kind, act.by, act.reason) == (DecisionKind.OVERRIDE, "Kim", "lower")
+
+    assert review.lifted_by_undo(goes_further=False) == 1
+    assert review.undo_act(act, by="Kim").changed == 1
+    states = {name: state for name, (state, _points, _band) in totals(review).items()}
+    assert (states["ada"], states["bob"]) == (ReviewState.APPROVED, ReviewState.ON_HOLD)
+    assert review.undo_act(act, by="Kim").changed == 0, "again does nothing"
+    last = review.last_act()
+    assert last is not None
+    assert last.kind is DecisionKind.UNDO
+
+
+def test_taking_new_points_back_as_the_page_does_leaves_holds_as_they_are(review: Review):
+    review.hold(["bob"], by="Lee")
+    recorded_on_the_page = rescored(review, scheme(good=6), registry=REGISTRY)
+    record_rescoring(review, recorded_on_the_page, registry=REGISTRY, by="Kim")
+    assert review.undo(None, by="Kim", goes_further=True, is_meant=is_rescored).changed == 1
+    states = {name: state for name, (state, _points, _band) in totals(review).items()}
+    assert (states["ada"], states["bob"]) == (ReviewState.UNDECIDED, ReviewState.ON_HOLD)

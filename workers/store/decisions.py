@@ -71,10 +71,11 @@ def decide_in_turn(store: Store, batch_name: str, plan: Callable[[Connection], I
 
     def write(connection: Connection) -> int:
         lock_batch(connection, batch.id)
+        now = connection.execute(select(now_seconds())).scalar_one()  # one moment for all of it: `read_last_act`
         count = 0
         for wanted in plan(connection):
             if wanted:
-                connection.execute(insert(decisions), list(_new_rows(connection, batch.id, wanted)))
+                connection.execute(insert(decisions), list(_new_rows(connection, batch.id, wanted, now)))
                 decided = {each.item_id for each in wanted}
                 write_standings(connection, batch.id, read_officials(connection, batch_name, decided))
             count += len(wanted)
@@ -110,6 +111,33 @@ def read_decisions(
     for some in in_lists(list(item_ids)):
         for row in connection.execute(statement.where(jobs.c.item_id.in_(some))):
             yield _decision(row, batch_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Decisions that were made together: by one person, at one moment, of one kind."""
+
+    kind: DecisionKind
+    by: str
+    at: float
+    reason: str
+
+    def includes(self, decision: Decision | None) -> bool:
+        """Whether this decision was part of it."""
+        return decision is not None and (decision.kind, decision.by, decision.at) == (self.kind, self.by, self.at)
+
+
+def read_last_act(connection: Connection, batch_name: str) -> Act | None:
+    """What was decided last about grades of this batch; a release or a recall decides about none."""
+    batch = find_batch(connection, batch_name)
+    shown = [str(DecisionKind.RELEASE), str(DecisionKind.RECALL)]
+    row = connection.execute(
+        select(decisions.c.kind, decisions.c.decided_by, decisions.c.decided_at, decisions.c.reason)
+        .where(decisions.c.batch_id == batch.id, decisions.c.kind.not_in(shown))
+        .order_by(decisions.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return row and Act(kind=DecisionKind(row.kind), by=row.decided_by, at=row.decided_at, reason=row.reason)
 
 
 def rebuild_standings(store: Store, batch_name: str) -> None:
@@ -214,14 +242,15 @@ def _note(connection: Connection, *, by: str, action: str, batch: str, detail: s
     connection.execute(insert(audit_entries).values(at=now_seconds(), by=by, action=action, batch=batch, detail=detail))
 
 
-def _new_rows(connection: Connection, batch_id: int, wanted: Sequence[NewDecision]) -> Iterator[dict[str, Any]]:
+def _new_rows(
+    connection: Connection, batch_id: int, wanted: Sequence[NewDecision], now: float
+) -> Iterator[dict[str, Any]]:
     job_ids: dict[str, str] = {}
     for some in in_lists([each.item_id for each in wanted]):
         rows = connection.execute(
             select(jobs.c.item_id, jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.item_id.in_(some))
         )
         job_ids.update((row.item_id, row.id) for row in rows)
-    now = connection.execute(select(now_seconds())).scalar_one()
     for each in wanted:
         yield {
             "batch_id": batch_id,

@@ -80,6 +80,12 @@ def known_as(metadata: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
+def display_name(metadata: Mapping[str, object]) -> str:
+    """As the course system or the roster says it; empty when neither does."""
+    known = known_as(metadata)
+    return str(known.get("name") or known.get("group") or "")
+
+
 def titles_that_name(metadata: Mapping[str, object]) -> list[str]:
     """The titles of this metadata under which a name, an e-mail address, a number or a login stands."""
     known = {*_NAME_PARTS, *(title for field_ in ("name", *_JOINING) for title in _TITLES[field_])}

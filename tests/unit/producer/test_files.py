@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producer.gradebook.result_files import check_writable, csv_lines, write_atomically
+from producer.terminal.console import SafeConsole
+from producer.terminal.tables import results_table
 from workers.contract.errors import InvalidInput
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import FailureKind, Usage
@@ -80,3 +82,18 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pat
     with pytest.raises(InvalidInput, match="--out"):
         check_writable(tmp_path / "missing" / "grades.jsonl")
     check_writable(tmp_path / "grades.jsonl")
+
+
+def test_the_table_of_a_run_shows_name_points_and_band_and_of_how_many_rows_it_is():
+    result = {"work": "assessable", "total_points": 8.5, "max_points": 10, "band": "Good"}
+    console = SafeConsole(file=io.StringIO(), width=200)
+    with console.capture() as shown:
+        console.print(results_table([row(result=result, metadata={"name": "Ada L"})], total=30))
+        console.print(results_table([row(result={"total_deduction": 3.0}, metadata={})]))
+    first, second = shown.get().split("results", 2)[1:]
+    assert first.startswith(" (the first 1 of 30)")
+    for cell in ("name", "points", "band", "Ada L", "8.5 of 10", "Good", "work=assessable"):
+        assert cell in first
+    assert "total_points" not in first
+    assert "total_deduction=3.0" in second
+    assert "points" not in second

@@ -11,7 +11,7 @@ import pytest
 
 from producer.gradebook.feedback import feedback_html, feedback_markdown, feedback_zip, member_name
 from producer.gradebook.filling import fill
-from producer.gradebook.grade import Grade, points_of, scaled, written
+from producer.gradebook.grade import Grade, Score, points_of, score_of, written
 from producer.gradebook.plain import grade_lines, workbook
 from producer.gradebook.sheet import Sheet
 from producer.gradebook.systems import SYSTEMS
@@ -45,7 +45,7 @@ def moodle_sheet(folder: Path, rows: list[str] | None = None) -> Path:
 
 def graded(number: int, points: str, **metadata: object) -> Grade:
     known = {"number": str(7000 + number), "name": name_of(number).replace("_", " "), **metadata}
-    return Grade(id=str(7000 + number), points=Decimal(points), metadata=known)
+    return Grade(id=str(7000 + number), score=Score(Decimal(points)), metadata=known)
 
 
 def differing_cells(before: bytes, after: bytes) -> set[int]:
@@ -148,7 +148,7 @@ def canvas_grade(number: int, points: str, **metadata: object) -> Grade:
     first, last = name_of(number).split(" ", 1)
     joined = (last + first).lower().replace(" ", "")
     known = {"canvas_id": str(50_000 + number), "name": joined, **metadata}
-    return Grade(id=str(50_000 + number), points=Decimal(points), metadata=known)
+    return Grade(id=str(50_000 + number), score=Score(Decimal(points)), metadata=known)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])
@@ -188,18 +188,18 @@ def test_blackboards_and_gradescopes_tables_are_filled_by_login_and_e_mail(tmp_p
     path = tmp_path / "bb.csv"
     header = '"Last Name"\t"First Name"\t"Username"\t"Week 3 [Total Pts: 10 Score] |1"\r\n'
     path.write_bytes((header + '"Byron"\t"Ada"\t"ada1"\t""\r\n').encode("utf-16"))
-    grade = Grade(id="ada1", points=Decimal("8.5"), metadata={"user": "ada1"})
+    grade = Grade(id="ada1", score=Score(Decimal("8.5")), metadata={"user": "ada1"})
     filled = fill(Sheet.load(path), [grade], SYSTEMS["blackboard"])
     assert filled.sheet.content() == path.read_bytes().replace(
         '"ada1"\t""'.encode("utf-16-le"), '"ada1"\t"8.5"'.encode("utf-16-le")
     )
     high = fill(
-        Sheet.load(path), [Grade(id="ada1", points=Decimal(11), metadata={"user": "ada1"})], SYSTEMS["blackboard"]
+        Sheet.load(path), [Grade(id="ada1", score=Score(Decimal(11)), metadata={"user": "ada1"})], SYSTEMS["blackboard"]
     )
     assert "--scale-to 10" in high.refused[0]
     scores = tmp_path / "scores.csv"
     scores.write_text("Name,SID,Email,Total Score,Max Points\nAda Byron,01,a@s.example,,10.0\n")
-    found = Grade(id="a@s.example", points=Decimal(9), metadata={"email": "a@s.example", "name": "Ada Byron"})
+    found = Grade(id="a@s.example", score=Score(Decimal(9)), metadata={"email": "a@s.example", "name": "Ada Byron"})
     assert b"a@s.example,9,10.0" in fill(Sheet.load(scores), [found], SYSTEMS["gradescope"]).sheet.content()
 
 
@@ -208,9 +208,11 @@ def test_points_are_written_as_people_write_them():
     assert points_of({"total_points": 7.1, "score": 3}, out_of=None) == Decimal("7.1")
     assert points_of({"total_deduction": 12}, out_of=Decimal(100)) == Decimal(88)
     assert points_of({"total_deduction": 12}, out_of=None) is None
-    assert scaled(Decimal(72), {"max_points": 90}, out_of=None, to=Decimal(10)) == Decimal("8.00")
+    assert score_of({"score": 72, "max_points": 90}, scale_to=Decimal(10)) == Score(
+        Decimal("8.00"), Decimal(10), own=Score(Decimal(72), Decimal(90))
+    )
     with pytest.raises(InvalidInput, match="--out-of"):
-        scaled(Decimal(72), {}, out_of=None, to=Decimal(10))
+        score_of({"score": 72}, scale_to=Decimal(10))
 
 
 def test_feedback_names_are_those_that_the_systems_split_again():
@@ -233,7 +235,11 @@ def test_feedback_says_the_points_and_takes_no_markup_from_a_model():
         "criteria": {"style": {"level": "good"}},
     }
     grade = Grade(
-        id="1", points=Decimal("8.5"), band="B", result=result, metadata={"files_not_read": ["a.png: it is a picture"]}
+        id="1",
+        score=Score(Decimal("8.5"), Decimal(10)),
+        band="B",
+        result=result,
+        metadata={"files_not_read": ["a.png: it is a picture"]},
     )
     page = feedback_markdown(grade, title="week 3")
     assert "**Points: 8.5 of 10** (B)" in page
@@ -250,7 +256,7 @@ def test_a_workbook_holds_numbers_as_numbers_and_no_formula():
     import openpyxl
 
     grades = [
-        Grade(id="=1+1", points=Decimal("8.5"), metadata={"name": "Ada", "Section": "A"}),
+        Grade(id="=1+1", score=Score(Decimal("8.5")), metadata={"name": "Ada", "Section": "A"}),
         Grade(id="b", why_none="pictures only"),
     ]
     sheet = openpyxl.load_workbook(io.BytesIO(workbook(grade_lines(grades), title="week/3"))).active

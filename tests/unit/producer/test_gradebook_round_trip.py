@@ -11,7 +11,7 @@ import pytest
 
 from producer.gradebook.feedback import member_name
 from producer.gradebook.filling import Filled, fill
-from producer.gradebook.grade import Grade
+from producer.gradebook.grade import Grade, Score
 from producer.gradebook.sheet import Sheet
 from producer.gradebook.systems import SYSTEMS
 from tests.support.exported_gradebooks import (
@@ -60,7 +60,7 @@ def canvas_grades(points: str = "8.25") -> list[Grade]:
     return [
         Grade(
             id=identity,
-            points=Decimal(points) + at,
+            score=Score(Decimal(points) + at),
             metadata={"canvas_id": identity, "name": "".join(filter(str.isalnum, f"{last}{first}")).lower()},
         )
         for at, (identity, last, first) in enumerate(CANVAS)
@@ -125,7 +125,7 @@ def moodle_grades(*, is_blind: bool = False) -> list[Grade]:
     return [
         Grade(
             id=str(7000 + at),
-            points=Decimal("8.5") + at,
+            score=Score(Decimal("8.5") + at),
             metadata={"number": str(7000 + at), **({} if is_blind else {"name": f"{first} {last}".replace("'", "")})},
         )
         for at, (last, first) in enumerate(NAMES)
@@ -164,7 +164,7 @@ def test_moodle_takes_every_grade_that_is_not_locked_and_no_comment_changes(styl
 
 def test_a_grade_below_zero_is_written_nowhere(tmp_path: Path):
     exported = moodle_export(moodle_people(MoodleStyle()), MoodleStyle())
-    low = Grade(id="7000", points=Decimal(-1), metadata={"number": "7000", "name": "Ada Byron"})
+    low = Grade(id="7000", score=Score(Decimal(-1)), metadata={"number": "7000", "name": "Ada Byron"})
     filled, content = filled_in(tmp_path, "moodle", exported, [low])
     assert content == exported
     assert "-1 is below 0" in filled.refused[0]
@@ -186,7 +186,7 @@ def test_feedback_files_reach_their_students_by_the_rules_of_both_importers():
         assert moodle_feedback(name, participants) == (grade.id, "feedback.html")
     for shown in ("group_12", "12", "byronada", "müller_zoë", ""):
         grade = Grade(
-            id="50000", points=Decimal(1), metadata={"canvas_id": "50000", "name": shown, "attachments": ["900"]}
+            id="50000", score=Score(Decimal(1)), metadata={"canvas_id": "50000", "name": shown, "attachments": ["900"]}
         )
         name = member_name(grade, "canvas", "pdf")
         assert name is not None
@@ -195,8 +195,8 @@ def test_feedback_files_reach_their_students_by_the_rules_of_both_importers():
 
 def test_a_team_whose_number_is_a_students_is_a_stranger_to_the_worksheet(tmp_path: Path):
     exported = moodle_export(moodle_people(MoodleStyle()), MoodleStyle())
-    team = Grade(id="7001", points=Decimal(9), metadata={"number": "7001", "name": "Team Rocket"})
-    unknown = Grade(id="9", points=Decimal(9), metadata={"number": "9", "name": "Gone Girl"})
+    team = Grade(id="7001", score=Score(Decimal(9)), metadata={"number": "7001", "name": "Team Rocket"})
+    unknown = Grade(id="9", score=Score(Decimal(9)), metadata={"number": "9", "name": "Gone Girl"})
     filled, content = filled_in(tmp_path, "moodle", exported, [team, unknown, moodle_grades()[0]])
     assert filled.strangers == {"7001", "9"}
     assert changed_columns(exported, content, ",") == {"Grade"}

@@ -95,6 +95,44 @@ def test_a_regrade_becomes_official_after_a_question_that_shows_what_moves(folde
     assert "1 undone" in run(folder, "undo", "b", "ada", "--by", "Kim")
 
 
+def test_undoing_the_last_act_leaves_a_hold_and_undoing_all_asks_before_it_lifts_one(folder: Path):
+    run(folder, "hold", "b", "eve", "--by", "Lee")
+    told = run(folder, "apply", "b", "again", "--by", "Kim", "--yes")
+    assert "take it back: gradequeue undo b --last" in told
+    assert "1 undone" in run(folder, "undo", "b", "--last", "--by", "Kim")
+    assert "the last act was an undo; nothing was changed" in run(folder, "undo", "b", "--last", "--by", "Kim")
+    assert "leave out items" in run(folder, "undo", "b", "ada", "--last", expect=2)
+    assert "This lifts 1 hold as well" in run(folder, "undo", "b", "--all", answer="n\n", expect=1)
+    assert "1 on hold" in run(folder, "review", "b")
+    assert "1 undone" in run(folder, "undo", "b", "--all", "--yes", "--by", "Kim", expect=1)
+    assert "0 on hold" in run(folder, "review", "b")
+
+
+def test_names_are_shown_and_a_name_in_place_of_an_id_leads_to_the_id(folder: Path):
+    with opened_store(folder) as store:
+        named = update(jobs).where(jobs.c.item_id == "ada").values(metadata={"name": "Ada Lovelace"})
+        store.run(lambda connection: connection.execute(named))
+
+    shown = run(folder, "review", "b")
+    assert "name" in shown
+    assert "Ada" in shown
+    assert "next: gradequeue approve b" in shown
+    meant = "has no item 'lovelace'; by that name it has ada (Ada Lovelace)"
+    for command in (["approve"], ["hold"], ["undo"]):
+        assert meant in run(folder, *command, "b", "lovelace", expect=2)
+    assert meant in run(folder, "override", "b", "lovelace", "--points", "3", "--reason", "r", expect=2)
+    assert "has no ended item 'nobody'" in run(folder, "approve", "b", "nobody", expect=1)
+
+
+def test_each_step_of_a_review_names_the_next(folder: Path):
+    to_gradebook = "gradequeue gradebook b --for csv"
+    assert to_gradebook in run(folder, "approve", "b", "--unflagged")
+    assert "next: gradequeue failures b" in run(folder, "review", "b"), "bob has no grade to approve"
+    run(folder, "hold", "b", "bob")
+    assert f"next: gradequeue release b --data-dir {folder}, and {to_gradebook}" in run(folder, "review", "b")
+    assert f"next: {to_gradebook}" in run(folder, "release", "b", expect=1)
+
+
 def test_a_list_to_read_from_hand_grades_and_what_it_says_about_the_rest(tmp_path: Path):
     home = DataFolder.of(tmp_path / "data")
     store = new_store(home.path / "gradequeue.db")
