@@ -125,8 +125,10 @@ def _criterion(title: str, criterion: Mapping[str, object]) -> Iterable[str]:
     """The criterion's points and maximum are the rubric's own, whatever the total is scaled to."""
     most, points = _text(criterion["max_points"]), criterion.get("points")
     given = f"not assessed (of {most})" if points is None else f"{_text(points)} of {most}"
-    yield from ("", f"## {_plain(title)}: {given}", "")
+    yield from ("", f"## {_plain(title)}: {given}")
     rest = dict(criterion)
+    if level := rest.pop("level", None):
+        yield from _named("level", level, 3)
     if why := rest.pop("cannot_assess", None):
         yield from _named("not assessed", why, 3)
     yield from _section(rest, depth=3)

@@ -88,6 +88,7 @@ def test_feedback_names_the_rubrics_criteria_with_points_and_level_and_no_word_o
         "**Not assessed:** None was handed in.",
     ):
         assert line in page.splitlines()
+    assert "## Style: 6 of 8\n\n**Level:** Fair\n\n**Evidence:** y\n\n**Feedback:** Tidy.\n" in page
     for word in ("assessable", "Assessed points", "## Correct\n", "## Criteria", "- tests"):
         assert word not in page
     grade = eighteen_of_twenty(scale_to=None)
