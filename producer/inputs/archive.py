@@ -39,6 +39,10 @@ _MOST_TAIL_BYTES = _END.size + 0xFFFF + _LOCATOR_BYTES + _END_64.size
 """The record, the longest comment behind it, and ZIP64's locator and record before it."""
 _MOST_ENTRY_BYTES = 512
 """Of one entry in the directory, on average: 46 bytes, its path, and what its system adds."""
+_LEFT_BEHIND = frozenset(
+    {"__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "icon\r"}
+)
+_LEFT_BEHIND_PREFIXES = (".", "~$")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -60,6 +64,16 @@ class _Room:
 
 class _TooLargeError(Exception):
     """The entry, or the archive as a whole, exceeds its bound."""
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file or folder is hidden or left behind by an operating system or an editor."""
+    return name.startswith(_LEFT_BEHIND_PREFIXES) or name.casefold() in _LEFT_BEHIND
+
+
+def is_left_behind(path: str) -> bool:
+    """Whether the file, or a folder that it lies in, is junk."""
+    return any(map(is_junk, path.strip("/").split("/")))
 
 
 def unpack(file: IO[bytes], folder: Path, *, name: str, limits: ArchiveLimits | None = None) -> list[InvalidInput]:

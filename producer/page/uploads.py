@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from producer.inputs.archive import unpack
+from producer.inputs.archive import is_junk, unpack
 from producer.inputs.class_list import ClassList
 from producer.inputs.courses.recognise import recognised
 from producer.inputs.courses.tree import opened_zip
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".jsonl", ".ndjson"})
 _LENIENT = InputOptions(is_strict=False)
 """A file that cannot be read is named, and the rest is graded."""
-LIKELY_LEFTOVERS = frozenset({"__macosx", ".ds_store", "thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +296,7 @@ def _is_table(name: str) -> bool:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if not _is_leftover(path.name)]
-
-
-def _is_leftover(name: str) -> bool:
-    return name.startswith((".", "~$")) or name.casefold() in LIKELY_LEFTOVERS
+    return [path for path in folder.iterdir() if not is_junk(path.name)]
 
 
 def _saved(file: UploadedFile, folder: Path) -> Path:

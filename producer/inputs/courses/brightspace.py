@@ -7,11 +7,12 @@ files may hold ` - ` too: the first segment that is a date ends the name.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
-from producer.inputs.courses.hand_in import Found, HandIn, Layout, Part, newest_attempts
+from producer.inputs.courses.hand_in import ATTEMPTS_IN_ONE, Found, HandIn, Layout, Part, newest_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,7 +45,7 @@ def _find(tree: Tree, assignment: str) -> Found | None:  # noqa: ARG001 - a down
         return None
     others = tuple(path for path in tree.paths if path not in taken)
     return Found(
-        hand_ins=newest_attempts(_attempts(taken)),
+        hand_ins=newest_attempts(_in_one_where_undated(_attempts(taken))),
         passed_over=tuple(path for path in others if path == _INDEX),
         unassigned=tuple(path for path in others if path != _INDEX),
     )
@@ -91,7 +92,25 @@ def _attempts(taken: Mapping[str, _Entry]) -> Iterator[HandIn]:
         )
 
 
+def _in_one_where_undated(attempts: Iterator[HandIn]) -> Iterator[HandIn]:
+    """Which attempt is the newest cannot be told without all their dates: then a student has the files of all."""
+    by_id: dict[str, list[HandIn]] = {}
+    for attempt in attempts:
+        by_id.setdefault(attempt.id, []).append(attempt)
+    for same in by_id.values():
+        if len(same) == 1 or all(attempt.sort_key for attempt in same):
+            yield from same
+            continue
+        known = {name: value for name, value in same[0].metadata.items() if name != "submitted"}
+        yield replace(
+            same[0],
+            parts=tuple(part for attempt in same for part in attempt.parts),
+            metadata={**known, ATTEMPTS_IN_ONE: [attempt.metadata["submitted"] for attempt in same]},
+        )
+
+
 def _sortable(date: str) -> str:
+    """Empty for a date that cannot be read."""
     written = _CLOCK.sub(r"\1:\2", date)
     for clock, day in product(_CLOCKS, _DAYS):
         try:
@@ -99,7 +118,7 @@ def _sortable(date: str) -> str:
         except ValueError:
             continue
         return moment.isoformat()
-    return date
+    return ""
 
 
 BRIGHTSPACE = Layout(name="brightspace", title="Brightspace", documented="as commonly seen", find=_find)

@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from producer.inputs.courses.tree import Tree
 
 _OUTER = re.compile(r"(?P<slug>.+)-submissions")
+_SEVERAL = 2
 _LISTS = frozenset({"classroom_roster.csv", "grades.csv"})
 
 
 def _find(tree: Tree, assignment: str) -> Found | None:
     files, others = tree.by_top()
     slug = assignment or _slug(tree, list(files))
-    if not slug or set(others) - _LISTS or not all(folder.startswith(f"{slug}-") for folder in files):
+    if not slug or _holds_the_class(tree.inner(), slug):
+        return None
+    strangers = [path for path in others if path not in _LISTS]
+    strangers += [path for folder in list(files) if not folder.startswith(f"{slug}-") for path in files.pop(folder)]
+    if strangers and (len(files) < _SEVERAL or tree.name != f"{slug}-submissions"):
         return None
     hand_ins = tuple(
         HandIn(
@@ -30,14 +35,24 @@ def _find(tree: Tree, assignment: str) -> Found | None:
         )
         for folder, paths in files.items()
     )
-    return Found(hand_ins=hand_ins, passed_over=tuple(others))
+    return Found(
+        hand_ins=hand_ins, passed_over=tuple(path for path in others if path in _LISTS), unassigned=tuple(strangers)
+    )
+
+
+def _holds_the_class(inner: Tree | None, slug: str) -> bool:
+    """Whether the one folder here is the clone's outer one: a ZIP of it has its name, as a student's folder might."""
+    if inner is None:
+        return False
+    repositories = sum(folder.startswith(f"{slug}-") for folder in inner.by_top()[0])
+    return repositories >= (1 if inner.name == f"{slug}-submissions" else _SEVERAL)
 
 
 def _slug(tree: Tree, folders: list[str]) -> str:
     """The assignment's name: the outer folder says it, or repositories that share it."""
     if match := _OUTER.fullmatch(tree.name):
         return match["slug"]
-    if ".git" not in tree.files.hidden or len(folders) < 2:  # noqa: PLR2004 - one name shares nothing
+    if ".git" not in tree.files.hidden or len(folders) < _SEVERAL:  # one name shares nothing
         return ""
     first, last = min(folders), max(folders)
     common = next(

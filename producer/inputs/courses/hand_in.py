@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from producer.inputs.archive import is_left_behind
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from producer.inputs.courses.tree import Tree
+
+ATTEMPTS_IN_ONE = "attempts_graded_together"
+"""Metadata: the dates of attempts of which none is known to be the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,17 @@ def _newest(same: Sequence[HandIn]) -> HandIn:
     earlier = [str(attempt.metadata.get("submitted", attempt.sort_key)) for attempt in ordered[:-1]]
     return replace(
         newest, metadata={**newest.metadata, "attempt": len(ordered), "earlier_attempts_not_graded": earlier}
+    )
+
+
+def without_left_behind(found: Found) -> Found:
+    """Hidden files of systems and editors are no parts, also where a prefix of the course system stands before them."""
+    return replace(
+        found,
+        hand_ins=tuple(
+            replace(hand_in, parts=tuple(part for part in hand_in.parts if not is_left_behind(part.name)))
+            for hand_in in found.hand_ins
+        ),
     )
 
 

@@ -14,16 +14,18 @@ from producer.inputs.courses.brightspace import BRIGHTSPACE
 from producer.inputs.courses.canvas import CANVAS
 from producer.inputs.courses.github_classroom import GITHUB_CLASSROOM
 from producer.inputs.courses.gradescope import GRADESCOPE
+from producer.inputs.courses.hand_in import ATTEMPTS_IN_ONE, without_left_behind
 from producer.inputs.courses.moodle import MOODLE
 from producer.inputs.courses.nbgrader import NBGRADER
 from producer.inputs.courses.plain import PLAIN
+from producer.inputs.courses.tree import Tree
+from producer.inputs.text import shown
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from producer.inputs.courses.hand_in import Found, HandIn, Layout
-    from producer.inputs.courses.tree import Tree
 
 LAYOUTS = {
     layout.name: layout
@@ -32,6 +34,7 @@ LAYOUTS = {
 """By name, the most unmistakable first; `plain` takes everything."""
 _LEAST_SHARE = 0.5
 """Of a download's files must be some student's; else a folder of work holds a few names of that shape by chance."""
+_GUARD_DEPTH, _MOST_LOOKED_INTO = 3, 30
 _COUNTS = ("no", "one", "two", "three", "four")
 
 
@@ -83,7 +86,38 @@ def recognised(tree: Tree, layout: str = "", *, is_peeled: bool = False) -> Reco
     plain = trees[-1] if is_peeled else tree
     found = PLAIN.find(plain, assignment)
     assert found is not None, "the plain layout takes everything"  # noqa: S101 - for the type checker
+    if not name:
+        _refuse_class_in_one(plain, found)
     return Recognised(layout=PLAIN, tree=plain, found=found)
+
+
+def _refuse_class_in_one(tree: Tree, found: Found) -> None:
+    """`InvalidInput` where the only submission holds, in a folder of its own, the download of a whole class."""
+    if len(found.hand_ins) != 1:
+        return
+    # one student's repository has folders with a common prefix, too: without the clone's name they are no class
+    courses = [layout for layout in LAYOUTS.values() if layout not in (PLAIN, GITHUB_CLASSROOM)]
+    for folder in _folders_of(tree):
+        inside = Tree(tree.files, f"{tree.base}{folder}/")
+        layouts = [*courses, GITHUB_CLASSROOM] if folder.endswith("-submissions") else courses
+        try:
+            best = _best(inside, layouts, "", least_share=_LEAST_SHARE)
+        except InvalidInput:
+            continue
+        if best is not None and len(best.found.hand_ins) > 1:
+            count = _counted(len(best.found.hand_ins), "student")
+            raise InvalidInput(
+                f"this would be one submission, but {shown(folder)} looks like a whole class "
+                f"({best.layout.title}: {count}); give that folder alone, or --layout plain if it is the work of one",
+                where=tree.where,
+            )
+
+
+def _folders_of(tree: Tree) -> list[str]:
+    """Folders a few levels down, the outermost first, no more than can be looked into at once."""
+    split = [path.split("/")[:-1][:_GUARD_DEPTH] for path in tree.paths]
+    folders = {"/".join(parts[:depth]) for parts in split for depth in range(1, len(parts) + 1)}
+    return sorted(folders, key=lambda folder: (folder.count("/"), folder))[:_MOST_LOOKED_INTO]
 
 
 def _best(tree: Tree, layouts: Sequence[Layout], assignment: str, *, least_share: float) -> Recognised | None:
@@ -93,6 +127,7 @@ def _best(tree: Tree, layouts: Sequence[Layout], assignment: str, *, least_share
     for layout in layouts:
         try:
             found = layout.find(tree, assignment)
+            found = without_left_behind(found) if found is not None else None
         except InvalidInput as problem:  # it is this layout, and something of it has to be said first
             problems.append(problem)
             continue
@@ -133,5 +168,9 @@ def _known_facts(hand_ins: tuple[HandIn, ...]) -> Iterator[tuple[str, int]]:
     yield (
         "with earlier attempts that are not graded",
         sum("earlier_attempts_not_graded" in hand_in.metadata for hand_in in hand_ins),
+    )
+    yield (
+        "with attempts whose dates cannot be read: all their files are graded together",
+        sum(ATTEMPTS_IN_ONE in hand_in.metadata for hand_in in hand_ins),
     )
     yield "of several members", sum("members" in hand_in.metadata for hand_in in hand_ins)

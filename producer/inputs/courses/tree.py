@@ -15,15 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol
 
-from producer.inputs.archive import UNREADABLE_ENTRY, ArchiveLimits, entry_path, refuse_long_directory
+from producer.inputs.archive import (
+    UNREADABLE_ENTRY,
+    ArchiveLimits,
+    entry_path,
+    is_junk,
+    is_left_behind,
+    refuse_long_directory,
+)
 from producer.inputs.text import refuse_special_file, shown, unreadable
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_JUNK = frozenset({"__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "icon\r"})
-_JUNK_PREFIXES = (".", "~$")
 _ENCRYPTED = 0x1
 LARGE_ARCHIVE = ArchiveLimits(max_entries=200_000)
 """Of a whole course: 5,000 students with 40 files each. Only names are held."""
@@ -85,11 +90,6 @@ class Tree:
         return Tree(self.files, f"{self.base}{tops.pop()}/") if len(tops) == 1 and is_folder else None
 
 
-def is_junk(name: str) -> bool:
-    """Whether a file or folder is hidden or left behind by an operating system or an editor."""
-    return name.startswith(_JUNK_PREFIXES) or name.casefold() in _JUNK
-
-
 @contextmanager
 def opened_tree(path: Path) -> Iterator[Tree]:
     """The tree of a folder or a ZIP. `InvalidInput` when it cannot be read as one."""
@@ -149,7 +149,7 @@ class ZipFiles:
         uses = Counter(_entry_path(entry).casefold() for entry in archive.infolist() if not entry.is_dir())
         self._doubled = {path for path, count in uses.items() if count > 1}
         every = [_entry_path(entry) for entry in archive.infolist()]
-        kept = [path for path in entries if not _is_left_behind(path)]
+        kept = [path for path in entries if not is_left_behind(path)]
         self.paths: Sequence[str] = (*kept, *_empty_folders(every, kept))
         self.hidden = frozenset(part for path in entries for part in path.split("/")[:-1] if part.startswith("."))
         self._entries = entries
@@ -184,15 +184,11 @@ def _entry_path(entry: zipfile.ZipInfo) -> str:
     return entry_path(entry).removeprefix("./")
 
 
-def _is_left_behind(path: str) -> bool:
-    return any(map(is_junk, path.strip("/").split("/")))
-
-
 def _empty_folders(every: Sequence[str], kept: Sequence[str]) -> list[str]:
     """The innermost folders that hold nothing, or only what was passed over: a student may stand behind each."""
     folders = {path[: at + 1] for path in every for at, sign in enumerate(path) if sign == "/"}
     filled = {path[: at + 1] for path in kept for at, sign in enumerate(path) if sign == "/"}
-    empty = {path for path in folders - filled if not _is_left_behind(path)}
+    empty = {path for path in folders - filled if not is_left_behind(path)}
     outer = {path[: path.rstrip("/").rfind("/") + 1] for path in empty}
     return sorted(empty - outer)
 

@@ -10,7 +10,13 @@ from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from producer.inputs.archive import UNREADABLE_ENTRY, ArchiveLimits, entry_path, refuse_long_directory
+from producer.inputs.archive import (
+    UNREADABLE_ENTRY,
+    ArchiveLimits,
+    entry_path,
+    is_left_behind,
+    refuse_long_directory,
+)
 from producer.inputs.documents.notebook import notebook_text
 from producer.inputs.documents.pdf import PICTURES_ONLY, pdf_text, scanned_pages
 from producer.inputs.documents.piece import Piece, Unreadable
@@ -180,7 +186,7 @@ def _zip_files(content: bytes, max_bytes: int) -> Iterator[tuple[str, bytes | No
         raise Unreadable("it is not a ZIP archive that can be read") from None
     with archive:
         for path, entry in sorted(((entry_path(entry), entry) for entry in archive.infolist()), key=itemgetter(0)):
-            if entry.is_dir() or _is_left_behind(path):
+            if entry.is_dir() or is_left_behind(path):
                 continue
             try:
                 with archive.open(entry) as opened:
@@ -198,7 +204,7 @@ def _tar_files(content: bytes, max_bytes: int) -> Iterator[tuple[str, bytes | No
                 if number > _MOST_ENTRIES * 2:
                     raise Unreadable("unpacked it is too large")
                 path = entry.name.removeprefix("./")
-                if entry.isdir() or _is_left_behind(path):
+                if entry.isdir() or is_left_behind(path):
                     continue
                 if entry.size > max_bytes:  # what is passed over is unpacked as well
                     raise Unreadable("unpacked it is too large")
@@ -206,8 +212,3 @@ def _tar_files(content: bytes, max_bytes: int) -> Iterator[tuple[str, bytes | No
                 yield path, opened.read() if opened is not None else None
     except (tarfile.TarError, EOFError, OSError, ValueError):
         raise Unreadable("it is not an archive that can be read") from None
-
-
-def _is_left_behind(path: str) -> bool:
-    parts = path.split("/")
-    return any(part.startswith((".", "~$")) or part.casefold() in {"__macosx", "__pycache__"} for part in parts)
