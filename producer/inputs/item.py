@@ -48,6 +48,11 @@ class InputItem:
     left_out: str = ""
     """Why there is nothing to grade; the item becomes a row of the batch with this reason, and costs nothing."""
 
+    @property
+    def depends_on_sight(self) -> bool:
+        """Whether only a model that sees pictures finds something to grade here."""
+        return bool(self.left_out) and self.with_pictures is not None and not self.with_pictures.left_out
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputOptions:

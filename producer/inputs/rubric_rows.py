@@ -70,6 +70,11 @@ def rubric_of_rows(rows: Sequence[Mapping[str, Any]], *, title: str, base: Rubri
     return parse_rubric({**kept, "title": title, "criteria": [*made, *others, *disabled]}, where="the rubric")
 
 
+def is_example(rubric: Rubric) -> bool:
+    """Whether its criteria are those of the example, whatever its title."""
+    return rubric.criteria == rubric_of_rows(EXAMPLE_ROWS, title="").criteria
+
+
 def rubric_file(rubric: Rubric) -> str:
     """The rubric as a JSON file that `--rubric` and a course kit take."""
     return json.dumps(rubric.model_dump(mode="json", exclude_unset=True), ensure_ascii=False, indent=2) + "\n"

@@ -32,21 +32,28 @@ class KnownWork:
     same: int
     changed: tuple[str, ...]
     """Ids that it holds with other work."""
-    new: int
+    added: tuple[str, ...]
+    """Ids that it does not hold."""
+
+    @property
+    def new(self) -> int:
+        """Items that it does not hold."""
+        return len(self.added)
 
     @property
     def total(self) -> int:
         """Items of the input."""
         return self.same + len(self.changed) + self.new
 
-    def sentence(self, way_out: str = "--name makes a batch of its own") -> str:
-        """`38 of 39 are in BATCH already; the other one is added to it`."""
+    def sentence(self, way_out: str = "--name makes a batch of its own", *, renews: bool = True) -> str:
+        """`38 of 39 are in BATCH already; the other one is added to it`. `renews`: other work gets another round."""
         held = f"{self.same:,} of {self.total:,} are in {self.batch} already"
         if self.new:
             held += f"; {'the other one is' if self.new == 1 else f'{self.new:,} are'} added to it"
         if self.changed:
             gets = "gets" if len(self.changed) == 1 else "get"
-            held += f"; {len(self.changed):,} handed in other work since and {gets} another round"
+            then = f"and {gets} another round" if renews else "and stay as graded before"
+            held += f"; {len(self.changed):,} handed in other work since {then}"
         return f"{held} ({way_out})"
 
     def refuse_changed(self) -> None:
@@ -90,16 +97,17 @@ def is_graded_alike(one: BatchOrigin, other: BatchOrigin) -> bool:
 
 def compared(name: str, held: Mapping[str, tuple[str, str, str]], specs: Iterable[JobSpec]) -> KnownWork:
     """What of these jobs a batch holds. What it had to leave out, without any work, is new."""
-    same = new = 0
+    same = 0
+    added: list[str] = []
     changed: list[str] = []
     for spec in specs:
         before = held.get(spec.id)
         if before is None:
-            new += 1
+            added.append(spec.id)
         elif before[0] == spec.prompt_hash:
             same += 1
         elif before[0] == _NO_WORK:
-            new += 1
+            added.append(spec.id)
         else:
             changed.append(spec.id)
-    return KnownWork(batch=name, same=same, changed=tuple(changed), new=new)
+    return KnownWork(batch=name, same=same, changed=tuple(changed), added=tuple(added))

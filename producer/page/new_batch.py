@@ -16,15 +16,18 @@ from producer.local.known_work import find_known_work
 from producer.page.another_order import refuse_another_order
 from producer.page.asked_form import asked_texts, chosen_kit_and_account
 from producer.page.batch_list import ENQUEUED
+from producer.page.joining import Joining, joins
 from producer.page.kept import forget_last_kit
+from producer.page.model_field import asked_model
 from producer.page.names import ask_identity, tell_names
 from producer.page.order import Order
 from producer.page.plain_text import plain
+from producer.page.problem import say
 from producer.page.scheme_form import asked_scheme
 from producer.page.services import client, payer, payer_client, settings
-from producer.page.spending import Limits, ask_limits, grade_label, show_estimate
+from producer.page.spending import Limits, ask_limits, show_estimate
 from producer.page.understood import show_first_prompt
-from producer.page.upload_form import MOST_PROBLEMS, TYPED_NAME, read_the_rest, uploaded
+from producer.page.upload_form import MOST_PROBLEMS, TYPED_NAME, read_the_rest, tell, uploaded
 from producer.page.uploads import Upload, build_specs_of
 from producer.page.who import may_own
 from producer.page.words import result_kind
@@ -48,8 +51,6 @@ if TYPE_CHECKING:
 
 MOST_STEM = 60
 """Characters of the upload's name in the batch's."""
-_STANDIN_MODEL = "standin"
-"""The model of offline jobs that name none, as on the command line."""
 
 
 def show() -> None:
@@ -67,11 +68,15 @@ def show() -> None:
             "Nothing is graded before you have seen the first prompt."
         )
         return
+    above, below = st.container(), st.container()
+    order = None
     try:
-        order = _order(upload)
+        with below:
+            order = _order(upload)
     except InvalidInput as problem:
-        _say(problem)
-        return
+        say(problem)
+    with above:  # who is left out depends on the model, which is chosen below
+        tell(upload if order is None else upload.for_the_model(order.defaults(_fence_of_the_page())))
     if order is not None:
         _preview_and_go(upload, order)
 
@@ -85,8 +90,8 @@ def _order(upload: Upload) -> Order | None:
         "Kind of result", names, index=names.index(kit.schema) if kit.schema in names else 0,
         key=f"schema {kit.name}".strip(), format_func=lambda name: result_kind(name, registry),
     )  # fmt: skip
-    default_model = str(kit.options.get("model") or settings().model or (_STANDIN_MODEL if settings().offline else ""))
-    model = (second.text_input("Model", value=default_model, key=f"model {kit.name}".strip(), live=True) or "").strip()
+    with second:
+        model = asked_model(kit)
     scheme = asked_scheme(schema, kit) if schema and registry.needs_context(schema) else None
     if schema and registry.needs_context(schema) and scheme is None:
         return None
@@ -101,7 +106,7 @@ def _order(upload: Upload) -> Order | None:
     parameters = _parameters(load_profiles(settings().model_profiles).find(model, payer().provider_host), kit)
     identity = ask_identity()
     if not model:
-        st.info("Enter the model to use.")
+        st.info("Choose the model, or type its name.")
         return None
     template = Template.parse(written or "", name="template")
     return Order(
@@ -203,15 +208,15 @@ def _preview_and_go(upload: Upload, order: Order) -> None:
     derived = _derived_name(st.session_state.upload_stem, specs, order)
     known = _known_work(upload, specs, order, derived)
     name = _name_of_batch(known.batch if known else derived)
-    renews = known is not None and bool(known.changed) and st.toggle("Grade again who handed in other work since")
-    show_estimate(specs, context=order.scheme.context if order.scheme else None)
+    joining = joins(known if known and known.batch == name else None, specs)
+    show_estimate(joining.specs, context=order.scheme.context if order.scheme else None)
     try:
         limits = ask_limits(len(graded))
     except InvalidInput as problem:
-        _say(problem)
+        say(problem)
         return
-    if st.button(grade_label(len(graded), limits), type="primary", icon=":material/play_arrow:", key="grade"):
-        _enqueue(upload, specs, order, name, limits, renews=renews)
+    if st.button(joining.label(limits), type="primary", icon=":material/play_arrow:", key="grade"):
+        _enqueue(upload, specs, order, name, limits, joining=joining)
 
 
 def _specs_of(upload: Upload, order: Order, fence: Fence) -> tuple[list[JobSpec], list[str]]:
@@ -219,7 +224,7 @@ def _specs_of(upload: Upload, order: Order, fence: Fence) -> tuple[list[JobSpec]
 
 
 def _known_work(upload: Upload, specs: list[JobSpec], order: Order, derived: str) -> KnownWork | None:
-    """The batch that holds most of this upload already, said in one sentence; looked for once per upload and order."""
+    """The batch that holds most of this upload already; looked for once per upload and order."""
     known: KnownWork | None
     looked_for, known = st.session_state.get("known work", (None, None))
     if looked_for != derived:
@@ -232,8 +237,6 @@ def _known_work(upload: Upload, specs: list[JobSpec], order: Order, derived: str
                 lambda batch: _specs_joining(upload, order, batch)[0],
             )
         st.session_state["known work"] = derived, known
-    if known is not None:
-        st.info(plain(known.sentence("another name below makes a batch of its own")))
     return known
 
 
@@ -291,14 +294,16 @@ def _origin(order: Order) -> BatchOrigin:
     return keep_template(origin, order.template, order.bound.fields)
 
 
-def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limits: Limits, *, renews: bool) -> None:
+def _enqueue(
+    upload: Upload, specs: list[JobSpec], order: Order, name: str, limits: Limits, *, joining: Joining
+) -> None:
     origin = _origin(order)
     try:
         refuse_another_order(name, origin)
         specs, mark = _fenced_by_the_batch(upload, specs, order, name)
         origin = replace(origin, fence=mark, prompt_layout=PARTS)
         report = payer_client().enqueue(
-            specs,
+            joining.without_kept(specs),
             name=name,
             queue=QueueName.INTERACTIVE,
             context=order.scheme.context if order.scheme else None,
@@ -309,11 +314,11 @@ def _enqueue(upload: Upload, specs: list[JobSpec], order: Order, name: str, limi
             notify=limits.notify,
             price=limits.price,
             by=limits.by,
-            renews=renews,
+            renews=joining.renews,
             names_are_searched=True,
         )
     except GradequeueError as problem:
-        _say(problem)
+        say(problem)
         return
     st.session_state.pop("known work", None)
     forget_last_kit()
@@ -343,8 +348,3 @@ def _specs_joining(upload: Upload, order: Order, batch: BatchOverview) -> tuple[
     return build_specs_of(
         upload.items, order.defaults(fence), order.identity, roster=order.roster, others=others, key=key
     )
-
-
-def _say(problem: GradequeueError) -> None:
-    st.error("This cannot be graded yet:")
-    st.text(problem)

@@ -11,6 +11,7 @@ from producer.inputs.rubric_rows import (
     HIGHEST,
     LOWEST,
     ROW_COLUMNS,
+    is_example,
     rows_of_rubric,
     rubric_file,
     rubric_of_rows,
@@ -38,7 +39,10 @@ def edited(rubric: Rubric | None, *, key: str) -> Rubric:
         },
         key=f"rows {key}",
     )
+    st.caption("One row for each level. A row with an empty Criterion is one more level of the criterion above it.")
     made = rubric_of_rows(written, title=title or "", base=rubric)
+    if rubric is None and is_example(made):
+        st.warning("This is the example as it stands: change it to what your assignment asks before you grade with it.")
     if counting := [criterion.name for criterion in made.enabled_criteria if criterion.counts_errors]:
         st.caption(plain(f"Counted by errors, and changed in the file alone: {', '.join(counting)}"))
     st.caption(f"{made.max_points:g} points at most")

@@ -44,10 +44,12 @@ def _rubric_scheme(kit: Kit) -> GradingScheme | None:
         rubric = rubric_from_option(str(of_kit)) if of_kit else parse_rubric(dict(kit.context or {}))
         source = f"kit {kit.name}"
         st.caption(plain(f"Rubric: {rubric.title}, as in {kit.name}"))
-    if rubric is None:
-        st.info("This kind of result needs a rubric: upload one, or write it here.")
+    above = st.container()
     label = "Change the rubric" if rubric else "Write the rubric here"
-    if st.toggle(label, key=f"edit rubric {source if rubric else ''}"):
+    is_edited = st.toggle(label, key=f"edit rubric {source if rubric else ''}")
+    if rubric is None and not is_edited:
+        above.info("This kind of result needs a rubric: upload one, or write it here.")
+    if is_edited:
         rubric = edited(rubric, key=f"{source} {rubric.rubric_id if rubric else 'new'}")
     if rubric is None:
         return None

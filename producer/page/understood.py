@@ -11,6 +11,7 @@ from producer.inputs.courses.roster import known_as
 from producer.inputs.work_columns import work_columns
 from producer.page.plain_text import plain
 from producer.page.style import show_work
+from producer.page.uploads import WITH_A_MODEL_THAT_SEES
 from producer.terminal.words import counted
 from workers.contract.pictures import prompt_parts
 
@@ -28,8 +29,10 @@ MOST_ROWS = 300
 
 def show_understood(upload: Upload) -> None:
     """One line of counts, and the students one by one."""
-    left_out = sum(bool(item.left_out) for item in upload.items)
-    counts = [counted(len(upload.items) - left_out, "student") + " to grade"]
+    left_out, pictures = len(upload.left_out), len(upload.only_pictures)
+    counts = [counted(len(upload.items) - left_out - pictures, "student") + " to grade"]
+    if pictures:
+        counts.append(f"{pictures} with pictures only, graded if the model sees pictures")
     if left_out:
         counts.append(f"{left_out} with nothing to grade")
     if in_part := len(upload.in_part):
@@ -94,6 +97,6 @@ def _line(item: InputItem, work: Collection[str]) -> dict[str, object]:
         "name": known_as(item.metadata).get("name"),
         "from": item.where,
         "characters": characters,
-        "not graded": item.left_out or None,
+        "not graded": (WITH_A_MODEL_THAT_SEES if item.depends_on_sight else item.left_out) or None,
         "files without text": "; ".join(item.not_read) or None,
     }

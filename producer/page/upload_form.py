@@ -45,8 +45,8 @@ def uploaded() -> Upload | None:
             st.rerun()  # only now the question about it can be asked, or is none any more
     upload: Upload = st.session_state.whole_upload.get("read", st.session_state.upload)
     st.session_state.upload = upload
-    _tell(upload)
     if not upload.items:
+        tell(upload)
         st.error("Nothing in this upload can be graded.")
         return None
     return upload
@@ -99,7 +99,7 @@ def _reading(given: list[UploadedFile], *, table: str | None) -> Reading:
     return Reading(archives_are_students=archives_are_students, table_gives_rows=table_gives_rows, encoding=encoding)
 
 
-def _tell(upload: Upload) -> None:
+def tell(upload: Upload) -> None:
     """What was read, and what was left out."""
     if upload.look is not None:
         show_first_look(upload.look)
@@ -112,6 +112,7 @@ def _tell(upload: Upload) -> None:
         st.caption(f"and {len(upload.notes) - MOST_NOTES} more notes")
     left_out = (*upload.problems, *upload.left_out)
     _list(f"{len(left_out)} left out: see why", left_out, is_open=not upload.items)
+    _list(f"{len(upload.only_pictures)} with pictures only", upload.only_pictures)
     _list(f"{len(upload.in_part)} graded in part: see why", upload.in_part)
 
 

@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from producer.inputs.encodings import NAME_IT_ON_THE_PAGE, Encodings
 from producer.inputs.identity import searched
 from producer.inputs.item import InputItem, InputOptions
 from producer.inputs.reading import download_reader, scan_items
-from producer.inputs.specs import JobDefaults, build_spec
+from producer.inputs.specs import JobDefaults, build_spec, for_the_model
 from producer.inputs.text import shown
 from producer.page.first_look import FirstLook, first_look
 from producer.page.limits import MAX_WORK_MIB
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".jsonl", ".ndjson"})
 _LENIENT = InputOptions(is_strict=False)
 """A file that cannot be read is named, and the rest is graded."""
+
+
+WITH_A_MODEL_THAT_SEES = "graded from the pictures if the model sees pictures"
+"""Of work without text, while no model is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,14 @@ class Upload:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Who has nothing to grade and why: rows of the batch that cost nothing."""
-        return tuple(f"{shown(item.id)}: {item.left_out}" for item in self.items if item.left_out)
+        return tuple(
+            f"{shown(item.id)}: {item.left_out}" for item in self.items if item.left_out and not item.depends_on_sight
+        )
+
+    @property
+    def only_pictures(self) -> tuple[str, ...]:
+        """Who is graded if the model sees pictures, and else left out."""
+        return tuple(f"{shown(item.id)}: {WITH_A_MODEL_THAT_SEES}" for item in self.items if item.depends_on_sight)
 
     @property
     def in_part(self) -> tuple[str, ...]:
@@ -76,6 +87,11 @@ class Upload:
             for item in self.items
             if item.not_read and not item.left_out
         )
+
+    def for_the_model(self, defaults: JobDefaults) -> Upload:
+        """As the chosen model gets it: with the pictures, or without them for good."""
+        items = (for_the_model(item, defaults) for item in self.items)
+        return replace(self, items=tuple(replace(item, with_pictures=None) for item in items))
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from producer.terminal.words import cost
 from workers.contract.lane import Lane
+from workers.contract.model_profile import OPENAI_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ def cost_interval(estimate: Estimate) -> str:
     """What the batch will cost, as one phrase."""
     found = estimate.cost_usd
     if found is None:
-        return "unknown: no price is known"
+        return f"unknown: no price of {estimate.model} is known (prices are known for {OPENAI_HOST} only)"
     if estimate.is_first_run:
         return f"{cost(found.low)} to {cost(found.high)}"
     return f"{cost(found.likely)} ({cost(found.low)} to {cost(found.high)})"

@@ -80,10 +80,11 @@ def blackboard(seed: int) -> HeldOut:
             if files:
                 entries = (f"\tOriginal filename: {name}\r\n\tFilename: {stem}_{name}\r\n" for name in files)
                 listing = "\r\n".join(entries)
+            field = random.choice(("Submission Field:\r\n", "Submission Field: <br>\r\n", "Submission Field: <br>"))
             receipt = (
                 f"Name: {given} {family} ({user})\r\nAssignment: {assignment}\r\n"
                 "Date Submitted: Friday, 2 October 2026 09:15:00 o'clock BST\r\nCurrent Mark: Needs Marking\r\n\r\n"
-                f"Submission Field:\r\n{text}\r\n\r\nComments:\r\n"
+                f"{field}{text}\r\n\r\nComments:\r\n"
                 f"There are no student comments for this assignment.\r\n\r\nFiles:\r\n{listing}"
             )
             made.members.append((f"{stem}.txt", receipt.encode()))

@@ -4,7 +4,8 @@ Shares no code with `producer.inputs` or `course_corpus`: what one of them gets 
 holds a token of its own, so that a part that is lost, doubled or another student's is seen.
 
 *Source*: Moodle: mod/assign/classes/downloader.php and assignsubmission_{file,onlinetext}; clean_param's PARAM_FILE.
-Canvas: lib/content_zipper.rb 05e9653c, Attachment.make_unique_filename. nbgrader: exchange/default/{submit,collect}.py.
+Canvas: lib/content_zipper.rb 05e9653c, Attachment.make_unique_filename,
+{text_entry,redirect}_page.html.erb. nbgrader: exchange/default/{submit,collect}.py.
 GitHub Classroom: gh-classroom, clone/student-repos. The closed systems are in `held_out_closed`.
 """
 
@@ -106,13 +107,13 @@ class Maker:
     def file_name(self) -> str:
         return self.random.choice(STEMS) + self.random.choice(SUFFIXES)
 
-    def put(self, path: str, student: str | None, *, html: bool = False) -> None:
+    def put(self, path: str, student: str | None, *, html: bool = False, page: str = "") -> None:
         """A file with a token of its own: this student's, or nobody's. A path that is taken already stays as it is."""
         if any(path.casefold() == name.casefold() for name, _ in self.made.members):
             return
         token = self.token()
         text = f"<!DOCTYPE html><html><body><p>{token}</p></body></html>" if html else f"answer = '{token}'\n"
-        self.made.members.append((path, text.encode()))
+        self.made.members.append((path, (page.replace("TOKEN", token) or text).encode()))
         if student is None:
             self.made.never.add(token)
         else:
@@ -192,6 +193,27 @@ def _moodle_parts(maker: Maker, style: _MoodleStyle, head: str, student: str) ->
         maker.put(style.member(head, "codehandin", "extra.py"), student)
 
 
+_CANVAS_PAGE = """<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
+        "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml">
+<head>
+  <meta http-equiv="Content-Type" content="text/html;charset=utf-8" />{refresh}
+  <title>Essay-of-the-class 1: {name}</title>
+</head>
+<body>
+<h1>Essay-of-the-class 1: {name}</h1>
+{work}
+</body>
+</html>
+"""
+_CANVAS_BOX = '<div style="width: 600px; margin: 20px auto; border: 1px solid #888; padding: 20px;">\n  {}\n</div>'
+_CANVAS_REFRESH = '\n  <meta http-equiv="Refresh" content="0; url=https://site.example/TOKEN?a=1&copy=2">'
+_CANVAS_LINK = (
+    "<p>This submission was a url, we're taking you to the url link now.<br/>\n"
+    '<a href="https://site.example/TOKEN?a=1&amp;copy=2">Click Here to go to the submission</a></p>'
+)
+
+
 def canvas(seed: int) -> HeldOut:
     """Uploads, texts and links, late, of students, groups and anonymous ones."""
     maker = Maker("canvas", seed)
@@ -212,16 +234,25 @@ def canvas(seed: int) -> HeldOut:
         head = "".join(sign for sign in "_".join(filter(None, parts)) if _is_word(sign))
         if who != "anonymous":
             made.names[identity] = head.rsplit("_LATE_" if late else "_", 1)[0]
-        kind = random.randrange(8)
-        if kind == 0:
-            maker.put(f"{head}_text.html", identity, html=True)
+        kind, name = random.randrange(8), f"{given} {family}"
+        if at == 5:
+            page = _CANVAS_PAGE.format(refresh="", name=name, work=_CANVAS_BOX.format(""))
+            made.members.append((f"{head}_text.html", page.encode()))
+            maker.nothing_of(identity)
+        elif kind == 0:
+            work = _CANVAS_BOX.format("<h1>My work</h1><div>TOKEN</div>")
+            maker.put(f"{head}_text.html", identity, page=_CANVAS_PAGE.format(refresh="", name=name, work=work))
         elif kind == 1:
-            maker.put(f"{head}_link.html", identity, html=True)
+            page = _CANVAS_PAGE.format(refresh=_CANVAS_REFRESH, name=name, work=_CANVAS_LINK)
+            maker.put(f"{head}_link.html", identity, page=page)
         else:
             for _ in range(random.choice((1, 1, 2, 4))):
                 attachment += random.randrange(1, 40)
-                shown = re.sub(r'[\x00/\\:*?"<>|]+', "_", maker.file_name())
+                # a file that was downloaded from Canvas and is handed in again, also another student's
+                again = random.choice(("", "", "", f"{head}_{attachment - 2000}_", f"bob_LATE_{users[at - 1]}_77_"))
+                shown = re.sub(r'[\x00/\\:*?"<>|]+', "_", again + maker.file_name())
                 maker.put(f"{head}_{attachment}_{shown}", identity)
+    made.never |= {"Essay-of-the-class", "Click Here"}
     return made
 
 

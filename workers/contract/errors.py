@@ -3,6 +3,7 @@
     GradequeueError
     ├── InvalidInput            for the caller to correct: a file, an option, a schema, a prompt
     │   ├── ConflictingJob      the same key with other content
+    │   │   └── JobIsRunning    and it is being graded at this moment
     │   ├── UnknownTarget       no batch, model, account or queue has this name
     │   ├── AmbiguousTarget     several of them have it
     │   └── UnknownSchema       no schema has this name here
@@ -37,6 +38,10 @@ class InvalidInput(GradequeueError):  # noqa: N818 - reads as what happened, lik
 
 class ConflictingJob(InvalidInput):
     """A job with this batch and id exists with another prompt, schema, model or parameters."""
+
+
+class JobIsRunning(ConflictingJob):
+    """The job with this id is being graded at this moment, so its work cannot be replaced yet."""
 
 
 class UnknownTarget(InvalidInput):

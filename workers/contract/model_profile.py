@@ -192,6 +192,20 @@ class ModelProfiles:
             found = found.elsewhere()
         return replace(found, **_first(self._own, names))  # type: ignore[arg-type] # checked when read
 
+    def names_at(self, base_url_host: str | None, *, today: date) -> tuple[str, ...]:
+        """Models with an entry of their own that this server is known to have and that are not shut down by `today`."""
+        known = self.named if base_url_host in {None, OPENAI_HOST} else tuple(self._own)
+        return tuple(
+            name
+            for name in known
+            if (days := self.find(name, base_url_host).days_to_shutdown(today)) is None or days > 0
+        )
+
+    def is_unknown_at(self, model: str, base_url_host: str | None) -> bool:
+        """Whether OpenAI is known to have no such model; of another server nobody knows, so False."""
+        names = _spellings(model)
+        return base_url_host in {None, OPENAI_HOST} and not (_first(self._models, names) or _first(self._own, names))
+
     def _family(self, name: str) -> _Entry:
         return next((entry for pattern, entry in self._families if pattern.fullmatch(name)), {})
 

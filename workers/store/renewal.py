@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
-from workers.contract.errors import ConflictingJob
+from workers.contract.errors import JobIsRunning
 from workers.contract.outcome import ENDED_STATES, JobState
 from workers.store.deadlines import deadline_of
 from workers.store.flags import OF_THE_INPUT
@@ -38,7 +38,7 @@ def renew_jobs(
 ) -> int:
     """Give the jobs with these item ids the work of these rows, as `enqueue` makes them; returns how many.
 
-    Raises `ConflictingJob` for one that is being graded at this moment.
+    Raises `JobIsRunning` for one that is being graded at this moment.
     """
     if not rows:
         return 0
@@ -48,7 +48,7 @@ def renew_jobs(
     for job in locked.values():
         item_id = item_ids[job.id]
         if job.state == JobState.RUNNING:
-            raise ConflictingJob(f"job {item_id!r} is being graded now; run the same command again when it has ended")
+            raise JobIsRunning(f"job {item_id!r} is being graded now; run the same command again when it has ended")
         _leave_followers(connection, job)
         spec = specs[item_id]
         next_round = job.round + (job.state in ENDED_STATES or job.claim > 0)

@@ -1,7 +1,8 @@
 """Blackboard's "Assignment file download": flat, one `.txt` of its own per attempt beside the files handed in.
 
 The shape is from documentation and as commonly seen. That text file names the student; its "Submission Field" can
-itself be what was handed in, everything else in it is metadata.
+itself be what was handed in, everything else in it is metadata. Ultra puts `<br>` behind a title, and the text may
+follow on the same line (*Source*: vangef/BBGradebookOrganiser).
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ _STEM = r"(?P<stem>(?P<owner>[^/]+?)_attempt_(?P<time>\d{4}(?:-\d\d){5}))"
 _OWN = re.compile(rf"{_STEM}\.txt")
 _FILE = re.compile(rf"{_STEM}_(?P<file>.+)", re.DOTALL)
 _NAME = re.compile(r"^Name:\s*(?P<name>.*?)\s*\((?P<user>[^()]+)\)\s*$", re.MULTILINE)
-_FIELD = re.compile(r"^(?P<title>Submission Field|Comments|Files):[^\S\n]*$", re.MULTILINE)
+_FIELD = re.compile(r"^(?P<title>Submission Field|Comments|Files):[^\S\n]*(?:$|<br\s*/?>)", re.MULTILINE)
 _ORIGINAL = re.compile(
     r"^\s*Original filename:\s*(?P<original>.+?)\s*\n\s*Filename:\s*(?P<stored>.+?)\s*$", re.MULTILINE
 )
 _NOTHING = re.compile(r"There (?:is|are) no student (?:submission text data|comments)\b.*", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
 _MAX_OWN_BYTES = 4 * 1024 * 1024
 
 
@@ -89,10 +91,10 @@ def _named(text: str, owner: str) -> re.Match[str] | None:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """The text below each title that is alone on its line; Blackboard's own "there is none" counts as none.
+    """The text below each title that is alone on its line or before a `<br>`.
 
-    A student may write such a line too: the first Submission Field, the last Files and the last Comments before it are
-    Blackboard's, so that nothing of the work is cut away.
+    Blackboard's own "there is none" counts as none. A student may write such a line too: the first Submission Field,
+    the last Files and the last Comments before it are Blackboard's, so that nothing of the work is cut away.
     """
     titles = list(_FIELD.finditer(text))
     begin = next((title for title in titles if title["title"] == "Submission Field"), None)
@@ -104,7 +106,9 @@ def _fields(text: str) -> dict[str, str]:
         found["Submission Field"] = text[begin.end() : comments.start() if comments else last].strip()
     if comments is not None:
         found["Comments"] = text[comments.end() : last].strip()
-    return {title: below for title, below in found.items() if below and not _NOTHING.fullmatch(below)}
+    return {
+        title: below for title, below in found.items() if below and not _NOTHING.fullmatch(_TAG.sub("", below).strip())
+    }
 
 
 def _assignment_of(attempts: Mapping[str, _Attempt], texts: Mapping[str, str]) -> str:

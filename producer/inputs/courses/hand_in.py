@@ -27,6 +27,8 @@ class Part:
     is_form_text: bool = False
     """Typed into a field of the course system, which stores HTML."""
     text: str | None = field(default=None, repr=False)
+    without_frame: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    """Takes away the page that the course system put around it; nothing is left where nothing was handed in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,6 +117,8 @@ class DownloadReader:
             if self.is_strict:
                 raise
             return [Piece(name=part.name, problem=problem.message)]
+        if part.without_frame is not None and not (content := part.without_frame(content)):
+            return []
         pieces = reader.pieces(part.name, content, where=at, is_form_text=part.is_form_text)
         if hand_in.place == part.path:  # a student's own archive is named after the student
             pieces = [
