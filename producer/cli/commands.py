@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Grade": {
-        "run": "Grade INPUT (JSONL, CSV or a folder) on this machine, from enqueue to results.",
+        "run": "Grade INPUT (file, folder or ZIP) on this machine, from enqueue to results.",
         "enqueue": "Put INPUT into the store and return; workers grade it.",
         "init": "Make the course kit KIT: a folder that says how an assignment is graded.",
         "estimate": "Estimate tokens and cost of grading INPUT. Nothing is enqueued.",

@@ -19,7 +19,7 @@ from producer.inputs.joining import keyed, refuse_weaker
 from producer.inputs.kits.kit import NO_KIT, load_kit
 from producer.inputs.templates import Template, keep_template
 from producer.inputs.text import read_text
-from producer.local.known_work import find_known_work
+from producer.local.known_work import compared, find_known_work, is_graded_alike
 from workers.contract.errors import InvalidInput
 from workers.contract.identity import IdentityRule
 from workers.contract.job import MAX_PROMPT_BYTES, JobParameters, JobSpec
@@ -87,7 +87,10 @@ class EnqueueRequest:
 
         Raises `InvalidInput` when some of the work is another than before, and `--update` was not given.
         """
-        if self.is_named or client.batch(self.name).work():
+        if held := client.batch(self.name).work():
+            self._refuse_changed(client, held)
+            return self
+        if self.is_named:
             return self
         known = find_known_work(
             client, self.origin, self.checked.ids, lambda batch: self._joining(client, batch.name, batch.origin)
@@ -97,6 +100,12 @@ class EnqueueRequest:
         if not self.renews:
             known.refuse_changed()
         return replace(self, name=known.batch, warnings=(known.sentence(),))
+
+    def _refuse_changed(self, client: JobClient, held: Mapping[str, tuple[str, str, str]]) -> None:
+        """Name at once who handed in other work, where the batch was begun by the same order of grading."""
+        begun = client.origin(self.name)
+        if not self.renews and begun is not None and is_graded_alike(begun, self.origin):
+            compared(self.name, held, self._joining(client, self.name, begun)).refuse_changed()
 
     def schema_entries(self) -> Mapping[str, SchemaEntry]:
         """Schema name -> entry, resolved when asked for."""

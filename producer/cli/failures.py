@@ -37,4 +37,7 @@ def failures(batch: str, *, as_json: bool, data_dir: Path | None) -> int:
         out.print(failures_table(view.failures()))
         for step in next_steps(batch, view.failures()):
             out.print(step, soft_wrap=True)
+        out.print(
+            "what `retry` puts back is graded by the same `gradequeue run` command, or by a worker", soft_wrap=True
+        )
     return ExitStatus.SOME_FAILED

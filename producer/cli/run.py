@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 @concurrency_option
 @click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), help="Write results here (JSONL).")
 def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: bool, **options: Any) -> int:
-    """Grade INPUT (JSONL, CSV or a folder) on this machine, from enqueue to results.
+    """Grade INPUT (file, folder or ZIP) on this machine, from enqueue to results.
+
+    INPUT is a JSONL or CSV file, a folder, or a ZIP; the ZIP that Moodle, Canvas or another course
+    system gives you goes in as it is.
 
     Ctrl-C finishes what is in flight and stops. The same command resumes, and pays for nothing twice.
 

@@ -32,4 +32,10 @@ def say_when_nobody_works(batch: Batch, data_dir: Path | None) -> None:
         )
         return
     starts = command("worker", options=options)
-    err.print(f"no worker serves them; start one with: {starts}", style="yellow", soft_wrap=True)
+    worker = f"{starts} (Ctrl-C stops it)"
+    ways = (
+        f"run the same `gradequeue run` command again, which ends with its jobs, or start a worker: {worker}"
+        if settings.redis_url is None
+        else f"start one with: {worker}"
+    )
+    err.print(f"no worker serves them; {ways}", style="yellow", soft_wrap=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.contract.errors import InvalidInput
+from workers.contract.errors import ConflictingJob
+from workers.contract.job import prompt_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from producer.batch import BatchOverview
     from producer.client import JobClient
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MOST_LOOKED_AT = 50
 """The newest batches: a late hand-in belongs to one of them."""
 _MOST_SHOWN = 5
+_NO_WORK = prompt_hash("")
 _SAME_ORDER = ("schema", "scheme", "model", "template", "effort", "verbosity", "twins", "identity", "regrade_of")
 """Fields of an origin that say how work is graded."""
 
@@ -55,12 +57,12 @@ class KnownWork:
         return f"{held} ({way_out})"
 
     def refuse_changed(self) -> None:
-        """`InvalidInput` when work differs from before and no option says to grade it again."""
+        """`ConflictingJob` when work differs from before and no option says to grade it again."""
         if not self.changed:
             return
         names = ", ".join(self.changed[:_MOST_SHOWN])
         more = f" and {len(self.changed) - _MOST_SHOWN:,} more" if len(self.changed) > _MOST_SHOWN else ""
-        raise InvalidInput(
+        raise ConflictingJob(
             f"{self.same:,} of {self.total:,} are in {self.batch} already, and {names}{more} handed in other work "
             "since; --update grades it and keeps the earlier grades, --name grades everything again"
         )
@@ -77,19 +79,24 @@ def find_known_work(
     `specs` makes the jobs as they would join that batch.
     """
     for overview in client.batches(at_most=MOST_LOOKED_AT):
-        is_alike = all(getattr(overview.origin, name) == getattr(origin, name) for name in _SAME_ORDER)
-        if not is_alike or overview.provider != client.provider:
+        if not is_graded_alike(overview.origin, origin) or overview.provider != client.provider:
             continue
         held = client.batch(overview.name).work()
         if 2 * sum(identity in held for identity in ids) < len(ids):
             continue
-        found = _compared(overview.name, held, specs(overview))
+        found = compared(overview.name, held, specs(overview))
         if 2 * found.same >= found.total:
             return found
     return None
 
 
-def _compared(name: str, held: dict[str, tuple[str, str, str]], specs: Iterable[JobSpec]) -> KnownWork:
+def is_graded_alike(one: BatchOrigin, other: BatchOrigin) -> bool:
+    """Whether both say the same of how work is graded."""
+    return all(getattr(one, name) == getattr(other, name) for name in _SAME_ORDER)
+
+
+def compared(name: str, held: Mapping[str, tuple[str, str, str]], specs: Iterable[JobSpec]) -> KnownWork:
+    """What of these jobs a batch holds. What it had to leave out, without any work, is new."""
     same = 0
     added: list[str] = []
     changed: list[str] = []
@@ -99,6 +106,8 @@ def _compared(name: str, held: dict[str, tuple[str, str, str]], specs: Iterable[
             added.append(spec.id)
         elif before[0] == spec.prompt_hash:
             same += 1
+        elif before[0] == _NO_WORK:
+            added.append(spec.id)
         else:
             changed.append(spec.id)
     return KnownWork(batch=name, same=same, changed=tuple(changed), added=tuple(added))

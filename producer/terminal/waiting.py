@@ -27,7 +27,7 @@ def why_jobs_wait(
     if not pace.live_workers:
         reasons.append(
             f"no worker serves the queue {progress.queue} for {progress.provider}; "
-            f"start one with: {_worker_command(progress)}"
+            f"start one with: {_worker_command(progress)} (Ctrl-C stops it)"
         )
     if progress.deferred:
         seconds = max(1, round(pace.next_due_seconds or 0))

@@ -294,7 +294,7 @@ def _add_chunk(
         job = fresh.pop(known.item_id)
         if hashes[known.item_id] != known.content_hash:
             if not renews and not known.is_left_out:
-                raise _conflict(known.item_id, batch)
+                raise _conflict(known.item_id, batch, is_same_work=known.prompt_hash == job.spec.prompt_hash)
             other[known.item_id] = job
         elif (moment := job.spec.parameters.deadline_at) is not None:
             moments[known.item_id] = moment
@@ -329,17 +329,20 @@ def _follow_leaders(connection: Connection, batch: BatchHeader, rows: Sequence[d
     return followed & set(known.values())
 
 
-def _conflict(item_id: str, batch: BatchHeader) -> ConflictingJob:
-    return ConflictingJob(
-        f"job {item_id!r} exists in batch {batch.name!r} with another prompt, schema, model or parameters; "
-        "--update grades the new work and keeps the earlier grade; another --name grades all anew"
-    )
+def _conflict(item_id: str, batch: BatchHeader, *, is_same_work: bool = False) -> ConflictingJob:
+    what = "another prompt, schema, model or parameters; --update grades the new work and keeps the earlier grade"
+    if is_same_work:
+        what = (
+            "the same work, and another rubric, instructions, schema, model or parameters; `gradequeue rescore` "
+            "follows changed points, levels or weights without a call; `gradequeue regrade` asks the model again"
+        )
+    return ConflictingJob(f"job {item_id!r} exists in batch {batch.name!r} with {what}; another --name grades all anew")
 
 
 def _existing(connection: Connection, batch: BatchHeader, item_ids: list[str]) -> Iterator[Row[Any]]:
     for some in in_lists(item_ids):
         yield from connection.execute(
-            select(jobs.c.item_id, jobs.c.content_hash, (jobs.c.prompt == "").label("is_left_out")).where(
-                jobs.c.batch_id == batch.id, among(connection, jobs.c.item_id, some)
-            )
+            select(
+                jobs.c.item_id, jobs.c.content_hash, jobs.c.prompt_hash, (jobs.c.prompt == "").label("is_left_out")
+            ).where(jobs.c.batch_id == batch.id, among(connection, jobs.c.item_id, some))
         )

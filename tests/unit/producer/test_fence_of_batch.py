@@ -39,9 +39,9 @@ def order(tmp_path: Path) -> EnqueueRequest:
     return order_of(tmp_path, {"anna": INJECTION, "ben": "print(2)"})
 
 
-def order_of(folder: Path, works: dict[str, str], **changes: Any) -> EnqueueRequest:
-    level = {"label": "Good", "score_min": 0, "score_max": 1}
-    criterion = {"criterion_id": "style", "name": "Style", "max_points": 1, "levels": [level]}
+def order_of(folder: Path, works: dict[str, str], *, most: float = 1, **changes: Any) -> EnqueueRequest:
+    level = {"label": "Good", "score_min": 0, "score_max": most}
+    criterion = {"criterion_id": "style", "name": "Style", "max_points": most, "levels": [level]}
     (folder / "r.json").write_text(json.dumps({"rubric_id": "r", "title": "R", "criteria": [criterion]}))
     (folder / "t.md").write_text("Week 3, by {id}. Grade this:\n{code}\nBe fair.\n")
     rows = [json.dumps({"id": identity, "code": work}) for identity, work in works.items()]
@@ -129,6 +129,29 @@ def test_other_work_under_a_known_id_is_a_conflict_and_no_second_job(client: Job
 
     with pytest.raises(ConflictingJob, match="'anna' exists in batch 'week3' with another prompt"):
         enqueue(client, order_of(tmp_path, {"anna": "y"}, name="week3"))
+
+
+def test_changed_work_in_a_named_batch_is_named_by_student(client: JobClient, tmp_path: Path):
+    works = {"anna": "x", "ben": "y", "cleo": "z"}
+    enqueue(client, order_of(tmp_path, works, name="week3"))
+
+    order_of(tmp_path, works, name="week3").joined(client)
+    with pytest.raises(
+        ConflictingJob, match=r"^2 of 3 are in week3 already, and ben handed in other work since; --update"
+    ):
+        order_of(tmp_path, works | {"ben": "new"}, name="week3").joined(client)
+    order_of(tmp_path, works | {"ben": "new"}, name="week3", update=True).joined(client)
+
+
+def test_the_same_work_by_another_rubric_leads_to_rescoring_and_regrading(client: JobClient, tmp_path: Path):
+    enqueue(client, order_of(tmp_path, {"anna": "x"}, name="week3"))
+
+    changed = order_of(tmp_path, {"anna": "x"}, most=2, name="week3").joined(client)
+    with pytest.raises(ConflictingJob, match="with the same work, and another rubric") as refused:
+        enqueue(client, changed)
+    for way in ("gradequeue rescore", "gradequeue regrade", "another --name"):
+        assert way in str(refused.value)
+    assert "--update" not in str(refused.value)
 
 
 def test_without_a_rubric_the_work_has_the_same_fence(client: JobClient, tmp_path: Path):
