@@ -221,7 +221,7 @@ class TestServices:
         write_rows([{"id": "a", "code": "print(1)"}, {"id": "b", "code": "changed"}])
         result = invoke(*order)
         assert result.exit_code == 2
-        assert "'b'" in result.output
+        assert "and b handed in other work since; --update" in result.output
         assert "--name" in result.output
 
 
