@@ -65,6 +65,15 @@ async def test_a_late_batch_is_cancelled_in_time_and_what_it_did_not_answer_goes
     assert submission.ended_as == "cancelled"
 
 
+async def test_a_cancellation_of_eight_minutes_is_waited_for(scene: LaneScene):
+    scene.provider.seconds_of = lambda _lane, _marker: 4 * HOUR
+    scene.provider.cancel_seconds = lambda: 480.0
+    scene.enqueue(10, deadline_seconds=2 * HOUR)
+    await scene.go(2 * HOUR, every=20.0)
+    assert scene.waits_live() == scene.ledger()["not_sent"] > 0
+    assert "unknown" not in scene.ledger()  # nothing is sent twice
+
+
 async def test_a_provider_that_does_not_cancel_is_not_waited_for_and_the_ledger_holds_both(scene: LaneScene):
     scene.provider.seconds_of = lambda _lane, _marker: 2.5 * HOUR
     scene.provider.cancel_seconds = lambda: 10 * HOUR
