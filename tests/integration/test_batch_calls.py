@@ -234,11 +234,12 @@ async def test_a_download_above_its_bound_ends():
             _ = [line async for line in files.download(client, file_id, max_bytes=10_000)]
 
 
-async def test_files_go_up_from_a_path_and_are_deleted(tmp_path: Path):
+async def test_files_go_up_from_a_file_and_are_deleted(tmp_path: Path):
     path = tmp_path / "lines.jsonl"
     path.write_bytes(batches.request_line("a", asking("work")))
     async with provider() as (_standin, client):
-        file_id = await files.upload(client, path, "m")
+        with path.open("rb") as content:
+            file_id = await files.upload(client, content, "m")
         assert await lines_of(client, file_id) == [path.read_bytes().rstrip(b"\n")]
         assert await files.delete_file(client, file_id)
         assert not await files.delete_file(client, file_id)

@@ -18,7 +18,7 @@ from workers.contract.lane import Lane
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
-    from pathlib import Path
+    from typing import IO
 
     from workers.completion.attempt import CompletionRequest
     from workers.completion.lanes.lines import OutputLine
@@ -101,10 +101,10 @@ class PlayedLanes:
 
     # files
 
-    async def upload(self, path: Path, marker: str) -> str:
+    async def upload(self, content: IO[bytes], marker: str) -> str:
         """See `LaneDoor.upload`."""
         self._offered("upload")
-        return self._file(marker, (await asyncio.to_thread(path.read_bytes)).splitlines())
+        return self._file(marker, (await asyncio.to_thread(content.read)).splitlines())
 
     async def find_files(self, marker: str, *, since: float) -> tuple[str, ...]:  # noqa: ARG002 - the door's own shape
         """See `LaneDoor.find_files`."""

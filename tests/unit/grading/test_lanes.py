@@ -148,7 +148,7 @@ async def test_a_batch_that_is_gone_may_be_billed(scene: LaneScene):
     scene.enqueue(1)
     await scene.round()
     scene.provider.batches.clear()
-    await scene.go(120)
+    await scene.go(900)
     assert scene.ledger()["unknown"] == 1
 
 

@@ -11,7 +11,7 @@ from workers.completion.lanes.lines import ended_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from pathlib import Path
+    from typing import IO
 
     from openai import AsyncOpenAI
 
@@ -36,9 +36,9 @@ class LaneDoor:
         """How the request of this line ended."""
         return ended_line(line, request, host=host_of(self.client))
 
-    async def upload(self, path: Path, marker: str) -> FileId:
+    async def upload(self, content: IO[bytes], marker: str) -> FileId:
         """Give the provider a batch's file."""
-        return await files.upload(self.client, path, marker)
+        return await files.upload(self.client, content, marker)
 
     async def find_files(self, marker: str, *, since: float) -> tuple[FileId, ...]:
         """Files of this marker."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import httpx2
@@ -50,33 +48,28 @@ def file_name(marker: str) -> str:
 
 
 async def upload(
-    client: AsyncOpenAI, content: Path | bytes, marker: str, *, seconds: float = TRANSFER_SECONDS
+    client: AsyncOpenAI, content: IO[bytes] | bytes, marker: str, *, seconds: float = TRANSFER_SECONDS
 ) -> FileId:
     """Upload a batch's lines under a name made of the marker, and return the file's id.
 
     Not idempotent: after a broken call ask `find_files` before trying again. Raises `LaneError`; OSError where the
     local file cannot be read.
     """
-    source: IO[bytes] | bytes = await asyncio.to_thread(content.open, "rb") if isinstance(content, Path) else content
-    try:
-        async with calling(seconds=seconds) as note:
-            # As the SDK's `files.create`, whose answer is not checked: a page under status 200 would pass as a file.
-            response: httpx2.Response = await client.post(
-                "/files",
-                cast_to=httpx2.Response,
-                body={"purpose": "batch"},
-                files=[("file", (file_name(marker), source, "application/jsonl"))],
-                options={
-                    "security": {"bearer_auth": True},
-                    "headers": {"Content-Type": "multipart/form-data"},
-                    "max_retries": 0,
-                    "timeout": seconds,
-                },
-            )
-            return _id_of(json_object(response), note.status_code)
-    finally:
-        if not isinstance(source, bytes):
-            source.close()
+    async with calling(seconds=seconds) as note:
+        # As the SDK's `files.create`, whose answer is not checked: a page under status 200 would pass as a file.
+        response: httpx2.Response = await client.post(
+            "/files",
+            cast_to=httpx2.Response,
+            body={"purpose": "batch"},
+            files=[("file", (file_name(marker), content, "application/jsonl"))],
+            options={
+                "security": {"bearer_auth": True},
+                "headers": {"Content-Type": "multipart/form-data"},
+                "max_retries": 0,
+                "timeout": seconds,
+            },
+        )
+        return _id_of(json_object(response), note.status_code)
 
 
 async def find_files(client: AsyncOpenAI, marker: str, *, since: float | None = None) -> tuple[FileId, ...]:

@@ -42,13 +42,22 @@ _COMPLETED = "completed"
 
 
 async def settle(work: LaneWork, submission: Submission) -> None:
-    """Store what a batch that has ended answered, then give back the jobs of which it says nothing."""
+    """Store what a batch that has ended answered, then give back the jobs of which it says nothing.
+
+    Raises `NotFound` where a file is missing, after what the other one says is stored; and other `LaneError`.
+    """
+    lost = None
+    if submission.error_file is not None:
+        try:
+            await _read_file(work, submission, submission.error_file, from_line=0, is_output=False)
+        except NotFound as error:
+            lost = error
     if submission.output_file is not None:
         await _read_file(work, submission, submission.output_file, from_line=submission.lines_settled, is_output=True)
-    if submission.error_file is not None:
-        await _read_file(work, submission, submission.error_file, from_line=0, is_output=False)
+    if lost is not None:
+        raise lost
     if submission.ended_as in {_COMPLETED, "gone"}:
-        # a line that is missing from whole files, or files that are missing: nobody can say whether it was answered
+        # a line that is missing from whole files, or what nobody knows any more: it may have been answered
         await return_all(work, submission, ending=AttemptEnding.UNKNOWN, message="the provider returned no line for it")
         return
     message = f"the submission ended {submission.ended_as} before its answer"
@@ -66,14 +75,11 @@ async def _read_file(work: LaneWork, submission: Submission, file_id: str, *, fr
             work.after("chunk noted")
         some.clear()
 
-    try:
-        async with aclosing(work.door.download(file_id, from_line=from_line)) as found:
-            async for line in found:
-                some.append(line)
-                if len(some) >= CHUNK:
-                    await store_some()
-    except NotFound:
-        logger.warning("lane.file_lost", submission=submission.id)
+    async with aclosing(work.door.download(file_id, from_line=from_line)) as found:
+        async for line in found:
+            some.append(line)
+            if len(some) >= CHUNK:
+                await store_some()
     if some:
         await store_some()
 

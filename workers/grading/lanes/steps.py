@@ -12,12 +12,13 @@ from workers.contract.lane import Lane
 from workers.contract.lane_choice import live_seconds
 from workers.contract.outcome import AttemptEnding, Failure
 from workers.grading.decide import Park
-from workers.grading.lanes.filing import begin_batch, hand_over
+from workers.grading.lanes.filing import begin_batch, hand_over, is_surely_unsent, take_back
 from workers.grading.lanes.reading import settle, settle_response
 from workers.grading.lanes.returning import return_all, return_unanswered
 from workers.log import get_logger
 from workers.store.lanes.submissions import (
     AT_PROVIDER,
+    BEFORE_PROVIDER,
     SubmissionState,
     cancellation_is_asked,
     is_held_back,
@@ -40,7 +41,8 @@ SHARE_OF_AGE = 0.1
 AGAIN_SECONDS = 15.0
 """After a call that failed."""
 DELETE_AGAIN_SECONDS = 600.0
-BEFORE_PROVIDER = frozenset({SubmissionState.BUILDING, SubmissionState.UPLOADED})
+GONE_SECONDS = 600.0
+"""What the provider does not know for so long is gone; a moment means a new id, or a gateway that is being changed."""
 
 
 async def step(work: LaneWork, submission: Submission) -> None:
@@ -58,8 +60,7 @@ async def step(work: LaneWork, submission: Submission) -> None:
 
 async def _step(work: LaneWork, submission: Submission) -> None:
     if submission.state in BEFORE_PROVIDER and (submission.is_late or await _is_unwanted(work, submission)):
-        message = "taken back before it was handed over"
-        await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=message)
+        await take_back(work, submission)
         return
     match submission.state:
         case SubmissionState.BUILDING:
@@ -71,7 +72,7 @@ async def _step(work: LaneWork, submission: Submission) -> None:
         case SubmissionState.CREATED | SubmissionState.CANCELLING:
             await _look_at_batch(work, submission)
         case SubmissionState.ENDED:
-            await settle(work, submission)
+            await _read_answers(work, submission)
         case SubmissionState.SETTLED:
             await _clean(work, submission)
 
@@ -87,6 +88,7 @@ async def _look_at_batch(work: LaneWork, submission: Submission) -> None:
     except NotFound:
         await _gone(work, submission)
         return
+    work.unknown_since.pop(submission.id, None)
     work.after("looked")
     if state.has_ended:
         await _note_end(work, submission, state)
@@ -153,6 +155,7 @@ async def _look_at_response(work: LaneWork, submission: Submission) -> None:
     door, response_id = work.door, submission.provider_id or ""
     try:
         state: BackgroundState = await door.look(response_id)
+        work.unknown_since.pop(submission.id, None)
         work.after("looked")
         if (
             not state.has_ended
@@ -190,20 +193,37 @@ async def _look_later(work: LaneWork, submission: Submission) -> None:
         wait = min(wait, max(submission.leave_at - submission.now, 0.0) + 0.1)
     if submission.state is SubmissionState.CANCELLING and submission.leave_at is not None:
         wait = SHORTEST_LOOK_SECONDS
-        left = await work.read(seconds_to_first_deadline, submission.id)
-        needed = live_seconds(submission.requests, live_jobs_per_second=work.live_jobs_per_second)
-        if left is not None and left < needed:
-            message = "not cancelled in time; its answer, should one come, is billed"
-            await return_unanswered(work, submission, ending=AttemptEnding.UNKNOWN, message=message)
+        await _send_what_cannot_wait(work, submission, "not cancelled in time; its answer, should one come, is billed")
     await work.note(submission, look_after_seconds=wait)
 
 
+async def _send_what_cannot_wait(work: LaneWork, submission: Submission, message: str) -> None:
+    """Where a deadline leaves only the time that live calls need, its jobs go, whatever becomes of the submission."""
+    left = await work.read(seconds_to_first_deadline, submission.id)
+    needed = live_seconds(submission.requests, live_jobs_per_second=work.live_jobs_per_second)
+    if left is not None and left < needed:
+        await return_unanswered(work, submission, ending=AttemptEnding.UNKNOWN, message=message)
+
+
+async def _read_answers(work: LaneWork, submission: Submission) -> None:
+    try:
+        await settle(work, submission)
+    except NotFound:
+        await _gone(work, submission)
+
+
 async def _gone(work: LaneWork, submission: Submission) -> None:
-    """Nobody can say what became of its requests."""
+    """The provider does not know it, or its files. Once that is sure, nobody can say what became of its requests."""
+    since = work.unknown_since.setdefault(submission.id, submission.now)
+    if submission.now - since < GONE_SECONDS:
+        await _send_what_cannot_wait(work, submission, "not found at the provider in time; it may be billed")
+        await work.note(submission, look_after_seconds=AGAIN_SECONDS)
+        return
     logger.warning("lane.submission_gone", submission=submission.id, lane=str(submission.lane))
     await work.advance(submission, since=AT_PROVIDER, to=SubmissionState.ENDED, ended_as="gone")
     message = "the provider does not know the submission any more; it may be billed"
     await return_all(work, submission, ending=AttemptEnding.UNKNOWN, message=message)
+    work.unknown_since.pop(submission.id, None)
 
 
 async def _refused(work: LaneWork, submission: Submission, problem: LaneUnavailable) -> None:
@@ -211,7 +231,7 @@ async def _refused(work: LaneWork, submission: Submission, problem: LaneUnavaila
     is_of_model = problem.status_code == HTTPStatus.BAD_REQUEST
     await _bar(work, submission, submission.model if is_of_model else "", str(problem))
     if submission.state in BEFORE_PROVIDER:
-        await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=str(problem))
+        await return_all(work, submission, ending=_unsent(work, submission), message=str(problem))
     elif submission.state is SubmissionState.SETTLED:
         await work.in_store(note_cleaned, submission.id)
     else:
@@ -229,19 +249,28 @@ async def _after_failed_call(work: LaneWork, submission: Submission, failed: Lan
     ending = failed.ending
     if isinstance(ending, Blocked):
         await work.collaborators.account.park(Park(ending.account, ending.message))
-    if submission.state in BEFORE_PROVIDER and isinstance(ending, Failure | Blocked):
+    may_be_there = isinstance(ending, Blocked) and not is_surely_unsent(work, submission)
+    if submission.state in BEFORE_PROVIDER and isinstance(ending, Failure | Blocked) and not may_be_there:
         # a response is one job's request: what is wrong with that request is no reason to close its lane to others
         is_jobs_own = submission.lane.is_background and isinstance(ending, Failure) and not ending.could_be_account
         if isinstance(ending, Failure) and not is_jobs_own:
             await _bar(work, submission, submission.model, ending.message)
         lane = Lane.LIVE if is_jobs_own else None  # where the job ends by what is wrong with it
-        await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=ending.message, lane=lane)
+        unsent = _unsent(work, submission)
+        await return_all(work, submission, ending=unsent, message=ending.message, lane=lane)
         return
     wait = getattr(ending, "wait_seconds", None) or AGAIN_SECONDS
     if submission.state is SubmissionState.SETTLED:  # nobody waits for the deletion of its files
         wait = DELETE_AGAIN_SECONDS
+    else:
+        await _send_what_cannot_wait(work, submission, "the provider was not reached in time; it may be billed")
     logger.warning("lane.call_failed", submission=submission.id, state=str(submission.state), reason=ending.message)
     await work.note(submission, look_after_seconds=min(wait, DELETE_AGAIN_SECONDS))
+
+
+def _unsent(work: LaneWork, submission: Submission) -> AttemptEnding:
+    """How requests end that the provider refused, or refused to look for."""
+    return AttemptEnding.NOT_SENT if is_surely_unsent(work, submission) else AttemptEnding.UNKNOWN
 
 
 async def _clean(work: LaneWork, submission: Submission) -> None:

@@ -52,6 +52,8 @@ class LaneWork:
     """Called with the name of each step of a submission's life once it is done; what it raises ends the round."""
     is_fresh: set[str] = field(default_factory=set)
     """Submissions of which this process knows that the provider was never asked for them."""
+    unknown_since: dict[str, float] = field(default_factory=dict)
+    """Submission -> when the provider first said that it does not know it, or its files."""
     most_tokens: dict[str, int] = field(default_factory=dict)
     """Model -> input tokens that its queue for batches takes at once, as far as a refusal has shown it."""
 

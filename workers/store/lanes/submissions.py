@@ -45,6 +45,7 @@ class SubmissionState(StrEnum):
     SETTLED = "settled"
 
 
+BEFORE_PROVIDER = frozenset({SubmissionState.BUILDING, SubmissionState.UPLOADED})
 AT_PROVIDER = frozenset({SubmissionState.CREATED, SubmissionState.CANCELLING})
 
 
