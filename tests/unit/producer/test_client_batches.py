@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import BaseModel
 from sqlalchemy import event, insert, select, update
 
-from producer import Item, JobClient, progress
+from producer import Item, JobClient
 from producer.inputs.lateness import UsualLimits
-from producer.progress import progress_of_every
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters
 from workers.contract.outcome import AccountState, FailureKind
 from workers.contract.registry import builtin_registry
 from workers.contract.wire import broker_queue
-from workers.store.gates import set_cap
 from workers.store.liveness import register_worker
 from workers.store.parks import park_account
-from workers.store.pauses import PauseScope, Target, pause
 from workers.store.tables import batches, jobs, now_seconds, outcomes
-from workers.store.weights import set_weight
 
 if TYPE_CHECKING:
     from workers.store import Store
@@ -263,43 +258,6 @@ def test_progress_costs_the_same_few_statements_however_large_the_batch(client: 
         costs.append(len(statements))
 
     assert costs[0] == costs[1] <= 20
-
-
-def test_the_progress_of_every_batch_is_read_in_pages_of_the_same_few_statements(
-    client: JobClient, monkeypatch: pytest.MonkeyPatch
-):
-    store = client.store
-    for number in range(7):
-        enqueue(client, number + 1, name=f"b{number}")
-    with store.transaction() as connection:
-        ids = dict(connection.execute(select(batches.c.name, batches.c.id)).all())
-        set_weight(connection, ids["b1"], 2.0)
-        set_cap(connection, ids["b2"], 5.0)
-        pause(connection, Target(PauseScope.BATCH, "b3"))
-        of_last = jobs.c.batch_id == ids["b6"]
-        connection.execute(update(jobs).where(of_last).values(not_before=now_seconds() + 100))
-    statements: list[str] = []
-    event.listen(store.engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
-
-    every = list(progress_of_every(store))
-    in_one_page = len(statements)
-    monkeypatch.setattr(progress, "LIST_LENGTH", 2)
-    statements.clear()
-    in_pages = list(progress_of_every(store))
-    in_four_pages = len(statements)
-
-    assert [(each.batch, each.total, each.gate.weight, each.gate.max_usd) for each in every] == [
-        ("b0", 1, 1.0, None), ("b1", 2, 2.0, None), ("b2", 3, 1.0, 5.0), ("b3", 4, 1.0, None), ("b4", 5, 1.0, None),
-        ("b5", 6, 1.0, None), ("b6", 7, 1.0, None),
-    ]  # fmt: skip
-    assert [each.deferred for each in every] == [0, 0, 0, 0, 0, 0, 7]
-    assert [each.batch for each in every if each.closed] == ["b3"]
-    # but for their own clock's few milliseconds
-    now = [client.batch(each.batch).progress() for each in every]
-    assert [replace(each, waiting_for=()) for each in every] == [replace(each, waiting_for=()) for each in now]
-    assert [each.batch for each in in_pages] == [each.batch for each in every]
-    assert in_one_page <= 22
-    assert in_four_pages <= 4 * in_one_page + 1
 
 
 def test_a_list_of_batches_can_be_read_page_by_page_and_a_name_looked_up(client: JobClient):
