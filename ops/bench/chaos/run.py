@@ -58,7 +58,7 @@ class Plan:
     latency_ms: str = "2000-8000"
     call_timeout: float = 15.0
     drain: float = 120.0
-    """Without a job that ends: jobs that two workers died of run alone, one after the other, for as long as it takes."""
+    """Without a job that ends: those that two workers died of run alone, one by one, for as long as it takes."""
     seed: int = 0
     with_postgresql: bool = True
     pooled: bool = False
