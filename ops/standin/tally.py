@@ -29,6 +29,8 @@ class _Admitted:
     requests: int = 0
     tokens: int = 0
     by_second: dict[int, list[int]] = field(default_factory=dict)
+    first_at: float = 0.0
+    last_at: float = 0.0
 
 
 class Tally:
@@ -74,6 +76,9 @@ class Tally:
     def call_admitted(self, account: str, *, model: str, cost_tokens: int, now: float) -> None:
         """The limits let a call in and charged it."""
         admitted = self._admitted[account, model]
+        admitted.last_at = now - self.started_at
+        if not admitted.requests:
+            admitted.first_at = admitted.last_at
         admitted.requests += 1
         admitted.tokens += cost_tokens
         second = admitted.by_second.setdefault(self._second(now), [0, 0])
@@ -143,6 +148,8 @@ def _admitted_json(key: tuple[str, str], admitted: _Admitted) -> dict[str, Any]:
         "model": model,
         "requests": admitted.requests,
         "tokens": admitted.tokens,
+        "first_admitted_seconds": admitted.first_at,
+        "last_admitted_seconds": admitted.last_at,
         "by_second": {str(second): {"requests": n, "tokens": t} for second, (n, t) in admitted.by_second.items()},
     }
 

@@ -17,6 +17,7 @@ local AWAY_PROBE_SECONDS = 30     -- after an outage only an answer shows that t
 local FULL_WAIT_SECONDS = 0.5     -- the end of a call of another process is noticed only by asking
 local WAITING_COUNTS_SECONDS = 10 -- what an older process says is of a dead one
 local SLOT_SECONDS = 0.02
+local LAST_SHARE_OF_MARGIN = 0.5  -- that is kept from the last waiters
 local COSTS_AT = 13               -- where the waiters' tokens begin
 
 local now = time_now()
@@ -69,11 +70,14 @@ local function fits_in_stock()
       count, tokens = count + tonumber(others), tokens + tonumber(their_tokens)
     end
   end
-  return count <= held_back * (state.r_cap or math.huge) and tokens <= held_back * (state.t_cap or math.huge)
+  local function fits(b, amount)
+    return not state[b .. 'limit'] or amount <= held_back * state[b .. 'cap'] + (1 - LAST_SHARE_OF_MARGIN) * margin(state, b)
+  end
+  return fits('r_', count) and fits('t_', tokens)
 end
 
 local share_of_margin = 1
-if held_back > 0 and fits_in_stock() then held_back, share_of_margin = 0, 0.5 end
+if held_back > 0 and fits_in_stock() then held_back, share_of_margin = 0, LAST_SHARE_OF_MARGIN end
 
 local function delay_of(b, cost)
   if not state[b .. 'limit'] then return 0 end

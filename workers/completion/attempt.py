@@ -23,7 +23,7 @@ from workers.completion.classify import Ending, Throttled, classify_answer, clas
 from workers.completion.errors.failed_call import PEER_ERRORS, FailedCall, failed_call_in, failed_call_of
 from workers.completion.peer_values import count_of, name_of
 from workers.completion.transport.bounded_body import body_bound
-from workers.completion.transport.chat_completion import Completion
+from workers.completion.transport.chat_post import post_chat
 from workers.completion.transport.event_stream import STREAM_PARAMETERS, completion_of_events
 from workers.completion.transport.response_note import (
     RateLimits,
@@ -182,19 +182,7 @@ async def _send(client: AsyncOpenAI, body: dict[str, Any]) -> object:
     create = client.chat.completions.create
     if getattr(create, "__func__", None) is not AsyncCompletions.create:
         return await create(**body)
-    # The SDK's own method first walks the whole body against its types, which is a quarter of a call's CPU; ours has
-    # nothing to convert. *Source*: openai 3.54, README, "Undocumented endpoints", for `post`.
-    options: Any = {
-        "security": {"bearer_auth": True},
-        # What is not named is copied deeply from a default, or made with a call to the system's random numbers. The SDK
-        # sends no idempotency key today; should it one day, each request has its own.
-        "headers": {},
-        "params": {},
-        "max_retries": 0,
-        "timeout": client.timeout,
-        "idempotency_key": f"{_PROCESS}-{next(_REQUESTS)}",
-    }
-    return await client.post("/chat/completions", body=body, cast_to=Completion, options=options)
+    return await post_chat(client, body, idempotency_key=f"{_PROCESS}-{next(_REQUESTS)}")
 
 
 def host_of(client: AsyncOpenAI) -> str | None:

@@ -11,6 +11,8 @@ broker has lost everything. Each round, in this order, and none waits for anothe
     4  now and then, counts of ended database connections are added up
     5  one job of each parked account may try, every few minutes; what a day's spend cap held up starts the next day
     6  due rows -> messages, as far as each queue's window has room, fairly over batches
+
+The next round comes at once when the first jobs of a batch have let the others start.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from workers.contract.errors import ServiceUnavailable
 from workers.log import get_logger, log_frames
 from workers.store import feed as feeds
 from workers.store.day_caps import end_days, has_ended_days, recount_days
+from workers.store.first_jobs import batches_waiting_for_first_jobs
 from workers.store.gates import recount_caps
 from workers.store.leases import drop_lease, take_lease
 from workers.store.liveness import free_dead, read_pulses
@@ -56,6 +59,8 @@ STOP_SECONDS = 20.0
 AHEAD_SECONDS = 6.0
 """A model gets as many messages as it can start in this time: more would stand in the way of other models and batches.
 Several rounds' worth, so that a slow one leaves no worker idle."""
+FIRST_JOBS_SECONDS = 0.1
+"""Between two looks whether a batch's first jobs have succeeded: a full bucket gains nothing while the rest waits."""
 LOCK_SECONDS = 3.0
 """A row that somebody holds for longer belongs to a process that was stopped; the step is tried again next round."""
 TAKE_UP_SECONDS = 10.0
@@ -119,6 +124,7 @@ class Feeder:
         self._missing_seconds = missing_seconds
         self._missing: dict[Feed, dict[str, float]] = {}
         """Rows that seemed to have no message in every round since then, by the feeder's clock."""
+        self._waiting_for_first_jobs: frozenset[int] = frozenset()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
 
@@ -143,8 +149,25 @@ class Feeder:
                 logger.warning("feeder.waiting", service=error.service, reason=error)
             except Exception as error:  # noqa: BLE001 - without rounds the queue would stand still
                 log_frames(logger, "feeder.failed", error)
-            if self._stopping.wait(self._period_seconds):
+            if self._rest():
                 return
+
+    def _rest(self) -> bool:
+        """Until the next round: due after the period, or when a batch need not wait any more; true when stopped."""
+        seconds = self._period_seconds
+        while self._waiting_for_first_jobs and seconds > FIRST_JOBS_SECONDS:
+            if self._stopping.wait(FIRST_JOBS_SECONDS):
+                return True
+            seconds -= FIRST_JOBS_SECONDS
+            before = self._waiting_for_first_jobs
+            self._apart("first_jobs", self._look_at_first_jobs)
+            if before - self._waiting_for_first_jobs:
+                return False
+        return self._stopping.wait(seconds)
+
+    def _look_at_first_jobs(self) -> None:
+        with self._store.snapshot() as connection:
+            self._waiting_for_first_jobs = batches_waiting_for_first_jobs(connection)
 
     def round(self) -> bool:
         """One round; false when another feeder holds the lease."""
@@ -159,7 +182,7 @@ class Feeder:
             self._watched, self._missing = {}, {}  # while the store is away, no heartbeat moves and no worker claims
             raise
         if not has_lease:
-            self._watched, self._missing = {}, {}
+            self._watched, self._missing, self._waiting_for_first_jobs = {}, {}, frozenset()
             return False
         self._apart("dead_workers", self._free_dead_workers)  # first, for it needs no broker
         self._apart("epoch", self._check_epoch)
@@ -173,6 +196,7 @@ class Feeder:
             self._apart("missing", lambda feed=feed: self._resend_missing(feed))  # type: ignore[misc]
             others_work = any(each.queue == feed.queue for each in waiting if each != feed)
             self._apart("publish", partial(self._publish, feed, others_work=others_work))
+        self._apart("first_jobs", self._look_at_first_jobs)
         return True
 
     def _apart(self, step: str, work: Callable[[], object]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, or_, select, true, update
 
 from workers.store.bulk import among
 from workers.store.control_tables import batch_weights, broker_epochs
-from workers.store.gates import FIRST_JOBS
+from workers.store.first_jobs import first_jobs_room
 from workers.store.sql import (
     CLOSED_BATCHES,
     IS_BATCH_OPEN,
@@ -22,7 +22,6 @@ from workers.store.sql import (
     IS_IN_PILOT,
     IS_MODEL_OPEN,
     IS_READY,
-    IS_RUNNING,
     IS_SUSPECT,
     IS_UNPUBLISHED,
     IS_WAITING,
@@ -93,7 +92,7 @@ def due_jobs(
     candidates = _candidates(connection, feed)
     room = Room(
         models=model_room(connection, feed, startable) if startable else {},
-        batches=_first_jobs_room(connection, candidates),
+        batches=first_jobs_room(connection, {each.batch_id for each in candidates if each.is_unproven}),
     )
     while candidates and len(chosen) < at_most:
         places = turns.choose(candidates, room, at_most=at_most - len(chosen))
@@ -219,19 +218,6 @@ def _candidates(connection: Connection, feed: Feed) -> list[Candidate]:
         if row.first_model is not None
         for model in _models_between(connection, row.id, row.first_model, row.last_model)
     ]
-
-
-def _first_jobs_room(connection: Connection, candidates: Sequence[Candidate]) -> dict[int, int]:
-    """How many more jobs of each batch may start that no success has proven yet."""
-    unproven = {candidate.batch_id for candidate in candidates if candidate.is_unproven}
-    if not unproven:
-        return {}
-    started = connection.execute(
-        select(jobs.c.batch_id, func.count().label("jobs"))
-        .where(jobs.c.batch_id.in_(unproven), or_(IS_RUNNING, IS_WAITING))
-        .group_by(jobs.c.batch_id)
-    )
-    return dict.fromkeys(unproven, FIRST_JOBS) | {row.batch_id: FIRST_JOBS - row.jobs for row in started}
 
 
 def _models_between(connection: Connection, batch_id: int, first: str, last: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Drain:
     lost: int
     refused: int
     seconds: float
+    """From the first admitted call to the last."""
     ideal_seconds: float
     utilisation: float | None
     """None when the drain was too short to say."""
@@ -71,7 +72,7 @@ def measure(
         answered=stats["answered"],
         lost=max(0, jobs - stats["answered"]),
         refused=stats["refused_total"],
-        seconds=float(last - first + 1),
+        seconds=_seconds_between_ends(stats["accounts"]),
         ideal_seconds=_ideal_seconds(total - bucket, per_second),
         utilisation=_utilisation(served, per_second),
         recovery_seconds=tuple(_recovery(served, per_second, change - first) for change in changes if change < last),
@@ -79,6 +80,12 @@ def measure(
         available=per_second,
         refused_by_second=tuple(stats["refused_by_second"].get(str(second), 0) for second in range(first, last + 1)),
     )
+
+
+def _seconds_between_ends(accounts: Sequence[dict[str, Any]]) -> float:
+    first = min((account["first_admitted_seconds"] for account in accounts), default=0.0)
+    last = max((account["last_admitted_seconds"] for account in accounts), default=0.0)
+    return round(last - first, 3)
 
 
 def _utilisation(served: Sequence[float], available: Sequence[float]) -> float | None:

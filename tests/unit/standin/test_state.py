@@ -35,6 +35,8 @@ def test_admitted_charge_is_counted_by_second_since_the_start(clock: Clock):
             "model": "gpt-4o",
             "requests": 3,
             "tokens": 23,
+            "first_admitted_seconds": 0.0,
+            "last_admitted_seconds": pytest.approx(3.2),
             "by_second": {"0": {"requests": 2, "tokens": 12}, "3": {"requests": 1, "tokens": 11}},
         },
     ]

@@ -12,7 +12,7 @@ from workers.completion.chat_body import chat_body
 from workers.completion.errors.failed_call import FailedCall, Reason, failed_call_in_body
 from workers.completion.lanes.states import Ended, NotRun, NotRunReason
 from workers.completion.peer_values import name_of
-from workers.completion.transport.chat_completion import Completion
+from workers.completion.transport.chat_completion import completion_of
 from workers.completion.transport.response_note import ResponseNote
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _attempt(response: Mapping[str, Any], request: CompletionRequest, parameters
     body = response.get("body")
     if status is not None and status != HTTPStatus.OK:
         return without_answer(failed_call_in_body(body, status_code=status), note, parameters)
-    completion = Completion.construct(**body) if isinstance(body, dict) else body
+    completion = completion_of(body) if isinstance(body, dict) else body
     return attempt_of(completion, note, request=request, parameters=parameters)
 
 

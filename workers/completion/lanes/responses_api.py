@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workers.completion.transport.chat_completion import Completion
+from workers.completion.transport.chat_completion import Completion, completion_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def completion_of_response(response: Mapping[str, Any]) -> Completion:
     choice = {"message": message, "finish_reason": _finish_reason(response)}
     names = ("model", "service_tier", "system_fingerprint")
     whole = {name: response[name] for name in names if name in response}
-    return Completion.construct(choices=[choice], usage=_usage(response.get("usage")), **whole)
+    return completion_of({"choices": [choice], "usage": _usage(response.get("usage")), **whole})
 
 
 def _input_message(message: Mapping[str, Any]) -> dict[str, Any]:

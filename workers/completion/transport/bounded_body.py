@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -17,7 +17,7 @@ import httpx2
 from workers.completion.transport.response_note import current_note
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 
 _BYTES_PER_TOKEN = 128
 """No token of the public tokenizers is longer; *Source*: tiktoken's cl100k_base and o200k_base, runs of 128 spaces."""
@@ -47,66 +47,85 @@ def body_bound(max_tokens: int | None, *, is_streamed: bool = False) -> int:
     return min(_BYTES_AROUND_ANSWER + tokens * per_token, MAX_BODY_BYTES)
 
 
-def bounding_hook() -> Callable[[httpx2.Response], Awaitable[None]]:
+def large_answers() -> asyncio.Semaphore:
+    """What the responses of one client share, so that few large ones are read at once."""
+    return asyncio.Semaphore(_LARGE_AT_ONCE)
+
+
+def bounding_hook(large: asyncio.Semaphore) -> Callable[[httpx2.Response], Awaitable[None]]:
     """Make the hook for one client's `response` event; a client belongs to one event loop."""
-    large_answers = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def bound(response: httpx2.Response) -> None:
-        note = current_note()
-        max_bytes = body_bound(None) if note is None or note.max_body_bytes is None else note.max_body_bytes
         stream = response.stream
         if isinstance(stream, httpx2.AsyncByteStream):
-            encoding = response.headers.pop("content-encoding", "identity").strip().lower()
-            response.stream = _BoundedStream(
-                stream, encoding=encoding, max_bytes=max_bytes, large_answers=large_answers
-            )
+            encoding = response.headers.pop("content-encoding", "identity")
+            response.stream = _BoundedStream(stream, encoding, bytes_allowed(), large)
 
     return bound
 
 
+def bytes_allowed() -> int:
+    """How much of a body the call may read that this task is in."""
+    note = current_note()
+    return body_bound(None) if note is None or note.max_body_bytes is None else note.max_body_bytes
+
+
+async def read_bounded(
+    chunks: AsyncIterable[bytes], *, encoding: str, max_bytes: int, large: asyncio.Semaphore
+) -> bytes:
+    """Read a body to its end and unpack it. Raises `AnswerTooLargeError`, and `DecodingError` for other packings."""
+    encoding = encoding.strip().lower()
+    if encoding in {"identity", ""}:
+        return await _joined(chunks, max_bytes, large)
+    if encoding not in _ZLIB_ENCODINGS:
+        raise httpx2.DecodingError("a content encoding that was not asked for")
+    async with aclosing(_unpacked(chunks, max_bytes)) as pieces:
+        return await _joined(pieces, max_bytes, large)
+
+
 class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(
-        self, stream: httpx2.AsyncByteStream, *, encoding: str, max_bytes: int, large_answers: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, stream: httpx2.AsyncByteStream, encoding: str, max_bytes: int, large: asyncio.Semaphore) -> None:
         self._stream = stream
         self._encoding = encoding
         self._max_bytes = max_bytes
-        self._large_answers = large_answers
+        self._large = large
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        read_bytes = 0
-        async with AsyncExitStack() as stack:
-            pieces = await stack.enter_async_context(aclosing(self._unpacked()))
-            async for piece in pieces:
-                was_large = read_bytes > _LARGE_BYTES
-                read_bytes += len(piece)
-                if read_bytes > self._max_bytes:
-                    raise AnswerTooLargeError
-                if read_bytes > _LARGE_BYTES and not was_large:
-                    await stack.enter_async_context(self._large_answers)
-                yield piece
+        yield await read_bounded(self._stream, encoding=self._encoding, max_bytes=self._max_bytes, large=self._large)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    async def _unpacked(self) -> AsyncGenerator[bytes, None]:
-        if self._encoding in {"identity", ""}:
-            async for chunk in self._stream:
-                yield chunk
-            return
-        if self._encoding not in _ZLIB_ENCODINGS:
-            raise httpx2.DecodingError("a content encoding that was not asked for")
-        unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
-        packed_bytes = 0
-        async for chunk in self._stream:
-            # what follows the packed data unpacks to nothing, and would be read for ever
-            packed_bytes += len(chunk)
-            if packed_bytes > self._max_bytes:
+
+async def _joined(pieces: AsyncIterable[bytes], max_bytes: int, large: asyncio.Semaphore) -> bytes:
+    read: list[bytes] = []
+    read_bytes, is_large = 0, False
+    try:
+        async for piece in pieces:
+            read_bytes += len(piece)
+            if read_bytes > max_bytes:
                 raise AnswerTooLargeError
-            for piece in _pieces(unpacker, chunk):
-                yield piece
-        if packed_bytes and not unpacker.eof:
-            raise httpx2.DecodingError("the packed body ends early")
+            if read_bytes > _LARGE_BYTES and not is_large:
+                is_large = await large.acquire()
+            read.append(piece)
+        return b"".join(read)
+    finally:
+        if is_large:
+            large.release()
+
+
+async def _unpacked(chunks: AsyncIterable[bytes], max_bytes: int) -> AsyncGenerator[bytes, None]:
+    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+    packed_bytes = 0
+    async for chunk in chunks:
+        # what follows the packed data unpacks to nothing, and would be read for ever
+        packed_bytes += len(chunk)
+        if packed_bytes > max_bytes:
+            raise AnswerTooLargeError
+        for piece in _pieces(unpacker, chunk):
+            yield piece
+    if packed_bytes and not unpacker.eof:
+        raise httpx2.DecodingError("the packed body ends early")
 
 
 def _pieces(unpacker: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:

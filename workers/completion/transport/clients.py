@@ -12,13 +12,16 @@ from weakref import WeakKeyDictionary, WeakSet
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
 
-from workers.completion.transport.bounded_body import bounding_hook
+from workers.completion.transport.bounded_body import bounding_hook, large_answers
+from workers.completion.transport.chat_post import ChatPost
 from workers.completion.transport.response_note import note_response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from workers.contract.model_profile import ModelProfiles
+
+    Hooks = Mapping[str, list[Callable[[Any], Awaitable[None]]]]
 
 Client = AsyncOpenAI
 """The SDK's client, for those who pass it on and must not know the SDK."""
@@ -53,17 +56,28 @@ def new_client(
     """
     url, query = _address(base_url)
     timeout = httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS))
-    return build(
+    large = large_answers()
+    post = ChatPost(large)
+    hooks: Hooks = {"request": [post.note_request], "response": [note_response, bounding_hook(large)]}
+    http_client = _http_client(transport, timeout, keepalive_seconds, hooks)
+    client = build(
         api_key=_sendable_key(api_key),
         base_url=url,
         default_query=query or None,
         timeout=timeout,
         max_retries=0,
-        http_client=_http_client(transport, timeout, keepalive_seconds),
+        http_client=http_client,
     )
+    post.join(client, http_client)
+    return client
 
 
-def _http_client(transport: Transport, timeout: httpx2.Timeout, keepalive_seconds: float) -> httpx2.AsyncClient:
+def _http_client(
+    transport: Transport,
+    timeout: httpx2.Timeout,
+    keepalive_seconds: float,
+    hooks: Hooks,
+) -> httpx2.AsyncClient:
     make = DefaultAioHttpClient if transport == "aiohttp" else DefaultAsyncHttpxClient
     return make(
         timeout=timeout,
@@ -74,7 +88,7 @@ def _http_client(transport: Transport, timeout: httpx2.Timeout, keepalive_second
         ),
         follow_redirects=False,
         headers={"accept-encoding": "identity"},
-        event_hooks={"response": [note_response, bounding_hook()]},
+        event_hooks=hooks,
     )
 
 

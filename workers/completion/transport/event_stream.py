@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from workers.completion.transport.chat_completion import Completion
+from workers.completion.transport.chat_completion import Completion, completion_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ def completion_of_events(text: str) -> Completion | str:
     choice: dict[str, Any] = {}
     for chunk in chunks:
         if chunk.get("error") is not None:
-            return Completion.construct(error=chunk["error"])
+            return completion_of({"error": chunk["error"]})
         whole |= {name: chunk[name] for name in _OF_THE_WHOLE if chunk.get(name) is not None}
         for part in _first_choice(chunk):
             choice |= {name: value for name, value in part.items() if name != "delta" and value is not None}
@@ -51,7 +51,7 @@ def completion_of_events(text: str) -> Completion | str:
         if not has_ended:
             raise BrokenOffError
         whole["choices"] = [{**choice, "message": {name: "".join(said) for name, said in pieces.items()}}]
-    return Completion.construct(**whole)
+    return completion_of(whole)
 
 
 def _data_of(text: str) -> Iterator[str]:

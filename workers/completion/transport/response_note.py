@@ -50,6 +50,13 @@ class ResponseNote:
     status_code: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def begin(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Note a response whose headers are here."""
+        self.status_code = status_code
+        self.headers = plain_headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+        if self.on_headers is not None and status_code == HTTPStatus.OK:
+            self.on_headers(self.headers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
@@ -104,12 +111,7 @@ async def note_response(response: httpx2.Response) -> None:
     """Hook for the HTTP client's `response` event; it runs before the body is read."""
     note = _current.get()
     if note is not None:
-        note.status_code = response.status_code
-        note.headers = plain_headers(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw
-        )
-        if note.on_headers is not None and response.status_code == HTTPStatus.OK:
-            note.on_headers(note.headers)
+        note.begin(response.status_code, response.headers.raw)
 
 
 def plain_headers(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
