@@ -19,11 +19,11 @@ from workers.contract.job import STRICT_EVIDENCE
 from workers.contract.outcome import Failure, FailureKind, Success
 from workers.contract.pictures import has_pictures, visible_text
 from workers.grading.counterfactual import prompt_without_passages
-from workers.grading.evidence.check import NOT_FOUND, EvidenceCheck, check_evidence, fenced_works, works_in
+from workers.grading.evidence.check import NOT_FOUND, EvidenceCheck, check_evidence, fenced_works
 from workers.grading.tripwire.scan import injection_flags, rules_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -77,22 +77,27 @@ async def without_passages(job: ClaimedJob) -> str | None:
 def inspect_answer(answer: Success | Failure, job: ClaimedJob) -> Inspection:
     """Look at the work and at the answer. Line numbers in it that are wrong are put right."""
     prompt = visible_text(job.prompt, job.instructions)
-    works = fenced_works(prompt) or ([prompt] if job.instructions is not None else [])
+    fenced = fenced_works(prompt)
+    works = fenced or ([prompt] if job.instructions is not None else [])
     suspicions = injection_flags(works)
     findings: dict[str, object] = (
         {"tripwire": {"version": rules_version(), "passages": len(suspicions)}} if works else {}
     )
     if isinstance(answer, Failure):
         return Inspection(ending=answer, flags=suspicions, findings=findings)
-    return _inspect_success(answer, job, suspicions, findings)
+    return _inspect_success(answer, job, fenced or [prompt], suspicions, findings)
 
 
 def _inspect_success(
-    success: Success, job: ClaimedJob, suspicions: tuple[Flag, ...], findings: dict[str, object]
+    success: Success,
+    job: ClaimedJob,
+    works: Sequence[str],
+    suspicions: tuple[Flag, ...],
+    findings: dict[str, object],
 ) -> Inspection:
     # words in a picture cannot be looked up, so that a quotation which is nowhere in the text says nothing
     is_seen = has_pictures(job.prompt, job.instructions)
-    evidence = EvidenceCheck() if is_seen else check_evidence(success.value, works_in(job.prompt))
+    evidence = EvidenceCheck() if is_seen else check_evidence(success.value, works)
     flags = (*suspicions, *evidence.flags, *doubts(success.value))
     if evidence.checked:
         findings["evidence"] = evidence.as_json()

@@ -56,8 +56,8 @@ logger = get_logger(__name__)
 
 START_POLL_SECONDS = 0.5
 """Between two tries of a starting worker to reach the store."""
-CHATTY = ("httpx2", "httpcore2", "openai", "celery.worker.strategy")
-"""A line for each request and each received message says nothing that the ledger does not."""
+CHATTY = ("httpx2", "httpcore2", "openai", "celery.worker.strategy", "celery.app.trace")
+"""A line for each request and message says nothing that the ledger and `job.finished` do not."""
 
 
 def wait_for_store(store: Store, *, patience_seconds: float) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field, RootModel
 
 from workers.contract.evidence import Evidence, quotations
 from workers.contract.schemes.fence import Fence
 from workers.contract.strict.schema import strict_schema
-from workers.grading.evidence.check import check_evidence, works_in
+from workers.grading.evidence.check import check_evidence, fenced_works, with_works
 from workers.grading.evidence.folding import Submission
 from workers.grading.evidence.lookup import lines_of
 
@@ -109,10 +113,38 @@ def test_wrong_line_numbers_are_put_right(told: list[int], right: list[int]):
 def test_evidence_may_stand_in_any_fenced_part_and_the_instructions_are_no_work():
     fence = Fence.draw()
     prompt = f"Grade `seq` well.\n{fence.around('a', 'first part')}\n{fence.around('b', WORK)}\nBe brief.\n"
-    assert works_in(prompt) == ["first part", WORK]
-    assert check_evidence(report(loose=["first part", "return i"]), works_in(prompt)).not_found == ()
-    assert check_evidence(report(loose=["Be brief."]), works_in(prompt)).not_found == ("loose[0]",)
-    assert works_in("no fence") == ["no fence"]
+    assert fenced_works(prompt) == ["first part", WORK]
+    assert check_evidence(report(loose=["first part", "return i"]), fenced_works(prompt)).not_found == ()
+    assert check_evidence(report(loose=["Be brief."]), fenced_works(prompt)).not_found == ("loose[0]",)
+    assert fenced_works("no fence") == []
+
+
+_BLOCK = re.compile(
+    r"^<<< (?P<label>[^\n]*) (?P<mark>[0-9a-f]{32})\n(?P<work>.*?)\n>>> (?P=label) (?P=mark)$", re.DOTALL | re.MULTILINE
+)
+"""What a fenced block is, as one pattern; too slow for every job."""
+_PIECES = [
+    "<<< ",
+    ">>> ",
+    "\n",
+    "a",
+    " ",
+    "0" * 32,
+    f"<<< a {'0' * 32}\n",
+    f"\n>>> a {'0' * 32}",
+    f"<<< a b {'1' * 32}\n",
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=14))
+def test_blocks_are_what_their_pattern_says(pieces: list[str]):
+    prompt = "".join(pieces)
+    assert fenced_works(prompt) == [found["work"] for found in _BLOCK.finditer(prompt)]
+    spans = [found.span("work") for found in _BLOCK.finditer(prompt)]
+    expected = prompt
+    for start, end in reversed(spans):
+        expected = f"{expected[:start]}<{expected[start:end]}>{expected[end:]}"
+    assert with_works(prompt, lambda work: f"<{work}>") == expected
 
 
 def test_a_root_model_has_no_name_in_its_paths():

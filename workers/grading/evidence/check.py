@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from workers.contract.evidence import Quotation
 
-_BLOCK = re.compile(
-    r"^<<< (?P<label>[^\n]*) (?P<mark>[0-9a-f]{32})\n(?P<work>.*?)\n>>> (?P=label) (?P=mark)$", re.DOTALL | re.MULTILINE
-)
+_BEGIN = "<<< "
+_FIRST_LINE = re.compile(r"<<< (?P<label>[^\n]*) (?P<mark>[0-9a-f]{32})\n")
 NOT_FOUND = "the quotation is not in the submission"
 
 
@@ -51,22 +50,36 @@ class EvidenceCheck:
 
 def fenced_works(prompt: str) -> list[str]:
     """What stands in the fenced blocks of a prompt, in order."""
-    return [block["work"] for block in _BLOCK.finditer(prompt)]
+    return [prompt[start:end] for start, end in _places(prompt)]
 
 
 def with_works(prompt: str, changed: Callable[[str], str]) -> str:
     """The prompt with another text in each of its fenced blocks."""
+    pieces, position = [], 0
+    for start, end in _places(prompt):
+        pieces += [prompt[position:start], changed(prompt[start:end])]
+        position = end
+    return "".join([*pieces, prompt[position:]])
 
-    def block(found: re.Match[str]) -> str:
-        start, end = found.start("work") - found.start(), found.end("work") - found.start()
-        return f"{found[0][:start]}{changed(found['work'])}{found[0][end:]}"
 
-    return _BLOCK.sub(block, prompt)
+def _places(prompt: str) -> Iterator[tuple[int, int]]:
+    """Where the works begin and end. One pattern for a whole block would be tried at every character of every work."""
+    position = prompt.find(_BEGIN)
+    while position >= 0:
+        is_line = position == 0 or prompt[position - 1] == "\n"
+        found = _FIRST_LINE.match(prompt, position) if is_line else None
+        end = -1 if found is None else _end(prompt, found.end(), f"\n>>> {found['label']} {found['mark']}")
+        if found is not None and end >= 0:
+            yield found.end(), end
+        position = prompt.find(_BEGIN, max(position + 1, end))
 
 
-def works_in(prompt: str) -> list[str]:
-    """What the student handed in: the fenced blocks of a prompt, or all of one that has none."""
-    return fenced_works(prompt) or [prompt]
+def _end(prompt: str, start: int, last_line: str) -> int:
+    """Where the line begins that ends the block, with the break before it; -1 where there is none."""
+    end = prompt.find(last_line, start)
+    while end >= 0 and prompt[end + len(last_line) : end + len(last_line) + 1] not in {"", "\n"}:
+        end = prompt.find(last_line, end + 1)
+    return end
 
 
 def check_evidence(answer: BaseModel, works: Sequence[str]) -> EvidenceCheck:
