@@ -5,15 +5,16 @@ Loaded when they are asked for, and nothing else here: the command makes the imp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from producer.batch import Batch, BatchProgress
+    from producer.batch import Batch
     from producer.client import Item, JobClient
     from producer.inputs.class_names import search_names
+    from producer.progress import BatchProgress
 
 __all__ = ["Batch", "BatchProgress", "Item", "JobClient", "search_names"]
 
 _MODULES = {
     "Batch": "producer.batch",
-    "BatchProgress": "producer.batch",
+    "BatchProgress": "producer.progress",
     "Item": "producer.client",
     "JobClient": "producer.client",
     "search_names": "producer.inputs.class_names",

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from producer.inputs.moments import check_moment
-from producer.terminal.gate_notices import Costs, closed_notice
-from producer.terminal.notices import RECENT_SECONDS, day_cap_notices, hold_notices, pause_notices
-from producer.terminal.waiting import why_jobs_wait
+from producer.progress import BatchProgress, progress_of
+from producer.terminal.gate_notices import Costs
+from producer.terminal.notices import day_cap_notices
 from workers.contract.errors import InvalidInput
 from workers.contract.flag import FlagKind
 from workers.contract.job import JobParameters, check_name
 from workers.contract.outcome import FailureKind
 from workers.store.asked_models import models_of
-from workers.store.day_caps import read_days
 from workers.store.decisions import read_officials
 from workers.store.earlier_answers import costs_of_finished, count_to_send
 from workers.store.gates import BatchGate, read_gate, resume_batch
 from workers.store.overviews import BatchOverview, find_batch, find_overview, look_up_batch, read_work
-from workers.store.parks import parked_accounts
-from workers.store.pauses import BatchPauses, PauseScope, Target, lift_pause, pause, pauses_of
-from workers.store.progress import Progress, ended_jobs, read_pace, read_progress
+from workers.store.pauses import PauseScope, Target, lift_pause, pause
+from workers.store.progress import ended_jobs
 from workers.store.result_lines import read_result_lines
 from workers.store.result_pages import Wanted
 from workers.store.results import ResultRow, read_results
@@ -31,7 +28,7 @@ from workers.store.sql import in_lists
 from workers.store.steering import cancel_batch, retry_failed
 from workers.store.stored_jobs import StoredJob, read_jobs, read_own_ids, read_people
 from workers.store.weights import set_weight
-from workers.store.worker_reports import day_caps_kept, latest_budgets
+from workers.store.worker_reports import day_caps_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -43,37 +40,12 @@ if TYPE_CHECKING:
     from workers.contract.decision import Official
     from workers.contract.origin import BatchOrigin
     from workers.store import Store
-    from workers.store.parks import ParkedAccount
 
 __all__ = ["Batch", "BatchOverview", "BatchProgress", "ResultRow", "StoredJob"]
 
 POLL_SECONDS = 0.5
 _CHUNK = 500
 """Job ids per look-up, well below every store's limit of bound parameters."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchProgress(Progress):
-    """Counts, pace, and what the rest of a batch waits for."""
-
-    jobs_per_second: float | None
-    """Over the last minute; None when unknown."""
-    seconds_left: float | None
-    """At that pace; None when unknown, 0 when nothing is left."""
-    live_workers: int = 0
-    """Of its queue and provider."""
-    waiting_for: tuple[str, ...]
-    """Why waiting jobs wait, in sentences; empty when nothing waits."""
-    gate: BatchGate
-    """Its pilot and its spend cap."""
-    closed: str | None
-    """Why no more of its jobs start, and the command that resumes them; None while jobs may start."""
-    park: ParkedAccount | None
-    """Why the batch's account receives no requests; None while it does."""
-    paused: BatchPauses
-    """What a person paused of it."""
-    holds: tuple[str, ...]
-    """A sentence per model of this account that is held now."""
 
 
 class Batch:
@@ -95,32 +67,10 @@ class Batch:
     def progress(self) -> BatchProgress:
         """Counts and pace now, in one snapshot; raises `InvalidInput` when there is no such batch."""
         with self._store.snapshot() as connection:
-            progress = read_progress(connection, self.name)
-            pace = read_pace(connection, self.name)
-            parks = parked_accounts(connection) if progress is not None else []
-            budgets = latest_budgets(connection, within_seconds=RECENT_SECONDS)
-            gate = read_gate(connection, self.name)
-            days = read_days(connection)
-            paused = pauses_of(connection, self.name)
-        if progress is None or pace is None:
+            progress = progress_of(connection, self.name)
+        if progress is None:
             raise InvalidInput(f"there is no batch {self.name!r}; `gradequeue status` lists them")
-        park = next((park for park in parks if park.account == progress.provider), None)
-        holds = tuple(hold_notices(budgets, account=progress.provider))
-        left = progress.total - progress.finished
-        rate = pace.jobs_per_second
-        closed = closed_notice(gate, progress, days, paused) if progress.waiting else None
-        return BatchProgress(
-            **{each.name: getattr(progress, each.name) for each in fields(Progress)},
-            jobs_per_second=rate,
-            seconds_left=0.0 if not left else left / rate if rate else None,
-            gate=gate,
-            closed=closed,
-            live_workers=pace.live_workers,
-            waiting_for=why_jobs_wait(progress, pace, park, closed=closed, holds=(*pause_notices(paused), *holds)),
-            park=park,
-            paused=paused,
-            holds=holds,
-        )
+        return progress
 
     def results(self, *, flags: Collection[FlagKind | str] = ()) -> Iterator[ResultRow]:
         """Every job in input order, with the outcome of its current round if it has one.

@@ -11,9 +11,9 @@ from producer.local.exit_status import ExitStatus
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from producer.batch import BatchProgress
     from producer.client import JobClient
     from producer.local.run import RunReport
+    from producer.progress import BatchProgress
 
 
 @command_with(

@@ -9,10 +9,11 @@ import click
 from producer.cli.options import command_with, data_dir_option, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from producer.batch import BatchProgress
     from producer.local.broker_watch import BrokerWatch
+    from producer.progress import BatchProgress
     from workers.store import Store
 
 WATCH_PERIOD_SECONDS = 0.5
@@ -46,8 +47,8 @@ def _print_store(url: str, batch: str | None, data_dir: Path | None, *, watch: b
     with prepared_store(url) as store:
         if watch and batch:
             _watch(store, batch, data_dir)
-        for name in [batch] if batch else _all_batches(store):
-            _print_progress(store, name, as_json=as_json)
+        for progress in _wanted(store, batch):
+            _print_progress(progress, as_json=as_json)
         if not as_json:
             _print_limits_and_notices(store)
 
@@ -64,14 +65,19 @@ def _watch(store: Store, name: str, data_dir: Path | None) -> None:
             time.sleep(WATCH_PERIOD_SECONDS)
 
 
-def _all_batches(store: Store) -> list[str]:
-    from workers.store.overviews import list_batches
+def _wanted(store: Store, name: str | None) -> Iterator[BatchProgress]:
+    from producer.batch import Batch
+    from producer.progress import progress_of_every
 
-    with store.snapshot() as connection:
-        names = list_batches(connection)
-    if not names:
+    if name is not None:
+        yield Batch(store, name).progress()
+        return
+    is_empty = True
+    for progress in progress_of_every(store):
+        is_empty = False
+        yield progress
+    if is_empty:
         _say_there_are_none()
-    return names
 
 
 def _say_there_are_none() -> None:
@@ -80,14 +86,12 @@ def _say_there_are_none() -> None:
     err.print("no batches yet; start with: gradequeue run INPUT")
 
 
-def _print_progress(store: Store, name: str, *, as_json: bool) -> None:
-    from producer.batch import Batch
+def _print_progress(progress: BatchProgress, *, as_json: bool) -> None:
     from producer.terminal.console import err, out
     from producer.terminal.gate_notices import cap_line
     from producer.terminal.notices import pause_notices
     from producer.terminal.tables import summary_table
 
-    progress = Batch(store, name).progress()
     if as_json:
         click.echo(json.dumps(_progress_object(progress)))
     else:

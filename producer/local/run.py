@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from producer.batch import BatchProgress
     from producer.client import JobClient
     from producer.local.embedded import Services
     from producer.local.interrupts import Interrupts
+    from producer.progress import BatchProgress
     from workers.contract.job import JobSpec
     from workers.contract.origin import BatchOrigin
     from workers.settings import Settings

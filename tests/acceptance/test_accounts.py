@@ -73,9 +73,8 @@ def test_a_parked_account_stops_no_other_and_each_pays_for_its_own(
     assert (bench.standin.stats()["answered"], other.stats()["answered"]) == (JOBS, JOBS)
     billed = json.loads(bench.run("bill", "--account", "course-b", "--json").stdout)
     assert [(line["batch"], line["answered"]) for line in billed] == [("of-course-b", JOBS)]
-    # of the park the operator and whoever waits for the batch are told; here they have one address
-    parked = ("account.parked", None)
-    told = sorted([parked, parked, ("batch.ended", "of-default"), ("batch.ended", "of-course-b")], key=str)
+    # the operator and who waits for the batch have one address here, which is told of the park once
+    told = sorted([("account.parked", None), ("batch.ended", "of-default"), ("batch.ended", "of-course-b")], key=str)
     wait_until(lambda: len(hook.received) >= len(told), lambda: f"all is told\n{happenings(hook)}")
     assert happenings(hook) == told
     assert len({headers["webhook-id"] for headers, _body in hook.received}) == len(told)

@@ -18,6 +18,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import expect
 
 from ops.bench.processes import free_port
+from ops.standin.keys import account_of
 from tests.support.accessibility import violations
 from tests.support.browser import PATIENCE_MILLISECONDS, PHONE, open_browser
 from tests.support.page_stack import archive, upload
@@ -84,9 +85,14 @@ class Served:
 @pytest.fixture
 def served(bench: Bench) -> Iterator[Served]:
     with unnamed_provider(bench.standin.base_url) as base_url:
+        (bench.folder / "accounts.toml").write_text(
+            f'[course-b]\nkey_variable = "COURSE_B_KEY"\nbase_url = "{base_url}"\n'
+        )
         bench.environment |= {
             "OPENAI_BASE_URL": base_url,
             "OPENAI_API_KEY": "none",
+            "COURSE_B_KEY": "of-course-b",
+            "GRADEQUEUE_ACCOUNTS": str(bench.folder / "accounts.toml"),
             "GRADEQUEUE_STANDIN_URL": "",
             "GRADEQUEUE_MODEL": "standin",
             "GRADEQUEUE_CONCURRENCY": "20",
@@ -176,6 +182,10 @@ def test_from_an_upload_through_pilot_review_and_correction_to_a_release(bench: 
     actions = [(entry["by"], entry["action"]) for entry in entries]
     assert actions.count(("Kim", "release")) == 9
     assert {("Lee", "hold"), ("Kim", "override"), ("Kim", "download")} <= set(actions)
+    paid = {account: bench.run("bill", "--account", account, "--json").stdout for account in ("course-b", "default")}
+    assert {line["batch"] for line in json.loads(paid["course-b"])} == {"week1", "again"}
+    assert json.loads(paid["default"]) == []
+    assert [each["account"] for each in bench.standin.stats()["accounts"]] == [account_of("of-course-b")]
 
 
 def upload_and_pilot(page: Page) -> None:
@@ -185,6 +195,7 @@ def upload_and_pilot(page: Page) -> None:
     upload(page, ("week1.zip", archive(work)))
     say_of(page, "Understood: 9 students to grade, 1 with nothing to grade, 1 graded in part")
     page.get_by_text("Who handed in what").click()
+    choose(page, "Account that pays", "course-b")
     choose(page, "Kind of result", "Grade by a rubric")
     say_of(page, "This kind of result needs a rubric")
     rubric = {"name": "r.json", "mimeType": "application/json", "buffer": json.dumps(RUBRIC).encode()}

@@ -8,8 +8,9 @@ import pytest
 
 from tests.store.steps import enqueue
 from workers.contract.errors import InvalidInput
+from workers.store.gates import read_gate
 from workers.store.model_limits import ModelLimits, limits_of_account, read_limits, set_limits
-from workers.store.weights import read_weight, set_weight
+from workers.store.weights import read_weights, set_weight
 
 if TYPE_CHECKING:
     from workers.store import Store
@@ -40,10 +41,12 @@ def test_an_accounts_own_limits_come_before_those_for_all(store: Store):
 def test_a_weight_is_one_until_it_is_set(store: Store):
     batch = enqueue(store, 1).batch.id
     with store.transaction() as connection:
-        assert read_weight(connection, "b") == 1.0
+        assert read_weights(connection, [batch]) == {}
+        assert read_gate(connection, "b").weight == 1.0
         set_weight(connection, batch, 3.0)
         set_weight(connection, batch, 2.0)
-        assert read_weight(connection, "b") == 2.0
+        assert read_weights(connection, [batch]) == {batch: 2.0}
+        assert read_gate(connection, "b").weight == 2.0
         for wrong in (0.0, -1.0, float("nan"), 1000.0):
             with pytest.raises(InvalidInput, match="between"):
                 set_weight(connection, batch, wrong)

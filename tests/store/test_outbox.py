@@ -191,6 +191,38 @@ def test_the_operators_messages_wait_until_a_worker_knows_who_that_is(store: Sto
     assert len({each.id for each in due(store)}) == 2
 
 
+def test_who_is_the_operator_and_a_target_of_the_batch_is_told_once_as_the_batchs(store: Store):
+    told_batch(store, name="waits", targets=(HOOK, OPERATOR))
+    for _ in range(2):
+        park(store)
+        store.run(lambda connection: resume_account(connection, "p"))
+        store.run(lambda connection: address_operator(connection, (HOOK, MAIL)))
+    finish(store)
+    store.run(note_ended)
+    store.run(lambda connection: address_operator(connection, (HOOK, MAIL)))
+
+    told = [(each.happening, each.target, each.content.get("batches")) for each in due(store)]
+    assert sorted(told, key=str) == [
+        ("account.parked", HOOK, ["waits"]),
+        ("account.parked", HOOK, ["waits"]),
+        ("account.parked", MAIL, ["waits"]),
+        ("account.parked", MAIL, ["waits"]),
+        ("batch.ended", HOOK, None),
+        ("batch.ended", MAIL, None),
+    ]
+
+
+def test_a_reached_cap_is_told_once_to_the_operator_who_asked_for_the_batch(store: Store):
+    batch_of(store, 3, max_usd=1.5, notify=(HOOK,))
+    jobs = started(store)
+    [(attempt, _admission)] = ask(store, jobs[:1])
+    persist_answer(store, attempt)
+    ask(store, jobs[1:2])
+    store.run(lambda connection: address_operator(connection, (HOOK, MAIL)))
+
+    assert sorted(each.target for each in due(store)) == [HOOK, MAIL]
+
+
 def test_two_beats_that_say_the_same_of_a_night_say_it_once(store: Store):
     for _ in range(2):
         with store.transaction() as connection:

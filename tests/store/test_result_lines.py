@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import RootModel
 from sqlalchemy import update
@@ -17,7 +18,7 @@ from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import FailureKind, Success
 from workers.store import history, result_pages
 from workers.store.history import read_ledger, read_ledger_lines, read_outcome_lines, read_outcomes
-from workers.store.json_text import MOST_REPEATED, Repeated, as_stored
+from workers.store.json_text import MOST_REPEATED, Moments, Repeated, as_stored, quoted
 from workers.store.result_lines import read_result_lines
 from workers.store.result_pages import Wanted
 from workers.store.results import read_results
@@ -62,10 +63,20 @@ def test_what_a_column_holds_as_escapes_is_readable_in_a_line():
 
 
 def test_many_different_texts_are_not_kept_for_ever():
-    same = Repeated()
+    same = Repeated(quoted)
     for number in range(MOST_REPEATED + 10):
         assert same[f'"{number}'] == f'"\\"{number}"'
     assert len(same) < MOST_REPEATED
+
+
+@given(
+    st.floats(min_value=0, max_value=4e9)
+    | st.builds(lambda whole, part: whole + part, st.integers(0, 4_000_000_000), st.sampled_from([0.9995, 0.9999996]))
+)
+@example(1_700_000_059.9999998)
+def test_a_time_is_written_as_datetime_writes_it(seconds: float):
+    written = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    assert Moments().text(seconds) == f'"{written}"'
 
 
 def eventful_batch(store: Store) -> None:

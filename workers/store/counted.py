@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,12 @@ from workers.contract.outcome import AttemptEnding, FailureKind, JobState, Usage
 from workers.store.lanes.overview import count_waiting
 from workers.store.sql import IS_READY
 from workers.store.tables import flags, jobs, now_seconds, outcomes
-from workers.store.tallies import PICOS, added_up, attempt_tallies, finding_tallies, job_tallies
+from workers.store.tallies import PICOS, added_up, job_tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
 MOST_COUNTED_DEFERRED = 10_000
 """Beyond it, jobs whose wait has just ended count as deferred until they are published."""
@@ -73,9 +74,22 @@ class Findings:
     """Released items whose official grade is another one now."""
 
 
-def count_jobs(connection: Connection, batch_id: int, opened: int) -> JobCounts:
-    """One query, and one over what is staging while an enqueue is not complete."""
-    rows = connection.execute(added_up(job_tallies).where(job_tallies.c.batch_id == batch_id)).all()
+Tallied = Mapping[int, Sequence[Any]]
+"""Rows of a tally by batch id."""
+
+
+def read_tallied(connection: Connection, tally: Table, batch_ids: Collection[int]) -> Tallied:
+    """One query for these batches, at most `LIST_LENGTH`."""
+    found: dict[int, list[Any]] = {batch_id: [] for batch_id in batch_ids}
+    for row in connection.execute(added_up(tally).where(tally.c.batch_id.in_(found))) if found else ():
+        found[row.batch_id].append(row)
+    return found
+
+
+def count_jobs(connection: Connection, batch_id: int, opened: int, *, rows: Sequence[Any] | None = None) -> JobCounts:
+    """One query unless its rows of the tally are given, and one over what is staging in an enqueue under way."""
+    if rows is None:
+        rows = read_tallied(connection, job_tallies, [batch_id])[batch_id]
     counts = JobCounts(
         {row.state: int(row.jobs) for row in rows},
         followers=sum(int(row.followers) for row in rows),
@@ -121,9 +135,8 @@ def count_deferred(connection: Connection, batch_id: int, counts: JobCounts) -> 
     return min(found, counts.deferred)
 
 
-def count_spending(connection: Connection, batch_id: int) -> Spending:
-    """One query."""
-    rows = connection.execute(added_up(attempt_tallies).where(attempt_tallies.c.batch_id == batch_id)).all()
+def sum_spending(rows: Sequence[Any]) -> Spending:
+    """Of a batch's rows of `attempt_tallies`."""
     usage = Usage()
     cost_usd: float | None = 0.0
     for row in rows:
@@ -147,9 +160,10 @@ def count_spending(connection: Connection, batch_id: int) -> Spending:
     )
 
 
-def count_findings(connection: Connection, batch_id: int, opened: int, counts: JobCounts) -> Findings:
-    """One query, and one over what is staging while an enqueue is not complete."""
-    rows = connection.execute(added_up(finding_tallies).where(finding_tallies.c.batch_id == batch_id)).all()
+def count_findings(
+    connection: Connection, batch_id: int, opened: int, counts: JobCounts, rows: Sequence[Any]
+) -> Findings:
+    """Of a batch's rows of `finding_tallies`; one query over what is staging while an enqueue is not complete."""
     items = {(row.what, row.name): int(row.items) for row in rows}
     if counts.staging:
         for row in connection.execute(_staging_findings(batch_id, opened)):

@@ -11,7 +11,7 @@ Who is let in is decided in `admission`, where the ledger row is opened. Deadlin
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,11 @@ from workers.store.outbox import add_targets
 from workers.store.parks import shift_deadlines
 from workers.store.sql import IS_UNFINISHED, lock_batch
 from workers.store.tables import attempts, batch_gates, batches, jobs, now_seconds, pilot_jobs
-from workers.store.weights import check_weight, read_weight, set_weight
+from workers.store.weights import check_weight, read_weights, set_weight
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from workers.contract.lane_choice import PriceWish
@@ -230,21 +232,25 @@ def forget_same_failure(connection: Connection, batch_id: int) -> None:
 
 def read_gate(connection: Connection, name: str) -> BatchGate:
     """What holds back the batch of this name now; nothing holds back one that is not there."""
-    row = connection.execute(
-        select(batch_gates).join(batches, batches.c.id == batch_gates.c.batch_id).where(batches.c.name == name)
-    ).one_or_none()
-    weight = read_weight(connection, name)
-    if row is None:
-        return BatchGate(batch=name, weight=weight)
-    return BatchGate(
-        batch=name,
-        max_usd=row.max_usd,
-        held_usd=row.held_usd,
-        weight=weight,
-        pilot=None if row.pilot_since is None else _pilot(connection, row.batch_id),
-        closed_by=None if row.closed_by is None else ClosedBy(row.closed_by),
-        message=row.message or "",
-    )
+    batch_id = connection.execute(select(batches.c.id).where(batches.c.name == name)).scalar()
+    return BatchGate(batch=name) if batch_id is None else read_gates(connection, {batch_id: name})[batch_id]
+
+
+def read_gates(connection: Connection, names: Mapping[int, str]) -> dict[int, BatchGate]:
+    """The same of these batches, at most `LIST_LENGTH`: two queries, and one for each pilot."""
+    weights = read_weights(connection, names)
+    rows = connection.execute(select(batch_gates).where(batch_gates.c.batch_id.in_(names)))
+    gates = {batch_id: BatchGate(batch=name, weight=weights.get(batch_id, 1.0)) for batch_id, name in names.items()}
+    for row in rows.all():
+        gates[row.batch_id] = replace(
+            gates[row.batch_id],
+            max_usd=row.max_usd,
+            held_usd=row.held_usd,
+            pilot=None if row.pilot_since is None else _pilot(connection, row.batch_id),
+            closed_by=None if row.closed_by is None else ClosedBy(row.closed_by),
+            message=row.message or "",
+        )
+    return gates
 
 
 def _pilot(connection: Connection, batch_id: int) -> Pilot:

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring as text
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, cast, select
+from sqlalchemy import Text, cast, exists, func, null, select
 
 from workers.store.flags import FlagsByRound, flags_by_round, flags_of_round
-from workers.store.json_text import Repeated, as_stored, quoted
+from workers.store.json_text import Moments, Repeated, as_stored, quoted
 from workers.store.result_lines import ended_text, flags_text, marks, number
 from workers.store.result_pages import SAME_AS
 from workers.store.sql import fetch_plain, in_pages
-from workers.store.tables import attempts, batches, jobs, outcomes
+from workers.store.tables import attempts, batches, flags, jobs, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,15 +43,20 @@ class Record:
 def read_outcomes(connection: Connection, batch: str) -> Iterator[Record]:
     """Every outcome of every round, in input order; a job that has none yet stands with its state alone."""
     for query, found in _pages_of_jobs(connection, batch, _OUTCOMES, within_job=outcomes.c.round):
-        flags = flags_by_round(connection, found)
+        by_round = flags_by_round(connection, found)
         for row in connection.execute(query):
-            yield Record(_outcome_fields(row, flags_of_round(flags, row.job_id, row.round)))
+            yield Record(_outcome_fields(row, flags_of_round(by_round, row.job_id, row.round)))
 
 
 def read_outcome_lines(connection: Connection, batch: str) -> Iterator[str]:
     """The same as lines of JSON, straight from the rows."""
-    for query, found in _pages_of_jobs(connection, batch, _OUTCOMES, within_job=outcomes.c.round):
-        yield from _outcome_lines(fetch_plain(connection, query), flags_by_round(connection, found))
+    header = _header(connection, batch)
+    begin = f'{{"batch": {text(batch)}, "provider": {text(header.provider)}, "id": '
+    columns = select(*_OUTCOME_LINE, SAME_AS if header.has_twins else null()).select_from(_WITH_OUTCOMES)
+    pieces, moments = Repeated(_outcome_pieces), Moments()
+    for query, found in _pages_of_jobs(connection, batch, columns, within_job=outcomes.c.round):
+        found_flags = flags_by_round(connection, found) if header.has_flags else {}
+        yield from _outcome_lines(fetch_plain(connection, query), begin, pieces, moments, found_flags)
 
 
 def read_ledger(connection: Connection, batch: str) -> Iterator[Record]:
@@ -63,10 +68,13 @@ def read_ledger(connection: Connection, batch: str) -> Iterator[Record]:
 
 def read_ledger_lines(connection: Connection, batch: str) -> Iterator[str]:
     """The same as lines of JSON, straight from the rows."""
-    for query, _found in _pages_of_jobs(connection, batch, _REQUESTS, within_job=attempts.c.opened_at):
-        yield from _attempt_lines(fetch_plain(connection, query))
+    begin = f'{{"batch": {text(batch)}, "id": '
+    pieces, moments = Repeated(_attempt_pieces), Moments()
+    for query, _found in _pages_of_jobs(connection, batch, _REQUEST_LINE, within_job=attempts.c.opened_at):
+        yield from _attempt_lines(fetch_plain(connection, query), begin, pieces, moments)
 
 
+_WITH_OUTCOMES = jobs.outerjoin(outcomes, outcomes.c.job_id == jobs.c.id)
 _OUTCOMES = (
     select(
         batches.c.name.label("batch"), batches.c.provider, jobs.c.item_id.label("id"), jobs.c.id.label("job_id"),
@@ -76,10 +84,16 @@ _OUTCOMES = (
         outcomes.c.failure_kind, outcomes.c.failure_message, outcomes.c.model_answered, outcomes.c.is_standin,
         SAME_AS, cast(outcomes.c.provenance, Text).label("provenance"),
     )
-    .select_from(jobs)
-    .join(batches, batches.c.id == jobs.c.batch_id)
-    .outerjoin(outcomes, outcomes.c.job_id == jobs.c.id)
+    .select_from(_WITH_OUTCOMES.join(batches, batches.c.id == jobs.c.batch_id))
 )  # fmt: skip
+_OUTCOME_LINE = (
+    jobs.c.item_id, jobs.c.id, outcomes.c.finished_at, jobs.c.prompt_hash, outcomes.c.result,
+    outcomes.c.failure_message, cast(outcomes.c.provenance, Text), cast(jobs.c.metadata, Text),
+    func.coalesce(outcomes.c.round, jobs.c.round), outcomes.c.round.is_(None), jobs.c.state, outcomes.c.failure_kind,
+    jobs.c.schema_name, jobs.c.schema_fingerprint, jobs.c.model, outcomes.c.model_answered, outcomes.c.is_standin,
+    jobs.c.prompt.is_(None),
+)  # fmt: skip
+"""What differs from line to line, and behind it what `_outcome_pieces` takes."""
 _REQUESTS = (
     select(
         batches.c.name.label("batch"), jobs.c.item_id, attempts.c.job_id, attempts.c.id, attempts.c.round,
@@ -95,6 +109,33 @@ _REQUESTS = (
     .join(attempts, attempts.c.job_id == jobs.c.id)
     .join(batches, batches.c.id == jobs.c.batch_id)
 )  # fmt: skip
+
+_REQUEST_LINE = (
+    select(
+        jobs.c.item_id, attempts.c.job_id, attempts.c.id, attempts.c.opened_at, attempts.c.closed_at,
+        attempts.c.message, attempts.c.wait_seconds, attempts.c.request_id, attempts.c.submission_id,
+        attempts.c.prompt_tokens, attempts.c.completion_tokens, attempts.c.cached_tokens,
+        attempts.c.cache_write_tokens, attempts.c.reasoning_tokens, attempts.c.cost_usd, attempts.c.surcharge_usd,
+        attempts.c.held_usd, attempts.c.round, attempts.c.claim, attempts.c.worker_id, attempts.c.purpose,
+        attempts.c.ending, attempts.c.model, attempts.c.model_answered, attempts.c.system_fingerprint,
+        attempts.c.status_code, cast(attempts.c.parameters_sent, Text), attempts.c.service_tier, attempts.c.lane,
+    )
+    .select_from(jobs)
+    .join(attempts, attempts.c.job_id == jobs.c.id)
+)  # fmt: skip
+"""What differs from line to line, and behind it what `_attempt_pieces` takes."""
+
+
+def _header(connection: Connection, batch: str) -> Row[Any]:
+    """What all of its lines share."""
+    is_follower = (jobs.c.batch_id == batches.c.id) & jobs.c.leader_id.is_not(None)
+    return connection.execute(
+        select(
+            batches.c.provider,
+            exists().where(is_follower).label("has_twins"),
+            exists().where(flags.c.batch_id == batches.c.id).label("has_flags"),
+        ).where(batches.c.name == batch)
+    ).one()
 
 
 def _pages_of_jobs(
@@ -142,24 +183,35 @@ def _outcome_fields(row: Row[*tuple[Any, ...]], flags: Sequence[Flag]) -> dict[s
     return fields
 
 
-def _outcome_lines(rows: Sequence[tuple[Any, ...]], flags: FlagsByRound) -> list[str]:
-    same = Repeated()
-    return [
-        f'{{"batch": {same[batch]}, "provider": {same[provider]}, "id": {text(item_id)}, "job_id": {text(job_id)}, '
-        f'"round": {of_round or present_round}, "state": {same[_state_of(state, of_round, failure_kind)]}, '
-        f'"finished_at": {_utc_text(finished_at)}, "schema": {same[schema]}, '
-        f'"schema_fingerprint": {same[fingerprint]}, "prompt_hash": {text(prompt_hash)}, "model": {same[model]}, '
-        f'"model_answered": {same[answered]}, {ended_text(result, failure_kind, failure_message)}, '
-        f'"same_as": {quoted(same_as)}, '
-        f'"flags": {flags_text(flags_of_round(flags, job_id, of_round)) if flags else "[]"}, '
-        f'"provenance": {as_stored(provenance)}, "metadata": {as_stored(metadata)}'
-        f"{marks(is_standin=is_standin, is_purged=is_purged) if is_standin or is_purged else ''}}}\n"
-        for (
-            batch, provider, item_id, job_id, state, present_round, schema, fingerprint, prompt_hash, model, metadata,
-            is_purged, of_round, finished_at, result, failure_kind, failure_message, answered, is_standin, same_as,
-            provenance,
-        ) in rows
-    ]  # fmt: skip
+def _outcome_pieces(values: tuple[Any, ...]) -> tuple[str, str, str, str]:
+    of_round, is_without, state, failure_kind, schema, fingerprint, model, answered, is_standin, is_purged = values
+    shown = _state_of(state, None if is_without else of_round, failure_kind)
+    return (
+        f', "round": {of_round}, "state": {text(shown)}, "finished_at": ',
+        f', "schema": {text(schema)}, "schema_fingerprint": {text(fingerprint)}, "prompt_hash": ',
+        f', "model": {text(model)}, "model_answered": {quoted(answered)}, ',
+        f"{marks(is_standin=is_standin, is_purged=is_purged)}}}\n",
+    )
+
+
+def _outcome_lines(
+    rows: Sequence[tuple[Any, ...]],
+    begin: str,
+    pieces: Repeated[tuple[str, str, str, str]],
+    moments: Moments,
+    by_round: FlagsByRound,
+) -> Iterator[str]:
+    for row in rows:
+        item_id, job_id, finished_at, prompt_hash, result, failure_message, provenance, metadata = row[:8]
+        round_and_state, schema, model, end = pieces[row[8:18]]
+        same_as = row[18]
+        yield (
+            f'{begin}{text(item_id)}, "job_id": {text(job_id)}{round_and_state}{moments.text(finished_at)}{schema}'
+            f"{text(prompt_hash)}{model}{ended_text(result, row[11], failure_message)}"
+            f', "same_as": {"null" if same_as is None else text(same_as)}, "flags": '
+            f"{flags_text(flags_of_round(by_round, job_id, row[8])) if by_round else '[]'}"
+            f', "provenance": {as_stored(provenance)}, "metadata": {as_stored(metadata)}{end}'
+        )
 
 
 def _state_of(state: str, of_round: int | None, failure_kind: str | None) -> str:
@@ -204,31 +256,44 @@ def _attempt_fields(row: Row[*tuple[Any, ...]]) -> dict[str, object]:
     }
 
 
-def _attempt_lines(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    same = Repeated()
-    return [
-        f'{{"batch": {same[batch]}, "id": {text(item_id)}, "job_id": {text(job_id)}, '
-        f'"attempt_id": {text(attempt_id)}, "round": {of_round}, "claim": {claim}, "worker_id": {same[worker_id]}, '
-        f'"purpose": {same[purpose]}, "ending": {same[ending]}, "opened_at": {_utc_text(opened_at)}, '
-        f'"closed_at": {_utc_text(closed_at)}, "model": {same[model]}, "model_answered": {same[answered]}, '
-        f'"system_fingerprint": {same[system_fingerprint]}, "status_code": {number(status_code)}, '
-        f'"message": {quoted(message)}, "wait_seconds": {number(wait_seconds)}, "request_id": {quoted(request_id)}, '
-        f'"parameters_sent": {as_stored(parameters_sent)}, "prompt_tokens": {prompt}, '
-        f'"completion_tokens": {completion}, "cached_tokens": {cached}, "cache_write_tokens": {cache_write}, '
-        f'"reasoning_tokens": {reasoning}, "service_tier": {same[service_tier]}, "cost_usd": {number(cost_usd)}, '
-        f'"surcharge_usd": {number(surcharge_usd)}, "most_usd": {number(held_usd)}, '
-        f'"lane": {same[lane or "live"]}, "submission_id": {quoted(submission_id)}}}\n'
-        for (
-            batch, item_id, job_id, attempt_id, of_round, claim, worker_id, purpose, ending, opened_at, closed_at,
-            model, answered, system_fingerprint, status_code, message, wait_seconds, request_id, parameters_sent,
-            prompt, completion, cached, cache_write, reasoning, service_tier, cost_usd, surcharge_usd, held_usd,
-            lane, submission_id,
-        ) in rows
-    ]  # fmt: skip
+def _attempt_pieces(values: tuple[Any, ...]) -> tuple[str, str, str, str, str]:
+    (
+        of_round, claim, worker_id, purpose, ending, model, answered, system_fingerprint, status_code, parameters_sent,
+        service_tier, lane,
+    ) = values  # fmt: skip
+    return (
+        (
+            f', "round": {of_round}, "claim": {claim}, "worker_id": {text(worker_id)}, "purpose": {text(purpose)}, '
+            f'"ending": {quoted(ending)}, "opened_at": '
+        ),
+        (
+            f', "model": {text(model)}, "model_answered": {quoted(answered)}, "system_fingerprint": '
+            f'{quoted(system_fingerprint)}, "status_code": {number(status_code)}, "message": '
+        ),
+        f', "parameters_sent": {as_stored(parameters_sent)}, "prompt_tokens": ',
+        f', "service_tier": {quoted(service_tier)}, "cost_usd": ',
+        f', "lane": {text(lane or "live")}, "submission_id": ',
+    )
 
 
-def _utc_text(seconds: float | None) -> str:
-    return "null" if seconds is None else f'"{_utc(seconds)}"'
+def _attempt_lines(
+    rows: Sequence[tuple[Any, ...]],
+    begin: str,
+    pieces: Repeated[tuple[str, str, str, str, str]],
+    moments: Moments,
+) -> Iterator[str]:
+    for row in rows:
+        item_id, job_id, attempt_id, opened_at, closed_at, message, wait_seconds, request_id, submission_id = row[:9]
+        prompt, completion, cached, cache_write, reasoning, cost_usd, surcharge_usd, held_usd = row[9:17]
+        round_to_ending, model_and_status, parameters, service_tier, lane = pieces[row[17:]]
+        yield (
+            f'{begin}{text(item_id)}, "job_id": {text(job_id)}, "attempt_id": {text(attempt_id)}{round_to_ending}'
+            f'{moments.text(opened_at)}, "closed_at": {moments.text(closed_at)}{model_and_status}{quoted(message)}, '
+            f'"wait_seconds": {number(wait_seconds)}, "request_id": {quoted(request_id)}{parameters}{prompt}, '
+            f'"completion_tokens": {completion}, "cached_tokens": {cached}, "cache_write_tokens": {cache_write}, '
+            f'"reasoning_tokens": {reasoning}{service_tier}{number(cost_usd)}, '
+            f'"surcharge_usd": {number(surcharge_usd)}, "most_usd": {number(held_usd)}{lane}{quoted(submission_id)}}}\n'
+        )
 
 
 def _utc(seconds: float | None) -> str | None:

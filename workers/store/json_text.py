@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from json.encoder import encode_basestring
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Pieces = TypeVar("Pieces")
 
 
 def as_stored(text: str | None) -> str:
@@ -13,7 +20,8 @@ def as_stored(text: str | None) -> str:
     """
     if text is None:
         return "null"
-    if "\\u" in text or "\n" in text or "\r" in text:
+    # one letter is found five times as fast as two
+    if ("\\" in text and "\\u" in text) or "\n" in text or "\r" in text:
         return json.dumps(json.loads(text), ensure_ascii=False)
     return text
 
@@ -26,11 +34,37 @@ def quoted(text: str | None) -> str:
 MOST_REPEATED = 10_000
 
 
-class Repeated(dict[str | None, str]):
-    """`quoted` of texts that come again in many lines: names, models, fingerprints."""
+class Repeated(dict[Any, Pieces]):
+    """Pieces of lines that come again in many of them, by the values that they are made of."""
 
-    def __missing__(self, text: str | None) -> str:
+    def __init__(self, make: Callable[[Any], Pieces]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, values: Any) -> Pieces:
         if len(self) >= MOST_REPEATED:
             self.clear()
-        made = self[text] = quoted(text)
+        made = self[values] = self._make(values)
         return made
+
+
+_SECONDS = [f":{number:02d}." for number in range(60)]
+_MILLISECONDS = [f'{number:03d}+00:00"' for number in range(1000)]
+
+
+class Moments(Repeated[str]):
+    """Times in UTC with milliseconds, as `datetime.isoformat` writes them, at a third of its cost."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda minute: '"' + datetime.fromtimestamp(minute * 60, UTC).isoformat()[:16])
+
+    def text(self, seconds: float | None) -> str:
+        """A JSON value. Like `datetime`, it rounds to a microsecond first and leaves out those that are behind."""
+        if seconds is None:
+            return "null"
+        minute, second = divmod(seconds, 60)
+        whole = int(second)
+        milliseconds = round((second - whole) * 1e6) // 1000
+        if milliseconds == 1000:  # noqa: PLR2004 - rounded up to the next second
+            return self.text(minute * 60 + whole + 1)
+        return f"{self[minute]}{_SECONDS[whole]}{_MILLISECONDS[milliseconds]}"

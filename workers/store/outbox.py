@@ -5,7 +5,8 @@
     sent         a receiver took it
     failed       tried again later and later; given up after the last of `SPACINGS_SECONDS`
 
-A row is sent once or more often; its id is the same each time.
+A row is sent once or more often; its id is the same each time. One happening has one row for each target, whose id
+follows from the operator's: who is both the operator and a batch's own target is told once, as the batch's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import json
 import random
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, exists, func, insert, or_, select, update
@@ -118,13 +120,16 @@ def note_ended(connection: Connection) -> int:
             ~_has_unfinished(),
             ~exists().where(jobs.c.batch_id == batches.c.id, jobs.c.position >= batches.c.opened),
         )
+        .order_by(notify_targets.c.batch_id)
     ).all()
-    for row in rows:
-        content = {"batch": row.name, "provider": row.provider, **_counts(connection, row.batch_id)}
-        _add(connection, Happening.BATCH_ENDED, {row.target: content})
+    for batch_id, told in groupby(rows, lambda row: row.batch_id):
+        targets = {row.target: row for row in told}
+        [row, *_] = targets.values()
+        content = {"batch": row.name, "provider": row.provider, **_counts(connection, batch_id)}
+        _add(connection, Happening.BATCH_ENDED, dict.fromkeys(targets, content))
         connection.execute(
             update(notify_targets)
-            .where(notify_targets.c.batch_id == row.batch_id, notify_targets.c.target == row.target)
+            .where(notify_targets.c.batch_id == batch_id, notify_targets.c.target.in_(targets))
             .values(told_at=row.at)
         )
     return len(rows)
@@ -153,17 +158,27 @@ def _targets(connection: Connection, batch_id: int) -> Sequence[str]:
 
 
 def _add(connection: Connection, happening: Happening, contents: Mapping[str, Mapping[str, object]]) -> None:
+    of_operator = new_id()
     rows = [
-        {"id": new_id(), "happening": str(happening), "target": target, "content": dict(content), "tries": 0}
+        {
+            "id": of_operator if target == OPERATOR else _id_for(target, of_operator), "happening": str(happening),
+            "target": target, "content": dict(content), "tries": 0,
+        }
         for target, content in contents.items()
-    ]
+    ]  # fmt: skip
     connection.execute(insert(notifications).values(happened_at=now_seconds(), next_at=now_seconds()), rows)
+
+
+def _id_for(target: str, of_operator: str) -> str:
+    """The id of what this target is told of a happening, by that of the operator's row."""
+    return hashlib.sha256(f"{of_operator} {target}".encode()).hexdigest()[:32]
 
 
 def address_operator(connection: Connection, targets: Sequence[str]) -> int:
     """Give what is for the operator to those whom the settings name; returns how many messages that were.
 
-    Any worker may do so, several at a time: each message goes to one of them.
+    Any worker may do so, several at a time: each message goes to one of them. Who is told of it already, as a target of
+    the batch, is not told again.
     """
     if not targets:
         return 0
@@ -171,18 +186,13 @@ def address_operator(connection: Connection, targets: Sequence[str]) -> int:
         update(notifications)
         .where(notifications.c.target == OPERATOR, notifications.c.next_at.is_not(None))
         .values(next_at=None, sent_at=now_seconds())
-        .returning(notifications.c.happening, notifications.c.content, notifications.c.happened_at)
+        .returning(notifications.c.id, notifications.c.happening, notifications.c.content, notifications.c.happened_at)
     ).all()
-    rows = [
-        {
-            "id": new_id(), "happening": each.happening, "content": each.content, "target": target, "tries": 0,
-            "happened_at": each.happened_at,
-        }
-        for each in found
-        for target in targets
-    ]  # fmt: skip
-    if rows:
-        connection.execute(insert(notifications).values(next_at=now_seconds()), rows)
+    for each in found:
+        message = {"happening": each.happening, "content": each.content, "tries": 0, "happened_at": each.happened_at}
+        for target in targets:
+            new = {**message, "target": target, "next_at": now_seconds()}
+            connection.execute(upsert(connection, notifications, key={"id": _id_for(target, each.id)}, new=new))
     return len(found)
 
 

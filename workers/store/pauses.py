@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, exists, literal, or_, select, true, union_all, update
 
@@ -24,7 +24,7 @@ from workers.store.tables import attempts, batches, jobs, now_seconds, parks
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from workers.store.ledger import AttemptOpening
 
@@ -158,18 +158,24 @@ def read_pauses(connection: Connection) -> list[Pause]:
 def pauses_of(connection: Connection, batch: str) -> BatchPauses:
     """What of the pauses holds back the batch of this name; one short query while nothing is paused."""
     found = read_pauses(connection)
-    columns = (batches.c.id, batches.c.provider, batches.c.queue, IS_BATCH_OPEN.label("is_open"))
-    row = connection.execute(select(*columns).where(batches.c.name == batch)).one_or_none() if found else None
-    if row is None:
-        return BatchPauses()
-    own = {PauseScope.BATCH: batch, PauseScope.ACCOUNT: row.provider, PauseScope.QUEUE: row.queue}
-    holding = tuple(
-        each
-        for each in found
-        if own.get(each.target.scope) == each.target.name
-        or (each.target.scope is PauseScope.MODEL and _waits_for(connection, row.id, jobs.c.model == each.target.name))
-    )
-    return BatchPauses(holding, is_whole=not row.is_open or not _waits_for(connection, row.id, IS_MODEL_OPEN))
+    row = connection.execute(select(batches).where(batches.c.name == batch)).one_or_none() if found else None
+    return BatchPauses() if row is None else holding_back(connection, row, found)
+
+
+def holding_back(
+    connection: Connection, row: Row[Any], found: Sequence[Pause], *, has_waiting: bool = True
+) -> BatchPauses:
+    """What of these, which are all that there are, holds back this row of `batches`.
+
+    No query where it has nothing that waits, and none for pauses of other batches, accounts and queues.
+    """
+    own = {PauseScope.BATCH: row.name, PauseScope.ACCOUNT: row.provider, PauseScope.QUEUE: row.queue}
+    whole = [each for each in found if own.get(each.target.scope) == each.target.name]
+    models = [each for each in found if has_waiting and each.target.scope is PauseScope.MODEL]
+    some = [each for each in models if _waits_for(connection, row.id, jobs.c.model == each.target.name)]
+    holding = tuple(each for each in found if each in whole or each in some)
+    is_whole = bool(whole) or (bool(some) and not _waits_for(connection, row.id, IS_MODEL_OPEN))
+    return BatchPauses(holding, is_whole=is_whole)
 
 
 def _waits_for(connection: Connection, batch_id: int, which: ColumnElement[bool]) -> bool:

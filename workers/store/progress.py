@@ -1,4 +1,4 @@
-"""The progress of one batch: counts, spending, pace. Read-only."""
+"""The progress of batches: counts, spending, pace. Read-only."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ from sqlalchemy import exists, func, literal_column, select
 
 from workers.contract.outcome import ENDED_STATES, AttemptEnding, FailureKind, JobState, Usage
 from workers.contract.wire import broker_queue
-from workers.store.counted import Findings, Spending, count_deferred, count_findings, count_jobs, count_spending
+from workers.store.counted import (
+    Findings,
+    Spending,
+    Tallied,
+    count_deferred,
+    count_findings,
+    count_jobs,
+    read_tallied,
+    sum_spending,
+)
 from workers.store.identity import read_store_id
+from workers.store.lane_tables import batch_lanes
 from workers.store.lanes.overview import LaneLook, read_lanes
 from workers.store.sql import IS_READY
 from workers.store.tables import attempts, batches, jobs, now_seconds, outcomes
-from workers.store.worker_reports import live_workers
+from workers.store.tallies import attempt_tallies, finding_tallies, job_tallies
+from workers.store.worker_reports import queues_now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -40,29 +51,41 @@ class Pace:
     """Until the first deferred job is due; None when none is deferred."""
 
 
-def read_pace(connection: Connection, name: str) -> Pace | None:
-    """How the batch of this name moves now, or None when there is none."""
-    batch = connection.execute(select(batches).where(batches.c.name == name)).one_or_none()
-    if batch is None:
-        return None
+def read_paces(connection: Connection, rows: Sequence[Row[Any]], deferred: Collection[int]) -> dict[int, Pace]:
+    """How these rows of `batches` move now, by batch id.
+
+    Three queries, and one for each of those that have deferred jobs, whose ids are `deferred`.
+    """
     now = connection.execute(select(now_seconds())).scalar_one()
-    finished, first = connection.execute(
-        select(func.count(), func.min(outcomes.c.finished_at)).where(
-            outcomes.c.batch_id == batch.id, outcomes.c.finished_at > now - PACE_SECONDS
+    served = queues_now(connection, now)
+    store_id = read_store_id(connection)
+    recent = {
+        batch_id: (finished, first)
+        for batch_id, finished, first in connection.execute(
+            select(outcomes.c.batch_id, func.count(), func.min(outcomes.c.finished_at))
+            .where(outcomes.c.batch_id.in_([row.id for row in rows]), outcomes.c.finished_at > now - PACE_SECONDS)
+            .group_by(outcomes.c.batch_id)
         )
-    ).one()
-    next_due = connection.execute(
+    }
+    paces = {}
+    for row in rows:
+        finished, first = recent.get(row.id, (0, now))
+        next_due = _next_due(connection, row.id, now) if row.id in deferred else None
+        paces[row.id] = Pace(
+            jobs_per_second=(finished - 1) / (now - first) if finished > 1 and now > first else None,
+            live_workers=served.count(broker_queue(row.queue, row.provider, store_id)),
+            next_due_seconds=None if next_due is None else next_due - now,
+        )
+    return paces
+
+
+def _next_due(connection: Connection, batch_id: int, now: float) -> float | None:
+    due: float | None = connection.execute(
         select(func.min(jobs.c.not_before)).where(
-            jobs.c.batch_id == batch.id, IS_READY, jobs.c.not_before > now, jobs.c.lane.is_(None)
+            jobs.c.batch_id == batch_id, IS_READY, jobs.c.not_before > now, jobs.c.lane.is_(None)
         )
     ).scalar()
-    return Pace(
-        jobs_per_second=(finished - 1) / (now - first) if finished > 1 and now > first else None,
-        live_workers=live_workers(
-            connection, broker_queue(batch.queue, batch.provider, read_store_id(connection)), now=now
-        ),
-        next_due_seconds=None if next_due is None else next_due - now,
-    )
+    return due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +152,51 @@ class Progress(Counts):
 def read_progress(connection: Connection, name: str) -> Progress | None:
     """Where the batch of this name stands now, or None when there is none."""
     batch = connection.execute(select(batches).where(batches.c.name == name)).one_or_none()
-    if batch is None:
-        return None
-    counts, _findings, spending = read_counts(connection, batch)
-    shared = {each.name: getattr(counts, each.name) for each in fields(Counts)}
-    lanes = read_lanes(connection, batch.id, batch.name, batch.provider)
-    return Progress(**shared, repeats=_repeats(connection, batch.id, spending), lanes=lanes)
+    return None if batch is None else read_each_progress(connection, [batch])[0]
+
+
+def read_each_progress(connection: Connection, rows: Sequence[Row[Any]]) -> list[Progress]:
+    """Where these rows of `batches`, at most `LIST_LENGTH`, stand now.
+
+    Five queries, and a few for each that has lanes, deferred jobs or an enqueue under way.
+    """
+    tallied = _Tallies.read(connection, rows)
+    repeated = _read_repeated(connection, list(tallied.jobs))
+    with_lanes = set(
+        connection.execute(
+            select(batch_lanes.c.batch_id).where(batch_lanes.c.batch_id.in_(list(tallied.jobs)))
+        ).scalars()
+    )
+    found = []
+    for row in rows:
+        counts, _findings, spending = _counts(connection, row, tallied)
+        shared = {each.name: getattr(counts, each.name) for each in fields(Counts)}
+        lanes = read_lanes(connection, row.id, row.name, row.provider) if row.id in with_lanes else ()
+        found.append(Progress(**shared, repeats=_repeats(repeated.get(row.id), spending), lanes=lanes))
+    return found
 
 
 def read_counts(connection: Connection, batch: Row[Any]) -> tuple[Counts, Findings, Spending]:
     """The counts of this row of `batches`, with the findings and the spending that they were made of."""
-    jobs_now = count_jobs(connection, batch.id, batch.opened)
-    findings = count_findings(connection, batch.id, batch.opened, jobs_now)
-    spending = count_spending(connection, batch.id)
+    return _counts(connection, batch, _Tallies.read(connection, [batch]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tallies:
+    jobs: Tallied
+    attempts: Tallied
+    findings: Tallied
+
+    @classmethod
+    def read(cls, connection: Connection, rows: Sequence[Row[Any]]) -> _Tallies:
+        ids = [row.id for row in rows]
+        return cls(*(read_tallied(connection, each, ids) for each in (job_tallies, attempt_tallies, finding_tallies)))
+
+
+def _counts(connection: Connection, batch: Row[Any], tallied: _Tallies) -> tuple[Counts, Findings, Spending]:
+    jobs_now = count_jobs(connection, batch.id, batch.opened, rows=tallied.jobs[batch.id])
+    findings = count_findings(connection, batch.id, batch.opened, jobs_now, tallied.findings[batch.id])
+    spending = sum_spending(tallied.attempts[batch.id])
     counts = Counts(
         batch=batch.name,
         provider=batch.provider,
@@ -163,8 +218,8 @@ def read_counts(connection: Connection, batch: Row[Any]) -> tuple[Counts, Findin
     return counts, findings, spending
 
 
-def _repeats(connection: Connection, batch_id: int, spending: Spending) -> Repeats:
-    """Of requests of a second claim and later ones, which an index of their own finds."""
+def _read_repeated(connection: Connection, batch_ids: Collection[int]) -> dict[int, Row[Any]]:
+    """Requests of a second claim and later ones, which an index of their own finds, by batch id."""
     earlier = attempts.alias("earlier")
     paid_before = exists(
         select(earlier.c.id).where(
@@ -175,20 +230,28 @@ def _repeats(connection: Connection, batch_id: int, spending: Spending) -> Repea
         )
     )
     answered = attempts.c.ending == str(AttemptEnding.ANSWERED)
-    row = connection.execute(
+    rows = connection.execute(
         select(
+            attempts.c.batch_id,
             func.count().label("repeated"),
             func.count().filter(answered).label("answered"),
             func.count(attempts.c.cost_usd).filter(answered).label("priced"),
             func.coalesce(func.sum(attempts.c.cost_usd), 0.0).label("cost_usd"),
-        ).where(attempts.c.batch_id == batch_id, attempts.c.claim > literal_column("1"), paid_before)
-    ).one()
+        )
+        .where(attempts.c.batch_id.in_(batch_ids), attempts.c.claim > literal_column("1"), paid_before)
+        .group_by(attempts.c.batch_id)
+    )
+    return {row.batch_id: row for row in rows}
+
+
+def _repeats(row: Row[Any] | None, spending: Spending) -> Repeats:
     unknown = spending.may_be_billed
     answers = spending.requests.get(AttemptEnding.ANSWERED, 0)
     mean_usd = spending.cost_usd / answers if spending.cost_usd is not None and answers else None
+    is_priced = row is None or row.priced == row.answered
     return Repeats(
-        repeated=row.repeated,
-        repeated_cost_usd=row.cost_usd if row.priced == row.answered else None,
+        repeated=0 if row is None else row.repeated,
+        repeated_cost_usd=None if not is_priced else 0.0 if row is None else row.cost_usd,
         unknown=unknown,
         unknown_cost_usd=0.0 if not unknown else None if mean_usd is None else unknown * mean_usd,
         unknown_most_usd=spending.most_usd_of_these,

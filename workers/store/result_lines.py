@@ -35,7 +35,7 @@ def read_result_lines(connection: Connection, name: str, wanted: Wanted) -> Iter
 
 def _lines(page: ResultPage) -> list[str]:
     spending = {position: _spent(row) for position, row in page.spending.items()}
-    batch, provider, same = text(page.batch), text(page.provider), Repeated()
+    batch, provider, same = text(page.batch), text(page.provider), Repeated(quoted)
     return [
         f'{{"id": {text(item_id)}, "job_id": {text(job_id)}, "batch": {batch}, "round": {job_round}, '
         f'"state": {same[state]}, "schema": {same[schema]}, "schema_fingerprint": {same[fingerprint]}, '

@@ -10,9 +10,10 @@ from sqlalchemy import select
 from workers.contract.errors import InvalidInput
 from workers.store.control_tables import batch_weights
 from workers.store.sql import upsert
-from workers.store.tables import batches
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection
 
 LEAST, MOST = 0.01, 100.0
@@ -30,12 +31,7 @@ def set_weight(connection: Connection, batch_id: int, weight: float) -> None:
     connection.execute(upsert(connection, batch_weights, key={"batch_id": batch_id}, values={"weight": weight}))
 
 
-def read_weight(connection: Connection, batch: str) -> float:
-    """The weight of the batch of this name; 1 when none was set."""
-    query = (
-        select(batch_weights.c.weight)
-        .join(batches, batches.c.id == batch_weights.c.batch_id)
-        .where(batches.c.name == batch)
-    )
-    weight = connection.execute(query).scalar()
-    return 1.0 if weight is None else float(weight)
+def read_weights(connection: Connection, batch_ids: Collection[int]) -> dict[int, float]:
+    """The weights of these batches by id; one that has none of its own, which counts as 1, is absent."""
+    query = select(batch_weights.c.batch_id, batch_weights.c.weight).where(batch_weights.c.batch_id.in_(batch_ids))
+    return {batch_id: float(weight) for batch_id, weight in connection.execute(query)}

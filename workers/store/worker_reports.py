@@ -56,17 +56,13 @@ def is_worker_alive(
 ) -> bool:
     """Whether a worker of this host serves the broker queue, for a health check; silent for longer it is not well."""
     now = connection.execute(select(now_seconds())).scalar_one()
-    return queue in _queues_served(connection, now, hostname=hostname, silent_seconds=silent_seconds)
+    return queue in queues_now(connection, now, hostname=hostname, silent_seconds=silent_seconds)
 
 
-def live_workers(connection: Connection, queue: str, *, now: float) -> int:
-    """How many worker processes serve this broker queue now."""
-    return _queues_served(connection, now).count(queue)
-
-
-def _queues_served(
+def queues_now(
     connection: Connection, now: float, *, hostname: str | None = None, silent_seconds: float = SILENT_SECONDS
 ) -> list[str]:
+    """The broker queues that living workers serve, each as often as a process serves it."""
     alive = [workers.c.stopped_at.is_(None), workers.c.heartbeat_at > now - silent_seconds]
     if hostname is not None:
         alive.append(workers.c.hostname == hostname)

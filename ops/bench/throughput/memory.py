@@ -28,7 +28,7 @@ LIMITS = ("--rpm", "1000000", "--tpm", "1000000000")
 def memory_of_the_worker(folder: Path) -> dict[str, float]:
     """Let the provider hold some calls, then more; the difference is what the further ones cost."""
     folder.mkdir(parents=True, exist_ok=True)
-    gather, *_, worker = contenders(None)
+    gather, *_, worker = contenders()
     bare, ours = _of_bare_calls(gather, folder), _of_the_worker(worker, folder)
     further_bare, further = _per_further_job(bare), _per_further_job(ours)
     return {
