@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from producer.inputs.kinds import failure_kind, flag_kind
 from producer.inputs.moments import check_moment
-from producer.kinds import failure_kind, flag_kind
 from producer.progress import BatchProgress, progress_of
 from producer.terminal.gate_notices import Costs
 from producer.terminal.notices import day_cap_notices

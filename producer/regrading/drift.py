@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
+    from producer.batch import ResultRow
     from producer.regrading.field_pairs import DecimalsOf, FieldPair
-    from workers.store.results import ResultRow
 
     Pair: TypeAlias = tuple[ResultRow, ResultRow]
     """Two results of the same work."""

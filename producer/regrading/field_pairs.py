@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from typing import TypeAlias
 
-    from workers.store.results import ResultRow
+    from producer.batch import ResultRow
 
     DecimalsOf: TypeAlias = Callable[[str], Collection[str]]
     """Schema -> its fields that are decimals, as `decimal_fields` names them."""

@@ -12,8 +12,8 @@ from producer.regrading.histogram import Histogram
 from workers.contract.headline import headline
 
 if TYPE_CHECKING:
+    from producer.batch import ResultRow
     from producer.regrading.drift import Pair
-    from workers.store.results import ResultRow
 
 MOST_MOVERS = 10
 MOST_DOTS = 2_000
