@@ -23,7 +23,7 @@ def purge(older_than: str, *, dry_run: bool, yes: bool, data_dir: Path | None) -
     from producer.cli.session import opened_store
     from producer.terminal.console import err, out
     from producer.terminal.words import counted
-    from workers.store.retention import count_aged
+    from workers.store.retention import count_aged, forget_for_good
     from workers.store.retention import purge as purge_store
 
     seconds = _seconds(older_than)
@@ -38,6 +38,8 @@ def purge(older_than: str, *, dry_run: bool, yes: bool, data_dir: Path | None) -
             )
         if not aged.finished or dry_run:
             out.print(f"{counted(aged.finished, 'job')} ended more than {older_than} ago")
+            if not dry_run:
+                forget_for_good(store)  # a purge that was stopped may have ended before it
             return
         if not yes:
             click.confirm(f"Remove the texts of {counted(aged.finished, 'job')} for good?", abort=True, err=True)

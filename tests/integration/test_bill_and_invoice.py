@@ -52,7 +52,7 @@ def bill_of(scene: Scene, name: str) -> Bill:
 def test_the_bill_is_the_invoice_and_its_interval_holds_what_nobody_saw_end(store: Store, tmp_path: Path):
     profiles = tmp_path / "profiles.json"
     profiles.write_text(json.dumps({"models": {MODEL: PRICES}}))
-    changes = {"GRADEQUEUE_MODEL_PROFILES": str(profiles), "GRADEQUEUE_CALL_TIMEOUT": "4"}
+    changes = {"GRADEQUEUE_MODEL_PROFILES": str(profiles)}
     with open_scene(store, tmp_path, latency_ms="50-100", workers=2, **changes) as scene:
         grade(scene, "calm")
         scene.wait_for("calm", lambda progress: progress.is_finished, "all is graded")
@@ -68,6 +68,11 @@ def test_the_bill_is_the_invoice_and_its_interval_holds_what_nobody_saw_end(stor
         assert sum(line.surcharge_usd for line in calm.lines) > 0
         assert sum(line["reasoning_tokens"] for line in billed["lines"]) == calm.usage.reasoning_tokens > 0
 
+        # on a busy machine a calm call may take as long as what is cut off here
+        scene.workers.environment = {**scene.workers.environment, "GRADEQUEUE_CALL_TIMEOUT": "4"}
+        for pid in scene.workers.pids:
+            scene.workers.kill(pid)
+        scene.workers.restart_dead()
         grade(scene, "rough", faults=["hang=0.05", "reset_body=0.05"], latency_ms="1000-2000", bill_abandoned=True)
         scene.wait_for("rough", lambda progress: progress.running >= 12, "calls are in flight")
         scene.workers.kill(scene.workers.pids[0])

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import pytest
 from producer.local import embedded
 from producer.local.data_folder import DataFolder, check_store_file
 from producer.local.embedded import EmbeddedBroker, join_services
+from tests.support.wait import DEADLINE_SECONDS
 from workers.contract.errors import ServiceUnavailable
 from workers.settings import load_settings
 
@@ -126,7 +126,7 @@ def open_folder() -> Iterator[Path]:
 
 @needs_root
 @pytest.mark.parametrize("command", [["status"], ["doctor"]])
-def test_another_users_command_gets_one_sentence_at_once(command: list[str], open_folder: Path):
+def test_another_users_command_gets_one_sentence_and_waits_for_nothing(command: list[str], open_folder: Path):
     DataFolder.of(open_folder / "data").prepare()
     script = (
         f"import os, sys; sys.path.insert(0, {str(REPOSITORY)!r})\n"
@@ -137,12 +137,15 @@ def test_another_users_command_gets_one_sentence_at_once(command: list[str], ope
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         f"cli({[*command, '--data-dir', str(open_folder / 'data')]!r})\n"
     )
-    began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=open_folder, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        cwd=open_folder,
+        check=False,
     )
 
     assert done.returncode == 3, done.stderr
     assert "error: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 45

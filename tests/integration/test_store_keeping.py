@@ -170,6 +170,7 @@ def test_purge_names_old_jobs_that_have_not_ended(store: Store, command: Callabl
 
     claimed(store)
     move_clock(store, "jobs", "enqueued_at", YEAR)
+    move_clock(store, "batches", "created_at", YEAR)
     done = command("purge", "--older-than", "180d", "--yes")
     assert "1 older jobs are unfinished and were skipped" in done.output
     assert states(store) == {"running": 1}

@@ -64,8 +64,14 @@ class Scene:
         self.processes.append(process)
         return process
 
-    def start_knowing_worker(self, *, concurrency: int) -> subprocess.Popen[bytes]:
-        """A worker that has had its first answer, and with it the provider's limits: there are none."""
+    def start_knowing_worker(
+        self, *, concurrency: int, rpm: int = 600_000, slice_seconds: float = 60.0
+    ) -> subprocess.Popen[bytes]:
+        """A worker that has had its first answer, and with it the provider's limits.
+
+        Where none are named, the calls in flight are bounded by how long this answer took, and the machine may be busy.
+        """
+        self.provider.configure(rpm=rpm, slice_seconds=slice_seconds)
         worker = self.start_worker(concurrency=concurrency)
         self.enqueue(1, name="first")
         self.wait_until(lambda: self.progress("first").is_finished and not self.unacked, "the first answer is here")
@@ -152,10 +158,9 @@ def test_sigterm_during_200_calls_finishes_stores_and_acks_them_all(scene: Scene
 
 
 def test_sigterm_sends_those_who_wait_for_a_low_limit_back_at_once(scene: Scene):
-    worker = scene.start_knowing_worker(concurrency=50)
-    scene.provider.configure(latency_ms="1000", rpm=6, slice_seconds=10)
+    worker = scene.start_knowing_worker(concurrency=50, rpm=6, slice_seconds=10)
     scene.enqueue(50)
-    scene.wait_until(lambda: scene.provider.stats()["answered"] and scene.progress().running > 30, "many wait in line")
+    scene.wait_until(lambda: scene.progress().running == 50, "all wait in line")
 
     worker.send_signal(signal.SIGTERM)
 
@@ -163,12 +168,12 @@ def test_sigterm_sends_those_who_wait_for_a_low_limit_back_at_once(scene: Scene)
     progress, stats = scene.progress(), scene.provider.stats()
     assert (progress.running, progress.failed, scene.unacked) == (0, 0, 0)
     assert progress.attempts.get("unknown", 0) == 0
-    assert progress.succeeded == stats["answered"]
+    assert progress.succeeded == stats["answered"] <= 2
 
 
 def test_sigquit_during_200_calls_frees_every_claim_and_then_returns_every_message(scene: Scene):
     worker = scene.start_knowing_worker(concurrency=200)
-    scene.provider.configure(latency_ms="120000")
+    scene.provider.configure(answers=False)
     scene.enqueue(200)
     scene.wait_until(lambda: scene.in_flight == 200, "200 calls are in flight")
     assert (scene.queued, scene.unacked) == (0, 200)
@@ -181,13 +186,9 @@ def test_sigquit_during_200_calls_frees_every_claim_and_then_returns_every_messa
     seconds = time.monotonic() - asked_at
 
     print(f"200 messages were back {seconds:.2f} s after SIGQUIT")  # noqa: T201 - two are asked for; pytest -s shows it
-    assert seconds < GIVE_BACK_SECONDS
     worker.wait(DEADLINE_SECONDS)
-    assert scene.provider.stats()["disconnected"] == 200
-
-
-GIVE_BACK_SECONDS = float(os.environ.get("GIVE_BACK_SECONDS", "60"))
-"""Far above the two that a free machine needs half of, and far below the provider's 120."""
+    stats = scene.provider.stats()
+    assert (stats["disconnected"], stats["answered"]) == (200, 0), "no answer was waited for"
 
 
 def test_what_sigquit_gave_back_another_worker_finishes(scene: Scene):
@@ -259,10 +260,11 @@ def test_revoking_a_running_message_closes_its_http_request_and_the_job_comes_ag
 
 
 def test_a_rolling_restart_repeats_no_call(scene: Scene):
-    scene.provider.configure(latency_ms="300-700")
-    scene.enqueue(240)
-    workers = [scene.start_worker(concurrency=8), scene.start_worker(concurrency=8)]
-    scene.wait_until(lambda: scene.in_flight >= 12, "both are busy")
+    workers = [scene.start_knowing_worker(concurrency=8), scene.start_worker(concurrency=8)]
+    scene.provider.configure(answers=False, latency_ms="300-700")
+    scene.enqueue(160)
+    scene.wait_until(lambda: scene.in_flight == 16, "both are busy")
+    scene.provider.configure(answers=True)
 
     for worker in workers:
         successor = scene.start_worker(concurrency=8)
@@ -271,20 +273,20 @@ def test_a_rolling_restart_repeats_no_call(scene: Scene):
         assert successor.poll() is None
     scene.wait_until(lambda: scene.progress().is_finished, "all is done")
 
-    assert scene.progress().attempts == {"answered": 240}
-    assert scene.provider.stats()["prompts_by_calls"] == {"1": 240}
+    assert scene.progress().attempts == {"answered": 160}
+    assert scene.provider.stats()["prompts_by_calls"] == {"1": 160}
 
 
-def test_log_records_carry_job_and_attempt_and_celery_adds_one_line_a_job(scene: Scene):
+def test_a_job_is_one_line_of_the_log_that_carries_job_and_attempt(scene: Scene):
     scene.enqueue(3)
     scene.start_worker(concurrency=5)
     scene.wait_until(lambda: scene.progress().is_finished and scene.unacked == 0, "all is done")
 
     lines = scene.logs().splitlines()
     for job_id in scene.job_ids():
-        mine = [line for line in lines if job_id in line]
-        assert [line for line in mine if "job.finished" in line and f"[job={job_id} attempt=" in line], mine
-        assert len([line for line in mine if "Task gradequeue.grade" in line]) == 1, mine
+        [mine] = [line for line in lines if job_id in line]
+        assert "job.finished" in mine
+        assert f"[job={job_id} attempt=" in mine
 
 
 def test_inspect_tells_what_the_worker_holds(scene: Scene):

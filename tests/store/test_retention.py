@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import text
 
 from tests.store.steps import (
@@ -27,7 +28,7 @@ from tests.store.steps import (
 )
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import Failure, FailureKind, Success
-from workers.store import retention
+from workers.store import retention, sql
 from workers.store.ledger import JobEnding
 from workers.store.progress import read_progress
 from workers.store.results import read_results
@@ -35,8 +36,6 @@ from workers.store.retention import count_aged, purge
 from workers.store.steering import retry_failed
 
 if TYPE_CHECKING:
-    import pytest
-
     from workers.store import Store
 
 MARKER = "XMARKERX"
@@ -128,10 +127,42 @@ def test_purging_again_finds_nothing(store: Store):
     assert purge(store, older_than_seconds=YEAR / 2) == 0
 
 
-def test_a_long_batch_is_purged_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch):
-    graded(store, 25)
-    monkeypatch.setattr(retention, "LIST_LENGTH", 10)
-    assert purge(store, older_than_seconds=YEAR / 2) == 25
+def test_long_batches_are_purged_a_few_jobs_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch):
+    for name, count in (("a", 3), ("b", 25), ("c", 1), ("d", 9), ("e", 10)):
+        graded(store, count, name=name)
+    young = graded(store, 4, name="young", age_seconds=0)
+    monkeypatch.setattr(retention, "STRETCH", 10)
+    monkeypatch.setattr(sql, "LIST_LENGTH", 4)
+    chunks: list[int] = []
+
+    with store.snapshot() as connection:
+        assert count_aged(connection, older_than_seconds=YEAR / 2).finished == 48
+    assert purge(store, older_than_seconds=YEAR / 2, on_chunk=chunks.append) == 48
+
+    assert sum(chunks) == 48
+    assert max(chunks) == 4
+    assert all(job_row(store, job_id).prompt is not None for job_id in young)
+    with store.snapshot() as connection:
+        assert count_aged(connection, older_than_seconds=YEAR / 2).finished == 0
+
+
+def test_a_purge_that_breaks_off_is_resumed(store: Store, monkeypatch: pytest.MonkeyPatch):
+    ids = graded(store, 25)
+    monkeypatch.setattr(sql, "LIST_LENGTH", 4)
+    chunks: list[int] = []
+
+    def stop_at_the_third(purged: int) -> None:
+        chunks.append(purged)
+        if len(chunks) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purge(store, older_than_seconds=YEAR / 2, on_chunk=stop_at_the_third)
+    gone = [job_row(store, job_id).prompt is None for job_id in ids]
+    assert gone.count(True) == sum(chunks) == 12
+
+    assert purge(store, older_than_seconds=YEAR / 2) == 13
+    assert all(job_row(store, job_id).prompt is None for job_id in ids)
 
 
 def test_a_purged_failure_is_not_retried(store: Store):

@@ -6,21 +6,20 @@ Only finished jobs are touched. What is removed is removed from the file as well
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import ENDED_STATES
 from workers.store.bulk import among
-from workers.store.pages import is_behind, read_in_turn
-from workers.store.sql import IS_UNFINISHED, LIST_LENGTH, lock_jobs
+from workers.store.sql import IS_UNFINISHED, LIST_LENGTH, in_lists, lock_jobs
 from workers.store.tables import batches, decisions, flags, jobs, now_seconds, outcomes, standings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection
 
     from workers.store.engine import Store
 
@@ -35,40 +34,71 @@ class Aged:
     """Jobs enqueued before it that have not ended: a purge leaves them alone."""
 
 
+STRETCH = 10_000
+"""Jobs looked at by one statement, at most twice as many: a second of a disk that has none of them in memory."""
+
+
 def count_aged(connection: Connection, *, older_than_seconds: float) -> Aged:
     """What a purge would meet now."""
-    cutoff = now_seconds() - older_than_seconds
-    finished = select(func.count()).where(_is_purgeable(cutoff))
-    unfinished = select(func.count()).where(IS_UNFINISHED, jobs.c.enqueued_at < cutoff)
-    return Aged(
-        finished=connection.execute(finished).scalar_one(), unfinished=connection.execute(unfinished).scalar_one()
-    )
+    cutoff = _cutoff(connection, older_than_seconds)
+    is_old = IS_UNFINISHED & (jobs.c.enqueued_at < cutoff)
+    finished = unfinished = 0
+    for stretch in _stretches(connection, cutoff):
+        row = connection.execute(
+            select(func.count().filter(_is_purgeable(cutoff)), func.count().filter(is_old)).where(stretch)
+        ).one()
+        finished, unfinished = finished + row[0], unfinished + row[1]
+    return Aged(finished=finished, unfinished=unfinished)
 
 
-def purge(store: Store, *, older_than_seconds: float) -> int:
+def purge(store: Store, *, older_than_seconds: float, on_chunk: Callable[[int], None] = lambda _purged: None) -> int:
     """Remove prompts, answers, raw outputs and metadata of jobs that ended so long ago; returns how many jobs.
 
-    In transactions of a few hundred jobs; one that breaks off is gone on with by the next call.
+    In transactions of `LIST_LENGTH` jobs, after each of which `on_chunk` is told how many there were: nobody waits
+    long, and one that breaks off is resumed by the next call.
     """
     with store.snapshot() as connection:
-        cutoff = connection.execute(select(now_seconds() - older_than_seconds)).scalar_one()
-        aged_batches = list(connection.execute(select(batches.c.id).where(batches.c.created_at < cutoff)).scalars())
-    purged = sum(_purge_batch(store, batch_id, cutoff) for batch_id in aged_batches)
-    _forget_for_good(store)
-    return purged
-
-
-def _purge_batch(store: Store, batch_id: int, cutoff: float) -> int:
-    def read(last: Row[*tuple[Any, ...]] | None, most: int) -> Sequence[Row[*tuple[Any, ...]]]:
-        with store.snapshot() as connection:
-            rows = select(jobs.c.id, jobs.c.position).where(jobs.c.batch_id == batch_id, _is_purgeable(cutoff))
-            return connection.execute(rows.where(is_behind(last)).order_by(jobs.c.position).limit(most)).all()
-
+        cutoff = _cutoff(connection, older_than_seconds)
+        stretches = list(_stretches(connection, cutoff))
     purged = 0
-    for page in read_in_turn(read, size=LIST_LENGTH):
-        ids = [row.id for row in page]
-        purged += store.run(lambda connection, ids=ids: _purge_jobs(connection, ids))  # type: ignore[misc]
+    for stretch in stretches:
+        with store.snapshot() as connection:
+            ids = connection.execute(select(jobs.c.id).where(stretch, _is_purgeable(cutoff))).scalars().all()
+        for some in in_lists(ids):
+            chunk = store.run(lambda connection, some=some: _purge_jobs(connection, some))  # type: ignore[misc]
+            on_chunk(chunk)
+            purged += chunk
+    forget_for_good(store)
     return purged
+
+
+def _cutoff(connection: Connection, older_than_seconds: float) -> float:
+    cutoff: float = connection.execute(select(now_seconds() - older_than_seconds)).scalar_one()
+    return cutoff
+
+
+def _stretches(connection: Connection, cutoff: float) -> Iterator[ColumnElement[bool]]:
+    """Conditions that divide the jobs of every batch that is old enough: several batches, or a part of a large one."""
+    rows = select(batches.c.id, batches.c.opened).where(batches.c.created_at < cutoff).order_by(batches.c.id)
+    some: list[int] = []
+    length = 0
+    for row in connection.execute(rows).all():
+        if row.opened > STRETCH:
+            firsts = range(0, row.opened, STRETCH)
+            for first in firsts:
+                # the last one has no end: what is staging has positions from `opened` on
+                is_in = jobs.c.position >= first
+                if first != firsts[-1]:
+                    is_in &= jobs.c.position < first + STRETCH
+                yield (jobs.c.batch_id == row.id) & is_in
+            continue
+        some.append(row.id)
+        length += row.opened
+        if length >= STRETCH or len(some) == LIST_LENGTH:
+            yield jobs.c.batch_id.in_(some)
+            some, length = [], 0
+    if some:
+        yield jobs.c.batch_id.in_(some)
 
 
 def _is_purgeable(cutoff: ColumnElement[float] | float) -> ColumnElement[bool]:
@@ -114,8 +144,16 @@ def _forget_differences(connection: Connection, job_ids: list[str]) -> None:
             connection.execute(update(flags).where(flagged, is_about_it).values(message=""))
 
 
-def _forget_for_good(store: Store) -> None:
-    """Let the database drop what the rows held before: SQLite's log, PostgreSQL's dead rows."""
-    statement = "PRAGMA wal_checkpoint(TRUNCATE)" if store.is_sqlite else "VACUUM jobs, outcomes, decisions"
+def forget_for_good(store: Store) -> None:
+    """Let the database drop what the rows held before: SQLite's log, PostgreSQL's dead rows. The end of every purge.
+
+    Nobody waits for it; where nothing was purged since the last time, it is done at once.
+    """
+    statements = ["PRAGMA wal_checkpoint(TRUNCATE)"] if store.is_sqlite else [f"VACUUM {each}" for each in _FORGETTING]
     with store.without_transaction() as connection:
-        connection.exec_driver_sql(statement)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+_FORGETTING = ("jobs", "outcomes", "flags", "decisions", "standings")
+"""Tables that a purge changes."""

@@ -94,7 +94,7 @@ def deliveries_per_job(seconds: float, folder: Path) -> dict[str, float]:
 
 def _with_worker(provider: Standin, load: Load, folder: Path, measure: Callable[[int, Celery], T]) -> T:
     folder.mkdir(parents=True, exist_ok=True)
-    contender = contenders(None)[-1]
+    contender = contenders()[-1]
     with broker() as broker_url:
         environment = environment_for(contender, load, provider, broker_url, folder)
         subprocess.run([contender.python, *contender.fill], env=environment, cwd=REPOSITORY, check=True)

@@ -36,7 +36,6 @@ def main() -> int:
         workers=options.workers,
         concurrency=options.concurrency,
         seed=options.seed,
-        drain=max(240.0, options.minutes * 60),
         with_postgresql=not options.sqlite and Cluster.is_possible(),
         pooled=options.pooled,
         hosts=options.hosts,

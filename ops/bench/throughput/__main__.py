@@ -1,6 +1,6 @@
-"""Jobs per second and CPU per job of one worker process, beside a bare gather, SAQ, arq and stock Celery.
+"""Jobs per second and CPU per job of one worker process, beside a bare gather, six peers and stock Celery.
 
-    python -m ops.bench.throughput [--rounds 5] [--peers PYTHON] [--only NAME ...] [--plot FILE]
+    python -m ops.bench.throughput [--rounds 5] [--peers FOLDER] [--only NAME ...] [--plot FILE]
 
 Two loads: a provider that takes a second with 500 calls in flight, and one that answers at once. Runs alternate, the
 median counts; ratios are made within a round, so that a slow minute of the machine hits both sides.
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from ops.bench.processes import standin
-from ops.bench.throughput.measure import Contender, Figures, Load, contenders, run_once
+from ops.bench.throughput.measure import PEERS, Contender, Figures, Load, contenders, run_once, version_of
 from ops.bench.throughput.memory import memory_of_the_worker
 from ops.bench.throughput.plot import draw
 
@@ -24,7 +24,7 @@ LOADS = {
     "1 s provider, 500 in flight": ("1000", Load(jobs=5000, in_flight=500)),
     "0 ms provider": ("0", Load(jobs=3000, in_flight=100)),
 }
-PEERS_PYTHON = "/tmp/gradequeue-peers/bin/python"  # noqa: S108 - where the README tells to make it
+PEERS_FOLDER = Path("/tmp")  # noqa: S108 - where the README tells to make their environments
 Results = dict[str, list[Figures]]
 
 
@@ -32,12 +32,18 @@ def main() -> None:
     """Run everything, print a table and one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", default=PEERS_PYTHON, help="interpreter with saq and arq (see ops/bench/README.md)")
+    parser.add_argument(
+        "--peers", type=Path, default=PEERS_FOLDER, help="folder of the peers' environments (see ops/bench/README.md)"
+    )
     parser.add_argument("--only", nargs="*", help="of the contenders, only these")
     parser.add_argument("--load", choices=["1s", "0ms"], nargs="*", default=["1s", "0ms"])
     parser.add_argument("--plot", type=Path, help="write an SVG there")
     options = parser.parse_args()
-    chosen = [each for each in contenders(_usable(options.peers)) if not options.only or each.name in options.only]
+    found = contenders(options.peers)
+    for name in sorted(PEERS.keys() - {each.name for each in found}):
+        print(f"{name} is left out: there is no {options.peers / PEERS[name]} (see ops/bench/README.md)")
+    chosen = [each for each in found if not options.only or each.name in options.only]
+    versions = {each.name: version_of(each) for each in chosen}
     summary: dict[str, object] = {}
     drawn: dict[str, dict[str, Figures]] = {}
     with tempfile.TemporaryDirectory(prefix="gradequeue-bench-") as folder:
@@ -46,7 +52,7 @@ def main() -> None:
                 results = compare(chosen, load, latency_ms, options.rounds, Path(folder) / short)
                 summary[title] = _ratios(results)
                 drawn[title] = {name: _median(runs) for name, runs in results.items() if runs}
-                _print_table(title, drawn[title])
+                _print_table(title, {f"{name} {versions[name]}".strip(): each for name, each in drawn[title].items()})
         if not options.only or "gradequeue" in options.only:
             summary["memory"] = memory_of_the_worker(Path(folder) / "memory")
     if options.plot:
@@ -72,13 +78,6 @@ def compare(chosen: list[Contender], load: Load, latency_ms: str, rounds: int, f
     return results
 
 
-def _usable(peers: str) -> str | None:
-    if Path(peers).exists():
-        return peers
-    print(f"saq and arq are left out: there is no {peers} (see ops/bench/README.md)")
-    return None
-
-
 def _median(runs: list[Figures]) -> Figures:
     return Figures(
         jobs_per_second=statistics.median(run.jobs_per_second for run in runs),
@@ -91,7 +90,7 @@ def _ratios(results: Results) -> dict[str, float]:
     """The project against the others, each ratio within one round, the median of them."""
     ours = results.get("gradequeue", [])
     ratios: dict[str, float] = {}
-    for name in ("gather", "saq"):
+    for name in ("gather", *PEERS):
         pairs = list(zip(ours, results.get(name, []), strict=False))
         if pairs:
             speeds = [our.jobs_per_second / their.jobs_per_second for our, their in pairs]
@@ -102,9 +101,9 @@ def _ratios(results: Results) -> dict[str, float]:
 
 
 def _print_table(title: str, medians: dict[str, Figures]) -> None:
-    print(f"\n{title}\n{'':<16}{'jobs/s':>10}{'CPU ms/job':>12}{'memory MB':>12}")
+    print(f"\n{title}\n{'':<24}{'jobs/s':>10}{'CPU ms/job':>12}{'memory MB':>12}")
     for name, figures in medians.items():
-        print(f"{name:<16}{figures.jobs_per_second:>10.1f}{figures.cpu_ms_per_job:>12.2f}{figures.resident_mb:>12.1f}")
+        print(f"{name:<24}{figures.jobs_per_second:>10.1f}{figures.cpu_ms_per_job:>12.2f}{figures.resident_mb:>12.1f}")
 
 
 if __name__ == "__main__":

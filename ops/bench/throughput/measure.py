@@ -10,12 +10,9 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ops.bench.processes import REPOSITORY, Standin, broker, cpu_seconds, program, resident_bytes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PATIENCE_SECONDS = 240.0
 POLL_SECONDS = 0.05
@@ -88,6 +85,7 @@ def environment_for(
         "OPENAI_API_KEY": "sk-bench",
         "OPENAI_BASE_URL": standin.base_url,
         "REDIS_URL": broker_url,
+        "BENCH_POSTGRES": os.environ.get("BENCH_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test"),
         "DATABASE_URL": f"sqlite:///{folder / 'store.db'}",
         "GRADEQUEUE_OFFLINE": "1",
         "GRADEQUEUE_CONCURRENCY": str(load.in_flight),
@@ -117,16 +115,36 @@ def _watch(worker: subprocess.Popen[bytes], load: Load, standin: Standin, folder
     )
 
 
-def contenders(peers: str | None) -> list[Contender]:
-    """Everybody, the project last; those that need the peers' interpreter only where there is one."""
+PEERS = {
+    "saq": "gradequeue-peers",
+    "taskiq": "gradequeue-peers",
+    "dramatiq": "gradequeue-peers",
+    "procrastinate": "gradequeue-peers",
+    "arq": "gradequeue-peers-arq",
+    "oban": "gradequeue-peers-oban",
+}
+"""Peer -> the folder of its environment."""
+
+
+def version_of(contender: Contender) -> str:
+    """Of a peer's package, for people; empty for everybody else."""
+    if contender.name not in PEERS:
+        return ""
+    code = f"import importlib.metadata as m; print(m.version({contender.name!r}))"
+    return subprocess.run([contender.python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def contenders(peers: Path | None = None) -> list[Contender]:
+    """Everybody, the project last; of the peers those whose environment is in this folder."""
     here = sys.executable
     celery = ("-m", "celery", "-A", "ops.bench.throughput.celery_peer", "worker", "--loglevel", "WARNING")
     fill_celery = ("-m", "ops.bench.throughput.celery_peer")
     found = [Contender("gather", here, ("-m", "ops.bench.throughput.bare_gather"))]
-    for name in ("saq", "arq"):
-        if peers is not None:
+    for name, environment in PEERS.items():
+        python = Path(peers or "") / environment / "bin" / "python"
+        if peers is not None and python.exists():
             module = f"ops.bench.throughput.{name}_peer"
-            found.append(Contender(name, peers, ("-m", module), ("-m", module, "enqueue")))
+            found.append(Contender(name, str(python), ("-m", module), ("-m", module, "enqueue")))
     return [
         *found,
         Contender("celery threads", here, (*celery, "-E", "-P", "threads", "-c", "500"), fill_celery),
@@ -143,6 +161,6 @@ def contenders(peers: str | None) -> list[Contender]:
 
 
 GRADEQUEUE_WORKER = (
-    "-m", "celery", "-A", "workers.process.app:app", "worker", "--queues", "bulk",
+    "-P", "-m", "workers.process.celery_worker", "--queues", "bulk",
     "--without-gossip", "--without-mingle", "--loglevel", "INFO",
 )  # fmt: skip
