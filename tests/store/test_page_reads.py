@@ -130,6 +130,17 @@ def test_a_page_of_students_says_how_many_there_are_and_who_comes_next(store: St
     assert (gone.number, gone.total, gone.previous, gone.next) == (0, 1, None, "cleo")
 
 
+def test_a_whole_batch_is_counted_from_its_tallies_without_what_is_staging(store: Store):
+    board = course(store)
+    asked: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *found: asked.append(found[2]))
+    assert board.count_students(Choice()) == 5
+    assert any("FROM job_tallies" in each for each in asked)
+    with store.transaction() as connection:  # as in an enqueue that was cancelled before it was complete
+        connection.execute(update(batches).values(opened=3))
+    assert board.count_students(Choice()) == 3
+
+
 def test_what_people_decide_is_in_the_list_at_once_and_leaves_it_with_an_undo(store: Store):
     board, found = course(store), review(store)
     found.approve(["ada"], by="Kim")

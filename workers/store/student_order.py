@@ -11,7 +11,7 @@ import operator
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Integer, and_, case, cast, func, literal, or_, select, union_all
 
 from workers.contract.decision import ReviewState
 from workers.contract.flag import FlagKind
@@ -20,6 +20,7 @@ from workers.store.flags import OF_THE_INPUT, is_flagged
 from workers.store.pages import Key
 from workers.store.student_choice import Show, SortBy
 from workers.store.tables import batches, flags, jobs, outcomes, standings
+from workers.store.tallies import job_tallies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,11 +88,17 @@ def own_row(batch_id: int, choice: Choice, doubts: Doubts, item_id: str) -> CTE:
 
 
 def counted(batch_id: int, choice: Choice) -> Select[int]:
-    """How many there are under this choice. Without a filter an index alone is read."""
+    """How many there are under this choice. Without a filter the tallies know, whatever the size of the batch."""
     if _conditions(choice):
         return select(func.count()).select_from(_matching(batch_id, choice).subquery())
-    is_ended = (jobs.c.batch_id == batch_id, jobs.c.state.in_(ENDED_STATES), jobs.c.position < _opened(batch_id))
-    return select(func.count()).select_from(jobs).where(*is_ended)
+    ended = select(func.coalesce(func.sum(job_tallies.c.jobs), 0)).where(
+        job_tallies.c.batch_id == batch_id, job_tallies.c.state.in_(ENDED_STATES)
+    )
+    # of an enqueue that was cancelled before it was complete; mostly none
+    staging = select(func.count()).where(
+        jobs.c.batch_id == batch_id, jobs.c.state.in_(ENDED_STATES), jobs.c.position >= _opened(batch_id)
+    )
+    return select(cast(ended.scalar_subquery() - staging.scalar_subquery(), Integer))
 
 
 def _matching(batch_id: int, choice: Choice, *keys: ColumnElement[Any]) -> Select[Any]:
