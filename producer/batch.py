@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from producer.inputs.kinds import failure_kind, flag_kind
 from producer.inputs.moments import check_moment
 from producer.progress import BatchProgress, progress_of
 from producer.terminal.gate_notices import Costs
 from producer.terminal.notices import day_cap_notices
 from workers.contract.errors import InvalidInput
-from workers.contract.flag import FlagKind
 from workers.contract.job import JobParameters, check_name
-from workers.contract.outcome import FailureKind
 from workers.store.asked_models import models_of
 from workers.store.decisions import read_officials
 from workers.store.earlier_answers import costs_of_finished, count_to_send
@@ -24,6 +22,7 @@ from workers.store.progress import ended_jobs
 from workers.store.result_lines import read_result_lines
 from workers.store.result_pages import Wanted
 from workers.store.results import ResultRow, read_results
+from workers.store.side_by_side import count_results, read_pairs, read_twins_apart
 from workers.store.sql import in_lists
 from workers.store.steering import cancel_batch, retry_failed
 from workers.store.stored_jobs import StoredJob, read_jobs, read_own_ids, read_people
@@ -38,14 +37,14 @@ if TYPE_CHECKING:
 
     from producer.inputs.prices import PriceCheck
     from workers.contract.decision import Official
+    from workers.contract.flag import FlagKind
     from workers.contract.origin import BatchOrigin
+    from workers.contract.outcome import FailureKind
     from workers.store import Store
 
 __all__ = ["Batch", "BatchOverview", "BatchProgress", "ResultRow", "StoredJob"]
 
 POLL_SECONDS = 0.5
-_CHUNK = 500
-"""Job ids per look-up, well below every store's limit of bound parameters."""
 
 
 class Batch:
@@ -63,6 +62,7 @@ class Batch:
         self._publish = publish
         self._prices = prices
         self.name = name
+        self._target = Target(PauseScope.BATCH, name)
 
     def progress(self) -> BatchProgress:
         """Counts and pace now, in one snapshot; raises `InvalidInput` when there is no such batch."""
@@ -77,10 +77,30 @@ class Batch:
 
         `flags` leaves those that carry one of these. Raises `InvalidInput` for a flag that does not exist.
         """
-        wanted = [_flag_kind(kind) for kind in flags]
+        wanted = [flag_kind(kind) for kind in flags]
         with self._store.snapshot() as connection:
             find_batch(connection, self.name)
             yield from read_results(connection, self.name, flagged=wanted)
+
+    def count_results(self) -> int:
+        """How many items have a result."""
+        with self._store.snapshot() as connection:
+            return count_results(connection, self.name)
+
+    def beside(self, other: str) -> Iterator[tuple[ResultRow, ResultRow]]:
+        """The results of each item that has one here and in the other batch; some are in memory at a time.
+
+        Raises `InvalidInput` when there is no such batch.
+        """
+        with self._store.snapshot() as connection:
+            for name in (self.name, other):
+                find_batch(connection, name)
+            yield from read_pairs(connection, self.name, other)
+
+    def twins_graded_apart(self) -> Iterator[tuple[ResultRow, ResultRow]]:
+        """Pairs of identical work, each graded by itself."""
+        with self._store.snapshot() as connection:
+            yield from read_twins_apart(connection, self.name)
 
     def officials(self, item_ids: Collection[str]) -> Mapping[str, Official]:
         """What people decided about these items; those without a decision are absent."""
@@ -89,7 +109,7 @@ class Batch:
 
     def lines(self, *, flags: Collection[FlagKind | str] = (), failed_only: bool = False) -> Iterator[str]:
         """The results as lines of JSON, each with its end of line: many times faster than `results`, for files."""
-        wanted = Wanted(flagged=[_flag_kind(kind) for kind in flags], failed_only=failed_only)
+        wanted = Wanted(flagged=[flag_kind(kind) for kind in flags], failed_only=failed_only)
         with self._store.snapshot() as connection:
             find_batch(connection, self.name)
             yield from read_result_lines(connection, self.name, wanted)
@@ -187,7 +207,7 @@ class Batch:
         """
         if isinstance(kinds, str):
             kinds = [kinds]
-        wanted = None if kinds is None else [_kind(kind) for kind in kinds]
+        wanted = None if kinds is None else [failure_kind(kind) for kind in kinds]
         if wanted == []:
             return 0
         changed = dict(parameters or {})
@@ -241,10 +261,6 @@ class Batch:
             batch = find_batch(connection, self.name)
         self._store.run(lambda connection: set_weight(connection, batch.id, weight))
 
-    @property
-    def _target(self) -> Target:
-        return Target(PauseScope.BATCH, self.name)
-
     def resume(self, *, max_cost_usd: float | None = None) -> bool:
         """Resume its jobs: of a paused or closed batch, or the rest of a pilot; false when nothing held them back.
 
@@ -278,22 +294,7 @@ class Batch:
         return self.overview().origin
 
     def _rows(self, job_ids: list[str]) -> Iterator[ResultRow]:
-        remaining = iter(job_ids)
-        while chunk := list(islice(remaining, _CHUNK)):
+        for some in in_lists(job_ids):
             with self._store.snapshot() as connection:
-                rows = list(read_results(connection, self.name, job_ids=chunk))
+                rows = list(read_results(connection, self.name, job_ids=some))
             yield from rows
-
-
-def _kind(kind: FailureKind | str) -> FailureKind:
-    try:
-        return FailureKind(kind)
-    except ValueError:
-        raise InvalidInput(f"there is no failure kind {kind!r}; known are {', '.join(FailureKind)}") from None
-
-
-def _flag_kind(kind: FlagKind | str) -> FlagKind:
-    try:
-        return FlagKind(kind)
-    except ValueError:
-        raise InvalidInput(f"there is no flag {kind!r}; known are {', '.join(FlagKind)}") from None

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from producer.batch import ResultRow
+    from producer.batch import Batch
     from producer.regrading.drift import Drift, FieldDrift
     from producer.regrading.drift_report import DriftReport
-    from workers.store import Store
+    from producer.regrading.field_pairs import DecimalsOf
 
 
 @command_with(
@@ -38,61 +38,57 @@ def drift(
     """
     import json
 
+    from producer.batch import Batch
     from producer.cli.downloading import note_taken
     from producer.cli.session import opened_store
     from producer.gradebook.result_files import check_writable, write_atomically
     from producer.regrading.drift import compare
     from producer.regrading.drift_html import drift_html
-    from producer.regrading.drift_report import drift_report
-    from producer.regrading.gradings import decimals_by
+    from producer.regrading.gradings import decimals_by, drift_of
     from producer.terminal.console import err, write_data
     from workers.contract.errors import ServiceUnavailable
     from workers.contract.registry import builtin_registry
     from workers.contract.schema_files.lookup import InstalledSchemas
+    from workers.store.overviews import look_up_batch
 
     check_writable(out_path)
     check_writable(html)
+    registry = builtin_registry(finder=InstalledSchemas())
+    decimals_of = decimals_by(registry)
     with opened_store(data_dir) as store:
-        old, new = (_gradings(store, each) for each in (batch_a, batch_b))
-    decimals_of = decimals_by(builtin_registry(finder=InstalledSchemas()))
-    report = None
-    try:
-        report = drift_report(old, new, decimals_of=decimals_of)
-        found = report.drift
-    except ServiceUnavailable as problem:
-        if as_json or html is not None:
-            raise
-        err.print(f"note: {problem}", soft_wrap=True)
-        found = compare(old[0], new[0], decimals_of=decimals_of)
-    if as_json and report is not None:
-        write_data(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
-    else:
-        _print(found, batch_a, batch_b)
-        if report is not None:
-            _print_verdicts(report)
-    wanted = [kind for kind, path in (("html", html), ("csv", out_path)) if path is not None]
-    if wanted:
-        with opened_store(data_dir) as store:
+        old, new = Batch(store, batch_a), Batch(store, batch_b)
+
+        def exists(name: str) -> bool:
+            with store.snapshot() as connection:
+                return look_up_batch(connection, name) is not None
+
+        report = None
+        try:
+            report = drift_of(old, new, exists=exists, registry=registry)
+            found = report.drift
+        except ServiceUnavailable as problem:
+            if problem.service != "disk" or as_json or html is not None:
+                raise
+            err.print(f"note: {problem}", soft_wrap=True)
+            found = compare(
+                old.beside(batch_b), old_results=old.count_results(), new_results=new.count_results(),
+                decimals_of=decimals_of,
+            )  # fmt: skip
+        if as_json and report is not None:
+            write_data(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+        else:
+            _print(found, batch_a, batch_b)
+            if report is not None:
+                _print_verdicts(report)
+        wanted = [kind for kind, path in (("html", html), ("csv", out_path)) if path is not None]
+        if wanted:
             note_taken(store, [batch_a, batch_b], f"drift from {batch_a} to {batch_b}, {' and '.join(wanted)}")
-    if html is not None and report is not None:
-        write_atomically(html, [drift_html(report)], encoding="utf-8")
-        err.print(f"report: {html}")
-    if out_path is not None:
-        write_atomically(out_path, _change_lines(found), encoding="utf-8-sig")
-        err.print(f"changes: {out_path}")
-
-
-def _gradings(store: Store, batch: str) -> list[list[ResultRow]]:
-    """The batch's rows, then those of its repeats."""
-    from producer.batch import Batch
-    from producer.regrading.gradings import gradings_of
-    from workers.store.overviews import look_up_batch
-
-    def exists(name: str) -> bool:
-        with store.snapshot() as connection:
-            return look_up_batch(connection, name) is not None
-
-    return gradings_of(batch, lambda name: Batch(store, name).results(), exists)
+        if html is not None and report is not None:
+            write_atomically(html, [drift_html(report)], encoding="utf-8")
+            err.print(f"report: {html}")
+        if out_path is not None:
+            write_atomically(out_path, _change_lines(old, batch_b, decimals_of), encoding="utf-8-sig")
+            err.print(f"changes: {out_path}")
 
 
 def _print_verdicts(report: DriftReport) -> None:
@@ -119,13 +115,17 @@ def _print(found: Drift, old: str, new: str) -> None:
         out.print("STAND-IN PROVIDER: part of these grades are not real", style="bold magenta")
 
 
-def _change_lines(found: Drift) -> Iterator[str]:
+def _change_lines(old: Batch, new: str, decimals_of: DecimalsOf) -> Iterator[str]:
+    """Every change, submission by submission, read anew."""
     from producer.gradebook.csv_cells import csv_line
+    from producer.regrading.field_pairs import fields_of
 
     yield csv_line(["id", "field", "old", "new", "difference"])
-    for change in found.changes:
-        difference = "" if change.difference is None else f"{change.difference:g}"
-        yield csv_line([change.id, change.field, change.old, change.new, difference])
+    for pair in old.beside(new):
+        for each in fields_of(*pair, decimals_of):
+            if each.is_changed:
+                difference = "" if each.difference is None else f"{each.difference:g}"
+                yield csv_line([each.id, each.field, each.old, each.new, difference])
 
 
 def _table(found: Drift, old: str, new: str) -> Table:

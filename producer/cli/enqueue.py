@@ -21,27 +21,22 @@ def enqueue(input_path: Path, **options: Any) -> None:
 
     Workers that run now take the jobs at once; others take them when they start.
     """
+    from producer.cli import session
     from producer.cli.enqueue_request import checked_request
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import (
-        connected_client,
-        joined_known_work,
-        joined_services,
-        moment_option,
-        print_notes,
-        print_provider,
-        settings_of,
-    )
     from producer.terminal.console import out
     from producer.terminal.words import command, enqueued
 
-    by = moment_option(options["by"])
-    settings = settings_of(options, input_path=input_path)
+    by = session.moment_option(options["by"])
+    settings = session.settings_of(options, input_path=input_path)
     request = checked_request(input_path, settings, options)
-    print_provider(settings)
-    print_notes(request.warnings)
-    with joined_services(settings) as services, connected_client(settings, services, schemas=request.schemas) as client:
-        request = joined_known_work(request, client)
+    session.print_provider(settings)
+    session.print_notes(request.warnings)
+    with (
+        session.joined_services(settings) as services,
+        session.connected_client(settings, services, schemas=request.schemas) as client,
+    ):
+        request = session.joined_known_work(request, client)
         given = request.for_client(client)
         report = client.enqueue(
             given.specs(),
@@ -62,5 +57,5 @@ def enqueue(input_path: Path, **options: Any) -> None:
             f"watch with: {command('status', request.name, options=['--watch'])}",
             soft_wrap=True,
         )
-        print_notes(each.sentence for each in report.outlooks)
+        session.print_notes(each.sentence for each in report.outlooks)
         say_when_nobody_works(client.batch(request.name), options["data_dir"])

@@ -62,16 +62,8 @@ def regrade(
     if options["repeats"] is not None:
         _repeat(batch, queue, options)
         return
+    from producer.cli import session
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import (
-        connected_client,
-        joined_services,
-        moment_option,
-        paid_like,
-        print_ending_models,
-        print_notes,
-        settings_of,
-    )
     from producer.inputs.apart import refuse_among_submissions
     from producer.inputs.kits.kit import NO_KIT, load_kit
     from producer.inputs.templates import Template
@@ -101,14 +93,14 @@ def regrade(
         effort=options["effort"],
         verbosity=options["verbosity"],
         max_tokens=options["max_tokens"],
-        on_note=lambda note: print_notes([note]),
+        on_note=lambda note: session.print_notes([note]),
     )
-    by = moment_option(options["by"])
-    settings = settings_of(options | {"kit": kit}, input_path=input_path)
+    by = session.moment_option(options["by"])
+    settings = session.settings_of(options | {"kit": kit}, input_path=input_path)
     with (
-        joined_services(settings) as services,
-        paid_like(batch, settings, services, chosen=options["account"]) as settings,
-        connected_client(settings, services) as client,
+        session.joined_services(settings) as services,
+        session.paid_like(batch, settings, services, chosen=options["account"]) as settings,
+        session.connected_client(settings, services) as client,
     ):
         before = client.batch(batch).progress().provider
         if before != client.provider:
@@ -124,27 +116,19 @@ def regrade(
             notify=options["notify"],
         )
         new = name or regrade_name(batch, change)
-        print_ending_models(client.batch(new), settings)
+        session.print_ending_models(client.batch(new), settings)
         out.print(
             f"batch {new}: {enqueued(report.new, report.existing)}; "
             f"watch with: {command('status', new, options=['--watch'])}; compare with: {command('drift', batch, new)}",
             soft_wrap=True,
         )
-        print_notes(each.sentence for each in report.outlooks)
+        session.print_notes(each.sentence for each in report.outlooks)
         say_when_nobody_works(client.batch(new), options["data_dir"])
 
 
 def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
+    from producer.cli import session
     from producer.cli.serving_notice import say_when_nobody_works
-    from producer.cli.session import (
-        connected_client,
-        joined_services,
-        moment_option,
-        paid_like,
-        print_ending_models,
-        print_notes,
-        settings_of,
-    )
     from producer.regrading.repeats import repeat, repeat_name
     from producer.terminal.console import out
     from producer.terminal.words import command, enqueued
@@ -152,12 +136,12 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
 
     if any(options[name] for name in ("model", "template", "rubric", "catalogue", "effort", "verbosity", "max_tokens")):
         raise InvalidInput("--repeats grades again without a change; leave the other options out")
-    by = moment_option(options["by"])
-    settings = settings_of(options, input_path=None)
+    by = session.moment_option(options["by"])
+    settings = session.settings_of(options, input_path=None)
     with (
-        joined_services(settings) as services,
-        paid_like(batch, settings, services, chosen=options["account"]) as settings,
-        connected_client(settings, services) as client,
+        session.joined_services(settings) as services,
+        session.paid_like(batch, settings, services, chosen=options["account"]) as settings,
+        session.connected_client(settings, services) as client,
     ):
         repeats, sample = options["repeats"], options["sample"]
         reports = repeat(
@@ -171,9 +155,9 @@ def _repeat(batch: str, queue: str, options: dict[str, Any]) -> None:
             notify=options["notify"],
         )
         last = repeat_name(batch, options["repeats"])
-        print_ending_models(client.batch(last), settings)
+        session.print_ending_models(client.batch(last), settings)
         counts = enqueued(sum(each.new for each in reports), sum(each.existing for each in reports))
         watch = command("status", last, options=["--watch"])
         out.print(f"{options['repeats']} repeats of {batch}: {counts}; watch with: {watch}", soft_wrap=True)
-        print_notes(each.sentence for report in reports for each in report.outlooks)
+        session.print_notes(each.sentence for report in reports for each in report.outlooks)
         say_when_nobody_works(client.batch(last), options["data_dir"])

@@ -48,33 +48,24 @@ def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: b
     """
     if go and options["pilot"] is not None:
         raise InvalidInput("--pilot makes a pilot and --go ends it; give one of them")
+    from producer.cli import session
     from producer.cli.enqueue_request import checked_request
-    from producer.cli.session import (
-        connected_client,
-        joined_known_work,
-        joined_services,
-        moment_option,
-        print_notes,
-        print_provider,
-        provided,
-        settings_of,
-    )
     from producer.gradebook.result_files import check_writable
     from producer.local.run import RunRequest, run_batch
     from producer.terminal.console import err
 
-    by = moment_option(options["by"])
-    settings = settings_of(options, input_path=input_path)
+    by = session.moment_option(options["by"])
+    settings = session.settings_of(options, input_path=input_path)
     request = checked_request(input_path, settings, options)
-    print_provider(settings)
-    print_notes(request.warnings)
+    session.print_provider(settings)
+    session.print_notes(request.warnings)
     check_writable(out_path)
     with (
-        provided(settings) as settings,
-        joined_services(settings) as services,
-        connected_client(settings, services, schemas=request.schemas) as client,
+        session.provided(settings) as settings,
+        session.joined_services(settings) as services,
+        session.connected_client(settings, services, schemas=request.schemas) as client,
     ):
-        request = joined_known_work(request, client)
+        request = session.joined_known_work(request, client)
         given = request.for_client(client)
         batch = RunRequest(
             name=request.name,
@@ -91,7 +82,7 @@ def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: b
             price=request.price,
             notify=options["notify"],
             renews=options["update"],
-            on_note=lambda note: print_notes([note]),
+            on_note=lambda note: session.print_notes([note]),
         )
         report = run_batch(batch, client=client, settings=settings, services=services, console=err)
         _print_report(report, client, out_path)

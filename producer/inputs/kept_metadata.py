@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def check_metadata(spec: JobSpec) -> None:
     """Raise `InvalidInput` for metadata that JSON does not hold, and that would not come back as it is."""
+    if spec.metadata == {}:
+        return
     try:
         written = json.dumps(dict(spec.metadata), ensure_ascii=False, allow_nan=False).encode()
         is_kept = json.loads(written) == spec.metadata and not WRITTEN_NUL.search(written)

@@ -11,7 +11,7 @@ from producer.page.plain_text import plain
 from producer.page.scatter_form import show_scatter
 from producer.page.services import client
 from producer.page.who import person
-from producer.regrading.drift_html import drift_html, histogram_svg, intervals_svg, scatter_svg
+from producer.regrading.drift_html import drawn_by_chance, drift_html, histogram_svg, intervals_svg, scatter_svg
 from producer.regrading.drift_report import Verdict
 from producer.regrading.gradings import drift_of
 from producer.review.opening import review_of
@@ -19,7 +19,8 @@ from producer.terminal.words import counted
 from workers.contract.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from producer.regrading.drift_report import DriftReport, FieldVerdict, Mover
+    from producer.regrading.drift_report import DriftReport, FieldVerdict
+    from producer.regrading.totals import Mover
 
 _WORDS = {
     Verdict.UNCHANGED: "the same",
@@ -30,11 +31,12 @@ _WORDS = {
 
 
 def show_drift(old: str, new: str) -> None:
-    """Behind a switch, since every result of both batches is read for it."""
+    """Behind a switch: every result of both batches is looked at for it, some at a time."""
     if not st.toggle("Is it more than chance?", key=f"drift {old} {new}"):
         return
     try:
-        report = drift_of(client(), old, new)
+        with st.spinner("Comparing every grade of both"):
+            report = _report(old, new)
     except ServiceUnavailable as problem:
         if problem.service != "disk":
             raise
@@ -58,6 +60,14 @@ def show_drift(old: str, new: str) -> None:
     st.download_button(
         "Report as one HTML file", partial(_noted, report, person()), f"{old}-drift.html", "text/html",
         icon=":material/download:", key="drift report", on_click="ignore",
+    )  # fmt: skip
+
+
+def _report(old: str, new: str) -> DriftReport:
+    asked = client()
+    return drift_of(
+        asked.batch(old), asked.batch(new), exists=lambda name: asked.find_batch(name) is not None,
+        registry=asked.registry,
     )  # fmt: skip
 
 
@@ -98,14 +108,14 @@ def _plots(report: DriftReport) -> None:
     if shown:
         said = "; ".join(f"{each.field.replace('_', ' ')}: {each.sentence}" for each in shown)
         st.image(intervals_svg(report.fields), caption="Shifts with their 95 % intervals", alt=said)
-    if not report.totals:
+    totals = report.totals
+    if not totals.compared:
         return
-    up, down = (sum(sign * (new - old) > 0 for old, new in report.totals) for sign in (1, -1))
-    said = f"{counted(len(report.totals), 'student')}: {up} higher, {down} lower"
+    said = f"{counted(totals.compared, 'student')}: {totals.higher} higher, {totals.lower} lower"
     with st.grid(2, min_column_width=300):
-        st.image(scatter_svg(report.totals), caption="New totals over old ones", alt=said)
-        changes = [new - old for old, new in report.totals]
-        st.image(histogram_svg(changes), caption="How many moved by how much", alt=said)
+        caption = f"New totals over old ones. {drawn_by_chance(totals)}".strip(" .")
+        st.image(scatter_svg(totals.dots), caption=caption, alt=said)
+        st.image(histogram_svg(totals.changes), caption="How many moved by how much", alt=said)
 
 
 def _mover(each: Mover) -> None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from producer.regrading.drift_report import DriftReport, FieldVerdict
+    from producer.regrading.histogram import Histogram
+    from producer.regrading.totals import Totals
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 1rem auto; padding: 0 1rem; color: #1a1a1a;
@@ -42,8 +44,9 @@ def drift_html(report: DriftReport) -> str:
         "<h2>Shifts with their 95 % intervals</h2>",
         intervals_svg(report.fields),
         "<h2>Totals</h2>",
-        scatter_svg(report.totals),
-        histogram_svg([new - old for old, new in report.totals]),
+        scatter_svg(report.totals.dots),
+        f"<p>{said}</p>" if (said := drawn_by_chance(report.totals)) else "",
+        histogram_svg(report.totals.changes),
         "<h2>Bands that change</h2>",
         _table(("from", "to", "students"), report.bands) if report.bands else "<p>None.</p>",
         "<h2>Biggest moves</h2>",
@@ -97,15 +100,21 @@ def scatter_svg(totals: Sequence[tuple[float, float]]) -> str:
     return _svg(_WIDTH, _HEIGHT, [line, *dots, *_axes("old total", f"0 to {highest:g}, new total upwards")], "totals")
 
 
-def histogram_svg(differences: Sequence[float]) -> str:
+def drawn_by_chance(totals: Totals) -> str:
+    """Says so when a plot shows some of the students; else empty."""
+    shown = len(totals.dots)
+    return "" if shown == totals.compared else f"{shown} of {totals.compared} students, drawn by chance."
+
+
+def histogram_svg(changes: Histogram) -> str:
     """How many grades moved by how much."""
-    if not differences:
+    if not changes.counts:
         return ""
-    low, high = min(*differences, 0.0), max(*differences, 0.0)
+    low, high = min(*changes.counts, 0.0), max(*changes.counts, 0.0)
     width = (high - low) / _BINS or 1.0
     counts = [0] * (_BINS + 1)
-    for each in differences:
-        counts[min(_BINS, round((each - low) / width))] += 1
+    for change, times in changes.counts.items():
+        counts[min(_BINS, round((change - low) / width))] += times
     step, up = (_WIDTH - 2 * _EDGE) / (_BINS + 1), (_HEIGHT - 2 * _EDGE) / max(counts)
     bars = [
         f'<rect x="{_EDGE + step * place:.1f}" y="{_HEIGHT - _EDGE - up * count:.1f}" width="{step - 1:.1f}" '

@@ -1,26 +1,26 @@
-"""A report on drift: what moved, whether that is more than noise, and which students it moved most. Pure."""
+"""A report on drift: what moved, whether that is more than noise, and which students it moved most. Pure.
+
+Pairs of results are read once, one after the other; what is kept of them does not grow with the batch.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from producer.regrading.drift import compare
-from producer.regrading.noise import Noise, measure_noise, own_gradings
+from producer.regrading.drift import MOST_FIELDS, FieldDrift, Tally
+from producer.regrading.field_pairs import no_decimals
+from producer.regrading.totals import Totals
 from workers.contract.errors import ServiceUnavailable
-from workers.contract.headline import headline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from producer.batch import ResultRow
-    from producer.regrading.drift import Drift, FieldDrift
+    from producer.regrading.drift import Drift, Pair
+    from producer.regrading.field_pairs import DecimalsOf
     from producer.regrading.shift import Shift
-
-MOST_MOVERS = 10
-_FEEDBACK = ("overall_feedback", "feedback", "summary", "comment")
+    from producer.regrading.totals import Mover
 
 
 class Verdict(StrEnum):
@@ -62,17 +62,6 @@ class FieldVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mover:
-    """A student whose grade moved far, with what both gradings wrote."""
-
-    id: str
-    old: float
-    new: float
-    old_feedback: str
-    new_feedback: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftReport:
     """Two batches side by side, judged."""
 
@@ -80,14 +69,20 @@ class DriftReport:
     new: str
     drift: Drift
     fields: tuple[FieldVerdict, ...]
-    movers: tuple[Mover, ...]
-    bands: tuple[tuple[str, str, int], ...]
-    """(from, to, students), of those whose band changes."""
-    totals: tuple[tuple[float, float], ...]
-    """(old, new) of every student with a total in both."""
+    totals: Totals
     noise_pairs: int
     copies: int
     """Grades of twins that are shown and not counted: they say nothing of their own."""
+
+    @property
+    def movers(self) -> tuple[Mover, ...]:
+        """Whom it moved most."""
+        return self.totals.movers
+
+    @property
+    def bands(self) -> tuple[tuple[str, str, int], ...]:
+        """(from, to, students), of those whose band changes."""
+        return self.totals.bands
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -97,6 +92,8 @@ class DriftReport:
             notes.append(f"noise was not measured; to do so: gradequeue regrade {self.old} --repeats 2 --sample 30")
         if self.copies:
             notes.append(f"{self.copies} copies of a twin's grade are shown and not counted in verdicts")
+        if self.drift.has_more_fields:
+            notes.append(f"the results have more than {MOST_FIELDS} different fields; the others are not judged")
         return tuple(notes)
 
     def as_json(self) -> dict[str, object]:
@@ -118,69 +115,82 @@ class DriftReport:
 
 
 def drift_report(
-    old: Sequence[Sequence[ResultRow]],
-    new: Sequence[Sequence[ResultRow]],
+    pairs: Iterable[Pair],
+    noise: Iterable[Pair],
     *,
-    decimals_of: Callable[[str], Collection[str]] = lambda _schema: (),
+    old: str,
+    new: str,
+    old_results: int,
+    new_results: int,
+    decimals_of: DecimalsOf = no_decimals,
 ) -> DriftReport:
-    """`old` and `new`: the rows of the batch, then those of its repeats. Raises `ServiceUnavailable` without scipy."""
-    found = compare(old[0], new[0], decimals_of=decimals_of)
-    alone = compare(own_gradings(old[0]), own_gradings(new[0]), decimals_of=decimals_of)
-    noise = measure_noise([old, new], decimals_of=decimals_of)
-    names = tuple(rows[0].batch if rows else "" for rows in (old[0], new[0]))
-    pairs = _paired(old[0], new[0])
+    """Judge the `pairs` of two batches against `noise`, pairs of the same work graded in the same way.
+
+    `old_results`: how many results the old batch has. Raises `ServiceUnavailable` without scipy.
+    """
+    _check_statistics()
+    found, alone, by_chance, totals = Tally(decimals_of), Tally(decimals_of), Tally(decimals_of), Totals()
+    for pair in pairs:
+        found.add(pair)
+        totals.add(pair)
+        if is_own(pair):
+            alone.add(pair)
+    for pair in noise:
+        if is_own(pair):
+            by_chance.add(pair)
     return DriftReport(
-        old=names[0],
-        new=names[1],
-        drift=found,
-        fields=_verdicts(alone.fields, noise),
-        movers=_movers(pairs),
-        bands=_bands(pairs),
-        totals=tuple(
-            (before, after)
-            for one, other in pairs
-            if (before := headline(one.result)) is not None and (after := headline(other.result)) is not None
-        ),
-        noise_pairs=noise.pairs,
+        old=old,
+        new=new,
+        drift=found.drift(old_results=old_results, new_results=new_results),
+        fields=_verdicts(alone.fields, by_chance.fields),
+        totals=totals,
+        noise_pairs=by_chance.compared,
         copies=found.compared - alone.compared,
     )
 
 
-def _verdicts(fields: Sequence[FieldDrift], noise: Noise) -> tuple[FieldVerdict, ...]:
+def is_own(pair: Pair) -> bool:
+    """Neither is the copy of a twin's grade, which says nothing of its own."""
+    return all(row.same_as is None for row in pair)
+
+
+def _check_statistics() -> None:
     try:
-        from producer.regrading.shift import Moved, judge_numbers  # noqa: PLC0415 - an extra that few commands need
+        import producer.regrading.shift  # noqa: F401, PLC0415 - an extra that few commands need
     except ModuleNotFoundError:
         raise ServiceUnavailable(
             "disk", "judging drift needs the extra `statistics`: pip install 'gradequeue[statistics]'"
         ) from None
-    numeric = [each for each in fields if each.numbers]
-    labels = [each for each in fields if not each.numbers and each.has_labels]
+
+
+def _verdicts(fields: Mapping[str, FieldDrift], noise: Mapping[str, FieldDrift]) -> tuple[FieldVerdict, ...]:
+    from producer.regrading.shift import Moved, judge_numbers  # noqa: PLC0415 - an extra that few commands need
+
+    def by_chance(each: FieldDrift) -> FieldDrift:
+        return noise.get(each.name) or FieldDrift(each.name)
+
+    numeric = [each for each in fields.values() if each.is_numeric]
+    labels = [each for each in fields.values() if not each.is_numeric and each.has_labels]
     shifts, is_more = judge_numbers(
-        [
-            Moved(differences=each.numbers, noise=noise.differences(each.name) or _zeros(noise, each))
-            for each in numeric
-        ],
-        [(each.changed, each.compared, *noise.changed(each.name)) for each in labels],
+        # a number that never differed in repeats: its noise is nothing, which is not the same as unknown
+        [Moved(differences=each.differences, noise=by_chance(each).differences) for each in numeric],
+        [(each.changed, each.compared, by_chance(each).changed, by_chance(each).compared) for each in labels],
     )
-    judged = {each.name: _numeric_verdict(each, shift, noise) for each, shift in zip(numeric, shifts, strict=True)}
+    judged = {
+        each.name: _numeric_verdict(each, shift, by_chance(each)) for each, shift in zip(numeric, shifts, strict=True)
+    }
     judged |= {
-        each.name: _verdict(each, noise, Verdict.SCATTER if more else _unmoved(each, noise))
+        each.name: _verdict(each, by_chance(each), Verdict.SCATTER if more else _unmoved(by_chance(each)))
         for each, more in zip(labels, is_more, strict=True)
     }
     return tuple(
-        judged.get(each.name) or _verdict(each, noise, Verdict.UNCHANGED)
-        for each in fields
+        judged.get(each.name) or _verdict(each, by_chance(each), Verdict.UNCHANGED)
+        for each in fields.values()
         if each.name in judged or not each.changed
     )
 
 
-def _zeros(noise: Noise, field: FieldDrift) -> list[float]:
-    """A number that never differed in repeats: its noise is nothing, which is not the same as unknown."""
-    changed, compared = noise.changed(field.name)
-    return [0.0] * (compared - changed)
-
-
-def _numeric_verdict(field: FieldDrift, shift: Shift, noise: Noise) -> FieldVerdict:
+def _numeric_verdict(field: FieldDrift, shift: Shift, noise: FieldDrift) -> FieldVerdict:
     verdict = Verdict.NOISE
     if shift.is_shift:
         verdict = Verdict.SHIFT
@@ -191,13 +201,11 @@ def _numeric_verdict(field: FieldDrift, shift: Shift, noise: Noise) -> FieldVerd
     return _verdict(field, noise, verdict, shift)
 
 
-def _unmoved(field: FieldDrift, noise: Noise) -> Verdict:
-    return Verdict.NOISE if noise.changed(field.name)[1] else Verdict.UNKNOWN
+def _unmoved(noise: FieldDrift) -> Verdict:
+    return Verdict.NOISE if noise.compared else Verdict.UNKNOWN
 
 
-def _verdict(field: FieldDrift, noise: Noise, verdict: Verdict, shift: Shift | None = None) -> FieldVerdict:
-    changed, compared = noise.changed(field.name)
-    sizes = [abs(each) for each in noise.differences(field.name)]
+def _verdict(field: FieldDrift, noise: FieldDrift, verdict: Verdict, shift: Shift | None = None) -> FieldVerdict:
     return FieldVerdict(
         field=field.name,
         verdict=verdict,
@@ -206,37 +214,6 @@ def _verdict(field: FieldDrift, noise: Noise, verdict: Verdict, shift: Shift | N
         shift=shift.mean if shift else None,
         low=shift.low if shift else None,
         high=shift.high if shift else None,
-        noise_size=sum(sizes) / len(sizes) if sizes else None,
-        noise_changed=changed / compared if compared else None,
+        noise_size=noise.mean_size_of_all,
+        noise_changed=noise.changed / noise.compared if noise.compared else None,
     )
-
-
-def _paired(old: Sequence[ResultRow], new: Sequence[ResultRow]) -> list[tuple[ResultRow, ResultRow]]:
-    before = {row.id: row for row in old if row.result is not None}
-    return [(before[row.id], row) for row in new if row.result is not None and row.id in before]
-
-
-def _movers(pairs: Sequence[tuple[ResultRow, ResultRow]]) -> tuple[Mover, ...]:
-    found = [
-        Mover(id=one.id, old=before, new=after, old_feedback=_feedback(one), new_feedback=_feedback(other))
-        for one, other in pairs
-        if (before := headline(one.result)) is not None
-        and (after := headline(other.result)) is not None
-        and before != after
-    ]
-    found.sort(key=lambda mover: -abs(mover.new - mover.old))
-    return tuple(found[:MOST_MOVERS])
-
-
-def _feedback(row: ResultRow) -> str:
-    result = row.result if isinstance(row.result, dict) else {}
-    return next((text for name in _FEEDBACK if isinstance(text := result.get(name), str)), "")
-
-
-def _bands(pairs: Sequence[tuple[ResultRow, ResultRow]]) -> tuple[tuple[str, str, int], ...]:
-    moves: Counter[tuple[str, str]] = Counter()
-    for one, other in pairs:
-        old, new = (row.result.get("band") if isinstance(row.result, dict) else None for row in (one, other))
-        if old != new:
-            moves[str(old or "none"), str(new or "none")] += 1
-    return tuple((old, new, count) for (old, new), count in moves.most_common())

@@ -1,4 +1,4 @@
-"""What the drift of two batches is judged by: the results of each and of its repeats, and which fields are decimals."""
+"""What the drift of two batches is judged by: pairs of their results and of their repeats, and which are decimals."""
 
 from __future__ import annotations
 
@@ -11,19 +11,12 @@ from producer.regrading.repeats import repeats_of
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
 
-    from producer.batch import ResultRow
-    from producer.client import JobClient
+    from producer.batch import Batch
+    from producer.regrading.drift import Pair
     from producer.regrading.drift_report import DriftReport
     from workers.contract.registry import SchemaRegistry
-
-
-def gradings_of(
-    batch: str, results_of: Callable[[str], Iterable[ResultRow]], exists: Callable[[str], bool]
-) -> list[list[ResultRow]]:
-    """The batch's rows, then those of its repeats. Raises what `results_of` does for a batch that does not exist."""
-    return [list(results_of(name)) for name in (batch, *repeats_of(batch, exists))]
 
 
 def decimals_by(registry: SchemaRegistry) -> Callable[[str], frozenset[str]]:
@@ -41,12 +34,25 @@ def decimals_by(registry: SchemaRegistry) -> Callable[[str], frozenset[str]]:
     return decimals_of
 
 
-def drift_of(client: JobClient, old: str, new: str) -> DriftReport:
-    """The report on two batches of this client. Reads every result of both; `ServiceUnavailable` without scipy."""
+def drift_of(old: Batch, new: Batch, *, exists: Callable[[str], bool], registry: SchemaRegistry) -> DriftReport:
+    """The report on two batches. `exists`: whether there is a batch of this name.
 
-    def gradings(batch: str) -> list[list[ResultRow]]:
-        return gradings_of(
-            batch, lambda name: client.batch(name).results(), lambda name: client.find_batch(name) is not None
-        )
+    Every result of both is read once, and some are in memory at a time. Raises `InvalidInput` for a batch that does not
+    exist, `ServiceUnavailable` without scipy.
+    """
+    return drift_report(
+        old.beside(new.name),
+        (pair for batch in (old, new) for pair in _same_kind(batch, exists)),
+        old=old.name,
+        new=new.name,
+        old_results=old.count_results(),
+        new_results=new.count_results(),
+        decimals_of=decimals_by(registry),
+    )
 
-    return drift_report(gradings(old), gradings(new), decimals_of=decimals_by(client.registry))
+
+def _same_kind(batch: Batch, exists: Callable[[str], bool]) -> Iterator[Pair]:
+    """The same work graded twice in the same way: in the batch and its repeats, and twins that were graded apart."""
+    for repeat in repeats_of(batch.name, exists):
+        yield from batch.beside(repeat)
+    yield from batch.twins_graded_apart()

@@ -9,6 +9,7 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 from pydantic import BaseModel
 
@@ -156,3 +157,20 @@ def test_the_sdk_serializes_a_body_as_we_do():
 
     body = {"model": "m", "messages": [{"role": "user", "content": 'ä "quoted" \u2028 \n'}], "temperature": 0.2}
     assert _json(body) == openapi_dumps(body)
+
+
+async def test_an_http_client_that_is_made_otherwise_is_used_the_sdks_way(
+    monkeypatch: pytest.MonkeyPatch, transport: Transport
+):
+    monkeypatch.delattr(httpx2.AsyncClient, "_transport_for_url")
+    sent: list[str] = []
+
+    async def send(_client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.method)
+        return httpx2.Response(200, content=ANSWER, headers={"content-type": "application/json"}, request=request)
+
+    monkeypatch.setattr(httpx2.AsyncClient, "_send_single_request", send)
+    async with client_of("http://127.0.0.1:9/v1", transport) as client:
+        endings = [(await attempt_completion(client, REQUEST)).ending for _ in range(2)]
+    assert [type(ending) for ending in endings] == [Success, Success]
+    assert sent == ["POST", "POST"]

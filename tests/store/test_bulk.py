@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from sqlalchemy import Double, insert, select, text
+from sqlalchemy import Double, MetaData, insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError
 
-from workers.store.bulk import among, array_text, given_rows, selected
-from workers.store.tables import audit_entries
+from workers.store.bulk import among, array_text, copy_rows, given_rows, selected
+from workers.store.tables import audit_entries, standings
 
 if TYPE_CHECKING:
     from workers.store import Store
@@ -50,6 +51,29 @@ def test_texts_come_back_as_they_were_sent(store: Store):
             assert connection.execute(chosen).scalars().all() == [each]
         assert connection.execute(select(detail).where(among(connection, detail, []))).all() == []
         assert len(connection.execute(select(detail).where(among(connection, detail, TEXTS))).all()) == len(TEXTS)
+
+
+def test_copied_rows_come_back_as_they_were_given(store: Store):
+    if store.is_sqlite:
+        pytest.skip("takes rows one by one")
+    given_texts = [*TEXTS, "\\N", "\\.", "a\n\\.\nb", "a\r\nb", "\\n", "7", "\v\f\x01"]
+    rows = [
+        {"job_id": f"j{n}", "batch_id": n, "last_id": -1, "state": "s", "decided_by": each, "points": n / 3,
+         "released": n % 2 == 0, "changed": False, "round": None}
+        for n, each in enumerate(map(str, given_texts))
+    ]  # fmt: skip
+    with pytest.raises(IntegrityError), store.transaction() as connection:
+        copy_rows(connection, standings, rows[:3])  # their jobs do not exist, and the error is as of any statement
+    with pytest.raises(DataError) as refused, store.transaction() as connection:
+        copy_rows(connection, standings, rows)  # one text is too long, and is part of no message
+    assert "too long" in str(refused.value)
+    assert "aaa" not in str(refused.value)
+    with store.transaction() as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE copied (LIKE standings) ON COMMIT DROP"))
+        connection.execute(text("ALTER TABLE copied ALTER decided_by TYPE text"))
+        copy_rows(connection, standings.to_metadata(MetaData(), name="copied"), rows)
+        found = connection.execute(text("SELECT * FROM copied ORDER BY batch_id")).mappings().all()
+    assert [dict(row) for row in found] == rows
 
 
 def test_nothing_numbers_and_truth_values_are_written_as_such():

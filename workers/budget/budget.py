@@ -128,11 +128,12 @@ class Budget:
         if answer.starts_at >= deadline:
             self.give_back(answer)
             return NotGranted.DEADLINE
-        try:
-            await asyncio.sleep(max(0.0, answer.starts_at - loop.time()))
-        except asyncio.CancelledError:
-            self.give_back(answer)
-            raise
+        if (wait_seconds := answer.starts_at - loop.time()) > 0:
+            try:
+                await asyncio.sleep(wait_seconds)
+            except asyncio.CancelledError:
+                self.give_back(answer)
+                raise
         return answer
 
     async def confirm(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from workers.contract.errors import InvalidInput
 from workers.contract.model_profile import EFFORTS, VERBOSITIES
+from workers.contract.same import Same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,7 +226,7 @@ def prompt_hash(prompt: str) -> str:
     return hashlib.sha256(prompt.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
-def instructions_content(spec: JobSpec) -> dict[str, object]:
+def instructions_content(spec: JobSpec) -> dict[str, str]:
     """For a hash over the job: nothing without instructions, so that jobs of earlier releases keep their hashes."""
     return {} if spec.instructions is None else {"instructions": _instructions_hash(spec.instructions)}
 
@@ -238,12 +239,21 @@ def _instructions_hash(text: str) -> str:
 
 def content_hash(spec: JobSpec, *, schema_fingerprint: str, provider: str) -> str:
     """SHA-256 over all that decides the answer: schema, instructions, prompt, model, parameters, provider."""
-    content = {
-        "schema": schema_fingerprint,
-        **instructions_content(spec),
-        "prompt": spec.prompt_hash,
-        "model": spec.model,
-        "parameters": spec.parameters.identity(),
-        "provider": provider,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    shared = instructions_content(spec).get("instructions")
+    before, after = _around_prompt(Same(spec.parameters), shared, spec.model, schema_fingerprint, provider)
+    return hashlib.sha256(f"{before}{spec.prompt_hash}{after}".encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _around_prompt(
+    parameters: Same[JobParameters], instructions: str | None, model: str, schema: str, provider: str
+) -> tuple[str, str]:
+    """What the jobs of a batch share of the JSON that is hashed, whose keys are sorted."""
+    first = {"model": model, "parameters": parameters.it.identity()}
+    if instructions is not None:
+        first["instructions"] = instructions
+    before, after = (
+        json.dumps(each, sort_keys=True, separators=(",", ":"))
+        for each in (first, {"provider": provider, "schema": schema})
+    )
+    return f'{before[:-1]},"prompt":"', f'",{after[1:]}'

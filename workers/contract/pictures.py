@@ -64,11 +64,13 @@ def prompt_parts(prompt: str, instructions: str | None) -> Iterator[str | Pictur
 
 def has_pictures(prompt: str, instructions: str | None) -> bool:
     """Whether a model has to see to read this prompt."""
-    return next(_lines(prompt, instructions), None) is not None
+    return _may_have_pictures(prompt, instructions) and next(_lines(prompt, instructions), None) is not None
 
 
 def visible_text(prompt: str, instructions: str | None) -> str:
     """The prompt as a person reads it: `[picture 1200x1600]` in place of each."""
+    if not _may_have_pictures(prompt, instructions):
+        return prompt
     parts = prompt_parts(prompt, instructions)
     return "".join(part if isinstance(part, str) else f"[picture {part.width}x{part.height}]" for part in parts)
 
@@ -89,6 +91,8 @@ def marked_anew(prompt: str, *, old: str, new: str) -> str:
 
 def pictures_tokens(prompt: str, instructions: str | None, profile: ModelProfile) -> int:
     """What the prompt's pictures count as input for this model."""
+    if not _may_have_pictures(prompt, instructions):
+        return 0
     parts = prompt_parts(prompt, instructions)
     return sum(picture_tokens(part.width, part.height, profile) for part in parts if isinstance(part, Picture))
 
@@ -108,7 +112,11 @@ def picture_tokens(width: int, height: int, profile: ModelProfile) -> int:
     return (profile.picture_base_tokens or 0) + tiles * profile.picture_tile_tokens
 
 
+def _may_have_pictures(prompt: str, instructions: str | None) -> bool:
+    return instructions is not None and PICTURE_LINE in prompt
+
+
 def _lines(prompt: str, instructions: str | None) -> Iterator[re.Match[str]]:
-    if instructions is None or PICTURE_LINE not in prompt:
+    if instructions is None or not _may_have_pictures(prompt, instructions):
         return iter(())
     return (found for found in _LINE.finditer(prompt) if f"marked {found['mark']}" in instructions)

@@ -10,12 +10,14 @@ import hashlib
 import json
 import warnings
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from workers.contract.job import instructions_content
+from workers.contract.same import Same
 
 if TYPE_CHECKING:
-    from workers.contract.job import JobSpec
+    from workers.contract.job import JobParameters, JobSpec
 
 KEY_LENGTH = 32
 """Hex digits: 128 bits, which no two different works of a course share by chance."""
@@ -54,12 +56,18 @@ def _syntax(text: str) -> str | None:
 
 def twin_key(spec: JobSpec, *, schema_fingerprint: str, context_hash: str | None) -> str:
     """Equal for two jobs of one batch exactly when work, instructions, schema, model and parameters are the same."""
-    content = {
-        **instructions_content(spec),
-        "work": spec.likeness or spec.prompt_hash,
-        "schema": schema_fingerprint,
-        "context": context_hash,
-        "model": spec.model,
-        "parameters": spec.parameters.identity(),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+    instructions = instructions_content(spec).get("instructions")
+    before = _before_work(Same(spec.parameters), instructions, spec.model, schema_fingerprint, context_hash)
+    written = f"{before}{json.dumps(spec.likeness or spec.prompt_hash)}}}"
+    return hashlib.sha256(written.encode()).hexdigest()[:KEY_LENGTH]
+
+
+@lru_cache(maxsize=64)
+def _before_work(
+    parameters: Same[JobParameters], instructions: str | None, model: str, schema: str, context: str | None
+) -> str:
+    """What the jobs of a batch share of the JSON that is hashed, whose keys are sorted."""
+    shared = {"schema": schema, "context": context, "model": model, "parameters": parameters.it.identity()}
+    if instructions is not None:
+        shared["instructions"] = instructions
+    return f'{json.dumps(shared, sort_keys=True)[:-1]}, "work": '

@@ -17,7 +17,6 @@ The next round comes at once when the first jobs of a batch have let the others 
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 from workers.budget.records import EVICT_AFTER_SECONDS
 from workers.contract.errors import ServiceUnavailable
 from workers.log import get_logger, log_frames
+from workers.process.own_thread import OwnThread
 from workers.store import feed as feeds
 from workers.store.day_caps import end_days, has_ended_days, recount_days
 from workers.store.first_jobs import batches_waiting_for_first_jobs
@@ -87,7 +87,7 @@ class _Watched:
     since: float
 
 
-class Feeder:
+class Feeder(OwnThread):
     """Feeds on a thread of its own until stopped. A store or broker that is away is waited for."""
 
     def __init__(
@@ -106,6 +106,7 @@ class Feeder:
         park_probe_seconds: float = PARK_PROBE_SECONDS,
         missing_seconds: float = MISSING_SECONDS,
     ) -> None:
+        super().__init__("feeder", stop_seconds=STOP_SECONDS)
         self._store = store
         self._publisher = publisher
         self._holder = holder
@@ -125,17 +126,10 @@ class Feeder:
         self._missing: dict[Feed, dict[str, float]] = {}
         """Rows that seemed to have no message in every round since then, by the feeder's clock."""
         self._waiting_for_first_jobs: frozenset[int] = frozenset()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
-
-    def start(self) -> None:
-        """Begin the rounds."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End after the round that is under way, and let another feeder in at once."""
-        self._stopping.set()
-        self._thread.join(STOP_SECONDS)
+        super().stop()
         try:
             self._store.run(lambda connection: drop_lease(connection, LEASE, holder=self._holder))
         except ServiceUnavailable as error:

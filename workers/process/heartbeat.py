@@ -6,11 +6,11 @@ not held in memory for two beats, is stranded (its coroutine was cancelled betwe
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from workers.contract.errors import ServiceUnavailable
 from workers.log import get_logger, log_frames
+from workers.process.own_thread import OwnThread
 from workers.store.liveness import beat, running_of
 from workers.store.releases import free_claims
 
@@ -27,7 +27,7 @@ STOP_SECONDS = 20.0
 """A beat that hangs in a store that hangs must not keep the process."""
 
 
-class Heartbeat:
+class Heartbeat(OwnThread):
     """Beats on a thread of its own until stopped. A store that is away is waited for."""
 
     def __init__(
@@ -40,6 +40,7 @@ class Heartbeat:
         cancel: Callable[[str], None],
         budgets: Callable[[], list[dict[str, object]] | None] = lambda: None,
     ) -> None:
+        super().__init__("heartbeat", stop_seconds=STOP_SECONDS)
         self._store = store
         self._worker_id = worker_id
         self._period_seconds = period_seconds
@@ -47,17 +48,6 @@ class Heartbeat:
         self._cancel = cancel
         self._budgets = budgets
         self._stranded: set[str] = set()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-
-    def start(self) -> None:
-        """Begin to beat."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the beat that is under way."""
-        self._stopping.set()
-        self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._period_seconds):

@@ -7,7 +7,6 @@ noting it leaves the message to be sent once more, under the same id.
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from workers.contract.errors import ServiceUnavailable
 from workers.contract.notification import shown_target, targets_of
 from workers.log import get_logger, log_frames
 from workers.notify.sending import Message, NotSent, Sender
+from workers.process.own_thread import OwnThread
 from workers.store.leases import drop_lease, take_lease
 from workers.store.outbox import (
     address_operator,
@@ -44,7 +44,7 @@ MOST_PER_ROUND = 50
 FORGET_SECONDS = 3600.0
 
 
-class Notifier:
+class Notifier(OwnThread):
     """Sends on a thread of its own until stopped; then once more, for what ended last."""
 
     def __init__(
@@ -57,28 +57,18 @@ class Notifier:
         period_seconds: float = PERIOD_SECONDS,
     ) -> None:
         """`send` raises `NotSent`; `operator` are the targets that the settings name."""
+        super().__init__("notifier", stop_seconds=STOP_SECONDS)
         self._store = store
         self._holder = holder
         self._send = send
         self._operator = tuple(operator)
         self._period_seconds = period_seconds
         self._forget_at = time.monotonic() + FORGET_SECONDS
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
 
     @classmethod
     def of(cls, settings: Settings, store: Store, *, holder: str) -> Notifier:
         """As these settings say."""
         return cls(store, holder=holder, send=Sender.of(settings).send, operator=targets_of([settings.notify]))
-
-    def start(self) -> None:
-        """Begin the rounds."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End with a last round, and let another worker's notifier in at once."""
-        self._stopping.set()
-        self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         while True:

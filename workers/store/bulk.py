@@ -1,8 +1,8 @@
 """Many rows in one statement on PostgreSQL: without prepared statements, the server plans each statement anew.
 
 Behind a pooler there are none (see `engine`), so that five hundred small updates would be planned five hundred times.
-The rows travel as one array per column, and a long list of values as one array. SQLite plans at no cost, and takes rows
-one by one.
+The rows travel as one array per column, and a long list of values as one array; whole rows that meet no others are
+copied. SQLite plans at no cost, and takes rows one by one.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Text, bindparam, cast, column, func, select
+from sqlalchemy import JSON, Text, bindparam, cast, column, event, func, select
 from sqlalchemy.types import UserDefinedType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, Engine, Table
     from sqlalchemy.sql.elements import ColumnElement
     from sqlalchemy.types import TypeEngine
 
@@ -102,3 +102,54 @@ def _array_of(item: TypeEngine[Any]) -> _WrittenArray:
 def selected(expressions: Mapping[str, ColumnElement[Any]], **more: ColumnElement[Any]) -> tuple[list[str], Any]:
     """Names and query for `INSERT ... FROM SELECT`, with further columns that all rows share."""
     return [*expressions, *more], select(*expressions.values(), *more.values())
+
+
+ROWS_A_WRITE = 50
+"""Rows per message of a COPY: few calls of the driver, and never a second copy of all prompts in memory."""
+_COPIES = "gradequeue_copies"
+
+
+def enable_copies(engine: Engine) -> None:
+    """Let `copy_rows` work with connections of this engine (PostgreSQL)."""
+    import psycopg  # noqa: PLC0415 - costs 30 ms, and SQLite needs none
+
+    @event.listens_for(engine, "do_execute")
+    def _copy(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        """Here, so that its errors are SQLAlchemy's, and a broken connection leaves the pool, as with any statement."""
+        if not context.execution_options.get(_COPIES):
+            return False
+        try:
+            with cursor.copy(statement) as copy:
+                for lines in parameters[0]:
+                    copy.write(lines)
+        except psycopg.Error as error:  # its second line quotes a row
+            raise type(error)(str(error).partition("\n")[0]) from None
+        return True
+
+
+def copy_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all name the same columns, on PostgreSQL, at two thirds of the server's cost of an INSERT.
+
+    A JSON column takes its text. No default but the table's own, and no word about rows that exist: those are an error.
+    """
+    names = list(rows[0])
+    quote = connection.dialect.identifier_preparer.quote
+    statement = f"COPY {quote(table.name)} ({', '.join(map(quote, names))}) FROM STDIN"
+    connection.exec_driver_sql(statement, (_copied(rows, names),), execution_options={_COPIES: True})
+
+
+def _copied(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Iterator[str]:
+    for start in range(0, len(rows), ROWS_A_WRITE):
+        some = rows[start : start + ROWS_A_WRITE]
+        yield "".join(["\t".join([_field(row[name]) for name in names]) + "\n" for row in some])
+
+
+def _field(value: object) -> str:
+    """One value as PostgreSQL's text format has it."""
+    if value is None:
+        return "\\N"
+    if not isinstance(value, str):
+        return str(value)
+    if value.isalnum():
+        return value
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Engine, create_engine, event, exc, text
 
 from workers.contract.errors import ServiceUnavailable
+from workers.store.bulk import enable_copies
 from workers.store.identity import read_store_id
 from workers.store.sqlite_engine import BEGIN_OPTION, sqlite_engine
 from workers.store.url import store_url
@@ -275,6 +276,8 @@ def _postgresql_engine(url: URL) -> Engine:
             "prepare_threshold": None,
         },
     )
+
+    enable_copies(engine)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:

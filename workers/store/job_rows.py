@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Double, bindparam, func, insert
+from sqlalchemy import Double, Text, bindparam, func, insert, select
 
 from workers.contract.outcome import JobState
-from workers.store.bulk import given_rows, selected
+from workers.contract.same import Same
+from workers.store.bulk import copy_rows
 from workers.store.sql import is_sqlite, new_id
 from workers.store.tables import jobs, now_seconds
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from workers.contract.job import JobParameters
     from workers.store.enqueue import NewJob
     from workers.store.overviews import BatchHeader
 
@@ -36,7 +40,7 @@ def new_row(job: NewJob, batch: BatchHeader, job_hash: str, position: int) -> di
         "prompt_hash": spec.prompt_hash,
         "content_hash": job_hash,
         "model": spec.model,
-        "parameters": spec.parameters.as_json(),
+        "parameters": _shared_parameters(Same(spec.parameters)),
         "metadata": dict(spec.metadata),
         "pseudonyms": dict(spec.pseudonyms) or None,
         "state": JobState.FAILED if spec.left_out else JobState.READY,
@@ -52,16 +56,46 @@ def new_row(job: NewJob, batch: BatchHeader, job_hash: str, position: int) -> di
     }
 
 
+@lru_cache(maxsize=64)
+def _shared_parameters(parameters: Same[JobParameters]) -> Mapping[str, object]:
+    """One for all jobs that share the parameters; nobody changes it."""
+    return parameters.it.as_json()
+
+
 def insert_jobs(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of new jobs, in one statement where each would be planned anew."""
+    """Write the rows of new jobs."""
+    written = _Texts()
     if is_sqlite(connection):
-        connection.execute(_INSERT_ONE, rows)
+        connection.execute(_INSERT_ONE, [{**row, **written.of(row)} for row in rows])
         return
-    given = given_rows(jobs, rows, others=dict.fromkeys(("deadline_seconds", "deadline_moment"), Double()))
-    seconds, moment = given.pop("deadline_seconds"), given.pop("deadline_moment")
-    given["deadline_at"] = func.coalesce(moment, now_seconds() + seconds)  # null without a deadline
-    names, query = selected(given, enqueued_at=now_seconds())
-    connection.execute(insert(jobs).from_select(names, query))
+    now: float = connection.execute(select(now_seconds())).scalar_one()
+    copy_rows(connection, jobs, [_with_times({**row, **written.of(row)}, now) for row in rows])
+
+
+def _with_times(row: dict[str, Any], now: float) -> dict[str, Any]:
+    seconds, moment = row.pop("deadline_seconds"), row.pop("deadline_moment")
+    if moment is None and seconds is not None:
+        moment = now + seconds
+    row["enqueued_at"], row["deadline_at"] = now, moment  # null without a deadline
+    return row
+
+
+class _Texts:
+    """JSON columns as text; what many rows share is written once."""
+
+    def __init__(self) -> None:
+        self._parameters: dict[int, str] = {}
+        """By the object's own number: the rows keep it alive."""
+
+    def of(self, row: Mapping[str, Any]) -> dict[str, str | None]:
+        parameters, metadata, pseudonyms = row["parameters"], row["metadata"], row["pseudonyms"]
+        if (text := self._parameters.get(id(parameters))) is None:
+            text = self._parameters[id(parameters)] = json.dumps(parameters)
+        return {
+            "parameters": text,
+            "metadata": json.dumps(metadata) if metadata else "{}",
+            "pseudonyms": json.dumps(pseudonyms) if pseudonyms else None,
+        }
 
 
 _INSERT_ONE = insert(jobs).values(
@@ -69,4 +103,5 @@ _INSERT_ONE = insert(jobs).values(
     deadline_at=func.coalesce(  # null without a deadline
         bindparam("deadline_moment", type_=Double), now_seconds() + bindparam("deadline_seconds", type_=Double)
     ),
+    **{name: bindparam(name, type_=Text) for name in ("parameters", "metadata", "pseudonyms")},  # see `_Texts`
 )

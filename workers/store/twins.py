@@ -36,7 +36,7 @@ def lock_leaders(connection: Connection, batch_id: int, twin_keys: Collection[st
             in_id_order(
                 select(jobs.c.id, jobs.c.twin_key, jobs.c.position).where(
                     jobs.c.batch_id == batch_id,
-                    jobs.c.twin_key.in_(some),
+                    among(connection, jobs.c.twin_key, some),
                     jobs.c.leader_id.is_(None),
                     jobs.c.prompt.is_not(None),
                 )

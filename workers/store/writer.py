@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from workers.contract.errors import ContractViolation, ServiceUnavailable
 from workers.contract.outcome import Failure, FailureKind
@@ -59,8 +59,6 @@ END_SECONDS = 15.0
 """For one last try of a store that does not answer, beyond the patience."""
 UNSAVED_SECONDS = 30.0
 """Beyond the patience, for somebody to make room when neither store nor spool takes an answer."""
-
-T = TypeVar("T")
 
 
 class NotStored(ServiceUnavailable):
@@ -130,18 +128,19 @@ class Writer:
 
     async def claim(self, job_id: str) -> ClaimedJob | NotDue | None:
         """The job, claimed for this worker; None when it is finished, claimed or parked."""
-        return await self._submit(Claim(job_id), ClaimedJob | NotDue | None)
+        return cast("ClaimedJob | NotDue | None", await self._submit(Claim(job_id)))
 
     async def open_attempt(self, opening: AttemptOpening) -> Admission:
         """Returns when the ledger holds the request; nothing may be sent but with `MAY_SEND`."""
-        return await self._submit(opening, Admission)
+        return cast("Admission", await self._submit(opening))
 
-    async def persist(self, update: JobUpdate) -> bool:
-        """Returns after the commit; true when the outcome in it was accepted (see `finish_jobs`).
+    def persist(self, update: JobUpdate) -> asyncio.Future[bool]:
+        """Done after the commit; true when the outcome in it was accepted (see `finish_jobs`).
 
-        Raises `NotStored` when the worker had to stop before there was a commit.
+        Raises `NotStored` when the worker had to stop before there was a commit. A future, so that to shield it from a
+        cancellation takes no task.
         """
-        return await self._submit(update, bool)
+        return cast("asyncio.Future[bool]", self._submit(update))
 
     async def refuse(self, job_id: str, reason: str) -> None:
         """End a job that no worker of this version can run `internal`, with the reason; one that is not ready stays."""
@@ -160,12 +159,12 @@ class Writer:
         )
         await self.persist(JobUpdate(ending=ending))
 
-    async def _submit(self, work: Claim | AttemptOpening | JobUpdate, _kind: type[T] | object) -> T:
+    def _submit(self, work: Claim | AttemptOpening | JobUpdate) -> asyncio.Future[object]:
         operation = Operation(work, self._loop.create_future())
         if isinstance(work, JobUpdate):
             self._safekeeping.watch(operation, work)
         self._pending.put(operation)
-        return cast("T", await operation.future)
+        return operation.future
 
     def _run(self) -> None:
         next_at = 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ops.bench.courses.course import HALF, HIGHEST
+from producer.regrading.histogram import Histogram
 from producer.regrading.shift import Moved, judge_numbers
 
 FIELDS = 6
@@ -57,7 +58,7 @@ def _fields(rng: np.random.Generator, shift: float) -> tuple[list[Moved], float]
         differences = _graded(rng, fair + by, scatter) - _graded(rng, fair, scatter)
         some = fair[:REPEATED]
         noise = _graded(rng, some, scatter) - _graded(rng, some, scatter)
-        moved.append(Moved(differences=differences.tolist(), noise=noise.tolist()))
+        moved.append(Moved(differences=Histogram.of(differences.tolist()), noise=Histogram.of(noise.tolist())))
     return moved, truth
 
 

@@ -31,10 +31,10 @@ _FAILED, _FLAGGED, _DECIDED = 0.02, 0.08, 0.4
 _FEEDBACK = "A sentence about the program, what it does well and what it does not. " * 12
 
 
-def fill(store: Store, students: int, *, seed: int = 7) -> None:
+def fill(store: Store, students: int, *, name: str = BATCH, seed: int = 7) -> None:
     """One batch; the same for the same seed."""
     chance = random.Random(seed)  # noqa: S311 - a benchmark
-    batch = open_batch(store, name=BATCH, provider=PROVIDER, queue="bulk")
+    batch = open_batch(store, name=name, provider=PROVIDER, queue="bulk")
     specs = (
         JobSpec(
             id=f"s{number:05d}", prompt=f"Grade this.\n\ndef f():\n    return {number}\n", schema="feedback", model="m"
@@ -43,11 +43,12 @@ def fill(store: Store, students: int, *, seed: int = 7) -> None:
     )
     add_jobs(store, batch, (NewJob(spec=spec, schema_fingerprint="f") for spec in specs))
     with store.transaction() as connection:
-        rows = connection.execute(select(jobs.c.id, jobs.c.item_id, jobs.c.batch_id).order_by(jobs.c.position)).all()
+        of_batch = select(jobs.c.id, jobs.c.item_id, jobs.c.batch_id).where(jobs.c.batch_id == batch.id)
+        rows = connection.execute(of_batch.order_by(jobs.c.position)).all()
         failed = {row.id for row in rows if chance.random() < _FAILED}
         _end(connection, rows, failed, chance)
     decided = [row.item_id for row in rows if row.id not in failed and chance.random() < _DECIDED]
-    decide(store, BATCH, decided, lambda _officials: [_approval(item_id) for item_id in decided])
+    decide(store, name, decided, lambda _officials: [_approval(item_id) for item_id in decided])
 
 
 def _end(connection: Connection, rows: Sequence[Any], failed: set[str], chance: random.Random) -> None:

@@ -161,6 +161,6 @@ def contenders(peers: Path | None = None) -> list[Contender]:
 
 
 GRADEQUEUE_WORKER = (
-    "-m", "celery", "-A", "workers.process.app:app", "worker", "--queues", "bulk",
+    "-P", "-m", "workers.process.celery_worker", "--queues", "bulk",
     "--without-gossip", "--without-mingle", "--loglevel", "INFO",
 )  # fmt: skip

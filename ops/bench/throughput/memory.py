@@ -21,6 +21,8 @@ WARM_UP, FEW, MANY = 50, 100, 500
 SLOW_MS = "60000"
 """Nothing is answered while we look."""
 LEVEL_SECONDS = 2.0
+LIMITS = ("--rpm", "1000000", "--tpm", "1000000000")
+"""A server that names none is tried with 200 calls until some are answered."""
 
 
 def memory_of_the_worker(folder: Path) -> dict[str, float]:
@@ -43,7 +45,7 @@ def _per_further_job(held: Mapping[int, int]) -> float:
 
 def _of_the_worker(contender: Contender, folder: Path) -> dict[int, int]:
     held: dict[int, int] = {}
-    with standin("--latency-ms", "10") as provider, broker() as broker_url:
+    with standin("--latency-ms", "10", *LIMITS) as provider, broker() as broker_url:
         environment = environment_for(contender, Load(jobs=FEW, in_flight=MANY), provider, broker_url, folder)
         with program([contender.python, *contender.serve], environment, folder / "worker.log") as worker:
             # first some that are answered: they say that the provider has no limit, and load what is loaded late

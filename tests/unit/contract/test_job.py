@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 import re
 from dataclasses import replace
@@ -9,6 +11,7 @@ import pytest
 
 from workers.contract.errors import ConflictingJob, InvalidInput, ServiceUnavailable
 from workers.contract.job import JobParameters, JobSpec, content_hash, prompt_hash
+from workers.contract.twins import twin_key
 from workers.contract.wire import JobMessage, broker_queue, celery_id
 
 
@@ -135,3 +138,21 @@ def test_a_jobs_hash_follows_its_prompt_when_it_is_copied_with_another():
     assert one.prompt_hash == prompt_hash("one")
     assert replace(one, prompt="two").prompt_hash == prompt_hash("two")
     assert one == spec(prompt="one"), "what was hashed before is the same job"
+
+
+@pytest.mark.parametrize("instructions", [None, 'Grade "it" \\ é'])
+@pytest.mark.parametrize("parameters", [JobParameters(temperature=0), JobParameters(temperature=0.0, effort="low")])
+def test_the_hashes_are_those_of_the_whole_content_as_json(parameters: JobParameters, instructions: str | None):
+    """However little of it is written anew for each job: jobs of earlier releases must find their hashes again."""
+    job = spec(parameters=parameters, instructions=instructions, model='m"\\é')
+    shared: dict[str, object] = {"model": job.model, "parameters": parameters.identity(), "schema": "f"}
+    if instructions is not None:
+        shared["instructions"] = prompt_hash(instructions)
+    content = {**shared, "prompt": job.prompt_hash, "provider": 'p"'}
+    written = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    assert content_hash(job, schema_fingerprint="f", provider='p"') == hashlib.sha256(written).hexdigest()
+    for like in (job, replace(job, likeness='like"')):
+        work = like.likeness or like.prompt_hash
+        written = json.dumps({**shared, "context": None, "work": work}, sort_keys=True).encode()
+        key = twin_key(like, schema_fingerprint="f", context_hash=None)
+        assert key == hashlib.sha256(written).hexdigest()[:32]

@@ -8,7 +8,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from producer.page import drift_view
-from producer.regrading.gradings import drift_of
 from producer.regrading.repeats import repeat_name
 from producer.review.opening import review_of
 from tests.unit.producer.test_dashboard_pages import end, enqueue, the_page_s_client
@@ -121,14 +120,15 @@ def test_the_report_is_read_when_it_is_asked_for_and_its_file_is_in_the_audit_lo
     graded(client, "b")
     graded(client, "again", shift=5)
     asked: list[str] = []
-    monkeypatch.setattr(drift_view, "drift_of", lambda *given: asked.append(given[1]) or drift_of(*given))
+    report_on = drift_view._report
+    monkeypatch.setattr(drift_view, "_report", lambda *given: asked.append(given[0]) or report_on(*given))
 
     app = compared()
     assert asked == []
     switched_on(app)
     assert asked == ["b"]
 
-    file = drift_view._noted(drift_of(client, "b", "again"), "Kim")
+    file = drift_view._noted(drift_view._report("b", "again"), "Kim")
     assert b"<svg" in file
     for name in ("b", "again"):
         assert [(each.by, each.detail) for each in review_of(client, name).audit()] == [
@@ -142,6 +142,6 @@ def test_where_the_statistics_are_not_installed_the_page_says_so(client: JobClie
 
     graded(client, "b")
     graded(client, "again", shift=5)
-    monkeypatch.setattr(drift_view, "drift_of", is_missing)
+    monkeypatch.setattr(drift_view, "_report", is_missing)
     app = switched_on(compared())
     assert any("is not installed" in each.value for each in app.info)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pytest
 from pydantic import BaseModel, Field, RootModel, computed_field
 
 from producer.regrading.decimal_fields import decimal_fields
-from producer.regrading.drift import compare
+from producer.regrading.drift import MOST_FIELDS, Drift
+from producer.regrading.drift import compare as compare_pairs
+from producer.regrading.field_pairs import fields_of, no_decimals
 from workers.contract.outcome import FailureKind, Usage
 from workers.store.results import ResultRow
+
+if TYPE_CHECKING:
+    from producer.regrading.field_pairs import DecimalsOf
 
 
 def row(identity: str, result: object, *, is_standin: bool = False) -> ResultRow:
@@ -25,6 +30,22 @@ def row(identity: str, result: object, *, is_standin: bool = False) -> ResultRow
 
 def rows(results: dict[str, object]) -> list[ResultRow]:
     return [row(identity, result) for identity, result in results.items()]
+
+
+def paired(old: list[ResultRow], new: list[ResultRow]) -> list[tuple[ResultRow, ResultRow]]:
+    """Those with a result in both."""
+    partners = {each.id: each for each in new if each.result is not None}
+    return [(each, partners[each.id]) for each in old if each.result is not None and each.id in partners]
+
+
+def results_in(graded: list[ResultRow]) -> int:
+    return sum(each.result is not None for each in graded)
+
+
+def compare(old: list[ResultRow], new: list[ResultRow], decimals_of: DecimalsOf = no_decimals) -> Drift:
+    return compare_pairs(
+        paired(old, new), old_results=results_in(old), new_results=results_in(new), decimals_of=decimals_of
+    )
 
 
 def test_numbers_have_a_distance_and_the_unchanged_count_in_the_mean():
@@ -73,18 +94,18 @@ def test_objects_where_the_other_side_has_none_are_counted_from_zero():
     found = compare(rows({"a": {"errors": []}, "b": some}), rows({"a": some, "b": {"errors": []}}))
 
     number, *others = found.fields
-    assert (number.name, [(each.old, each.new) for each in number.changes]) == ("errors (number)", [(0, 2), (2, 0)])
+    assert (number.name, number.moved.counts) == ("errors (number)", {2.0: 1, -2.0: 1})
     assert (number.mean_difference, number.mean_size) == (0.0, 2.0)
     assert {each.name: each.changed for each in others} == {"errors[x].penalty": 2, "errors[y].penalty": 2}
 
 
 def test_objects_with_ids_are_counted_against_others_without():
-    found = compare(
-        rows({"a": {"errors": [{"error_id": "x", "line": 1}]}}),
-        rows({"a": {"errors": [{"error_id": "x", "line": 1}, {"error_id": "x", "line": 2}]}}),
+    found = fields_of(
+        row("a", {"errors": [{"error_id": "x", "line": 1}]}),
+        row("a", {"errors": [{"error_id": "x", "line": 1}, {"error_id": "x", "line": 2}]}),
     )
 
-    assert [(each.field, each.old, each.new) for each in found.changes] == [
+    assert [(each.field, each.old, each.new) for each in found if each.is_changed] == [
         ("errors (number)", 1, 2),
         ("errors[x].line", 1, None),
     ]
@@ -126,13 +147,22 @@ def test_what_has_no_result_on_one_side_is_counted_not_compared():
     assert (found.compared, found.only_old, found.only_new, found.unchanged) == (1, 1, 1, 1)
 
 
+def test_fields_that_a_model_makes_up_without_end_are_not_all_kept():
+    names = [f"field {number}" for number in range(MOST_FIELDS + 5)]
+    found = compare([row("a", dict.fromkeys(names, 1))], [row("a", dict.fromkeys(names, 2))])
+
+    assert (len(found.fields), found.has_more_fields) == (MOST_FIELDS, True)
+    few = compare([row("a", {"x": 1})], [row("a", {"x": 2, names[-1]: 3})])
+    assert (len(few.fields), few.has_more_fields) == (2, False)
+
+
 def test_stand_in_grades_are_said():
     assert compare([row("a", {"s": 1})], [row("a", {"s": 1}, is_standin=True)]).has_standin
     assert not compare([row("a", {"s": 1})], [row("a", {"s": 1})]).has_standin
 
 
 def drift_of(old: object, new: object, decimals: frozenset[str] = frozenset({"grade", "parts.points", "result"})):
-    return compare(rows({"a": old}), rows({"a": new}), decimals_of=lambda _schema: decimals)
+    return compare(rows({"a": old}), rows({"a": new}), lambda _schema: decimals)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,13 @@ import pytest
 from sqlalchemy import update
 
 from producer.regrading.drift_html import drift_html
-from producer.regrading.drift_report import DriftReport, FieldVerdict, Verdict, drift_report
+from producer.regrading.drift_report import DriftReport, FieldVerdict, Verdict
+from producer.regrading.drift_report import drift_report as report_on
+from producer.regrading.histogram import MOST_VALUES
 from producer.regrading.repeats import repeat, repeat_name, repeats_of
+from producer.regrading.totals import MOST_DOTS, MOST_MOVERS
 from tests.support.regrading import enqueue, jobs_of
-from tests.unit.producer.test_drift import row
+from tests.unit.producer.test_drift import paired, results_in, row
 from workers.contract.errors import InvalidInput
 from workers.contract.outcome import JobState
 from workers.store.tables import jobs
@@ -37,6 +40,15 @@ def graded(seed: int, *, shift: float = 0.0, count: int = STUDENTS, level: str |
         result = {"total_points": total, "max_points": 20, "level": said, "overall_feedback": f"<b>{seed}</b> {number}"}
         rows.append(row(f"s{number}", result))
     return [replace(each, prompt_hash=each.id) for each in rows]
+
+
+def drift_report(old: list[list[ResultRow]], new: list[list[ResultRow]]) -> DriftReport:
+    """Of a batch and its repeats, and another batch and its repeats."""
+    noise = [pair for one, *again in (old, new) for other in again for pair in paired(one, other)]
+    one, other = old[0], new[0]
+    return report_on(
+        paired(one, other), noise, old="b", new="b", old_results=results_in(one), new_results=results_in(other)
+    )
 
 
 def verdicts(report: DriftReport) -> dict[str, FieldVerdict]:
@@ -98,12 +110,9 @@ def test_gradings_that_are_equal_or_empty_are_unchanged(count: int):
     assert "</html>" in drift_html(report)
 
 
-def test_twins_graded_apart_measure_noise_and_copies_do_not_count():
-    batch = graded(1)
-    apart = [replace(each, prompt_hash=f"work {place // 2}") for place, each in enumerate(batch)]
-    copies = [replace(each, same_as="s0") if place else each for place, each in enumerate(batch)]
+def test_copies_of_a_twins_grade_do_not_count():
+    copies = [replace(each, same_as="s0") if place else each for place, each in enumerate(graded(1))]
 
-    assert drift_report([apart], [graded(2)]).noise_pairs == STUDENTS // 2
     copied = drift_report([copies], [graded(2, shift=5.0)])
     assert copied.noise_pairs == 0
     assert {each.verdict for each in copied.fields if each.field == "total_points"} == {Verdict.TOO_FEW}
@@ -121,6 +130,24 @@ def test_the_report_names_the_biggest_movers_with_both_feedbacks_and_the_bands_t
     assert (report.movers[0].old_feedback, report.movers[0].new_feedback) == ("weak", "strong")
     assert report.bands == (("fail", "pass", 1),)
     assert json.loads(json.dumps(report.as_json()))["bands"] == [{"from": "fail", "to": "pass", "students": 1}]
+
+
+def test_a_large_batch_keeps_no_more_than_a_small_one():
+    old = [row(f"s{number}", {"total_points": float(number % 7)}) for number in range(3 * MOST_DOTS)]
+    new = [row(each.id, {"total_points": number % 7 + number / 1000}) for number, each in enumerate(old)]
+
+    report = drift_report([old], [new])
+    [total] = report.fields
+
+    totals = report.totals
+    assert (totals.compared, totals.higher, totals.lower) == (3 * MOST_DOTS, 3 * MOST_DOTS - 1, 0)
+    assert (len(totals.dots), len(report.movers)) == (MOST_DOTS, MOST_MOVERS)
+    assert [each.id for each in report.movers[:2]] == ["s5999", "s5998"]
+    assert sorted(totals.dots) == sorted(drift_report([old[::-1]], [new]).totals.dots), "the same at every call"
+    assert len(report.drift.fields[0].differences.counts) <= MOST_VALUES
+    assert total.verdict is Verdict.SHIFT
+    assert total.shift == pytest.approx(2.9995, abs=0.01)
+    assert f"{MOST_DOTS} of {3 * MOST_DOTS} students, drawn by chance" in drift_html(report)
 
 
 class _Links(HTMLParser):

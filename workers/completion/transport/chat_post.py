@@ -122,7 +122,8 @@ class ChatPost:
 def _session_of(http_client: httpx2.AsyncClient, url: httpx2.URL) -> aiohttp.ClientSession | None:
     """The one that the SDK's requests to this address use; none before the first, or where the transport is another."""
     # *Source*: httpx2 2.16, `_client.py`; openai 3.54, `_vendor/httpx_aiohttp/transport.py`
-    transport = http_client._transport_for_url(url)  # noqa: SLF001 - there is no public way
+    find = getattr(http_client, "_transport_for_url", None)  # not public: a version without it is used the SDK's way
+    transport = None if find is None else find(url)
     session, proxy = getattr(transport, "client", None), getattr(transport, "proxy", None)
     return session if isinstance(session, aiohttp.ClientSession) and proxy is None else None
 

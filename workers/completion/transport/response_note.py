@@ -53,7 +53,7 @@ class ResponseNote:
     def begin(self, status_code: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Note a response whose headers are here."""
         self.status_code = status_code
-        self.headers = plain_headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+        self.headers = plain_headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
         if self.on_headers is not None and status_code == HTTPStatus.OK:
             self.on_headers(self.headers)
 
@@ -122,9 +122,9 @@ def plain_headers(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     """
     # One plain dict: every look-up in the HTTP library's own type walks all headers.
     headers = {name.lower(): value for name, value in pairs}
-    forwarded = [name for name in headers if name.startswith(_FORWARDED)]
-    if not forwarded:
+    if _FORWARDED not in " ".join(headers):
         return headers
+    forwarded = [name for name in headers if name.startswith(_FORWARDED)]
     plain = dict(headers)
     for name in forwarded:
         upstream_name = name.removeprefix(_FORWARDED)
@@ -143,11 +143,13 @@ def _is_of_shown_bucket(upstream_name: str, headers: Mapping[str, str]) -> bool:
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """Find the id under which the provider, or else the gateway, knows this request."""
-    return next((found for name in _REQUEST_IDS if (found := name_of(headers.get(name)))), None)
+    return next((found for name in _REQUEST_IDS if name in headers and (found := name_of(headers[name]))), None)
 
 
 def rate_limits_of(headers: Mapping[str, str]) -> RateLimits | None:
     """Read the buckets; None when the server names none. Values that cannot be read are None."""
+    if _OF_BUCKETS.isdisjoint(headers):
+        return None
     limits = RateLimits(
         limit_requests=_count(headers.get("x-ratelimit-limit-requests")),
         remaining_requests=_count(headers.get("x-ratelimit-remaining-requests")),
@@ -160,6 +162,9 @@ def rate_limits_of(headers: Mapping[str, str]) -> RateLimits | None:
 
 
 _NO_LIMITS = RateLimits()
+_OF_BUCKETS = frozenset(
+    f"x-ratelimit-{what}-{bucket}" for what in ("limit", "remaining", "reset") for bucket in ("requests", "tokens")
+)
 
 
 def _count(text: str | None) -> int | None:

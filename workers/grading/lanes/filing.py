@@ -138,7 +138,7 @@ async def _write(work: LaneWork, submission: Submission, file: IO[bytes]) -> int
         content, unwritable = await asyncio.to_thread(_written, work, some)
         if size_bytes + len(content) > MAX_FILE_BYTES:
             jobs = [line.job.id for line in some]
-            await return_jobs(work, submission, jobs, ending=AttemptEnding.NOT_SENT, same_lane=True)
+            await return_jobs(work, submission, jobs, ending=AttemptEnding.NOT_SENT, lane=submission.lane)
             continue
         size_bytes += len(content)
         await asyncio.to_thread(file.write, content)

@@ -30,11 +30,10 @@ async def return_all(
     *,
     ending: AttemptEnding,
     message: str | None = None,
-    same_lane: bool = False,
     lane: Lane | None = None,
 ) -> None:
     """Give back every job that the submission still holds, as `return_jobs` does; then it is settled."""
-    await return_unanswered(work, submission, ending=ending, message=message, same_lane=same_lane, lane=lane)
+    await return_unanswered(work, submission, ending=ending, message=message, lane=lane)
     if ending is AttemptEnding.NOT_SENT:
         while await work.in_store(close_rest, submission.id, message=message or "", at_most=CHUNK):
             pass
@@ -49,15 +48,12 @@ async def return_unanswered(
     *,
     ending: AttemptEnding,
     message: str | None = None,
-    same_lane: bool = False,
     lane: Lane | None = None,
 ) -> int:
     """Give back what it still holds; returns how many jobs wait again. Doing it twice is harmless."""
     returned = 0
     while held := await work.read(unanswered, submission.id, at_most=CHUNK):
-        returned += await return_jobs(
-            work, submission, held, ending=ending, message=message, same_lane=same_lane, lane=lane
-        )
+        returned += await return_jobs(work, submission, held, ending=ending, message=message, lane=lane)
     if returned:
         logger.info("lane.returned", lane=str(submission.lane), model=submission.model, jobs=returned)
     return returned
@@ -70,12 +66,9 @@ async def return_jobs(
     *,
     ending: AttemptEnding,
     message: str | None = None,
-    same_lane: bool = False,
     lane: Lane | None = None,
 ) -> int:
     """Give back these, for this lane or the next faster one."""
-    if same_lane:
-        lane = submission.lane
     if lane is None:
         left = await work.read(least_time_left, job_ids)
         lane = await _next_lane(work, submission, left, len(job_ids))

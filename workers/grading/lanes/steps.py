@@ -140,7 +140,7 @@ async def _after_refusal(work: LaneWork, submission: Submission, state: BatchSta
             submission,
             ending=AttemptEnding.THROTTLED,
             message=refusal.message,
-            same_lane=not is_one,
+            lane=None if is_one else submission.lane,
         )
         return
     message = refusal.message if refusal is not None else "the provider refused the batch"
