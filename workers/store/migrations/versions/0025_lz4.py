@@ -10,7 +10,6 @@ from alembic import op
 
 revision = "0025_lz4"
 down_revision = "0024_linear_rounds"
-locks = "claims and outcomes wait a moment: two tables' descriptions change, and no row is read"
 
 _COLUMNS = {"jobs": ("prompt",), "outcomes": ("result", "raw_output")}
 
