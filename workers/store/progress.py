@@ -289,17 +289,23 @@ class Ended:
     finished_at: float
 
 
-def ended_jobs(connection: Connection, name: str, *, since: float | None) -> list[Ended]:
-    """Jobs that have ended, in input order: all, or those of which that became visible after a look at `since`.
+def ended_jobs(connection: Connection, name: str, *, since: float | None, after: int = -1, at_most: int) -> list[Ended]:
+    """The next jobs that have ended, in input order, behind the position `after`.
 
-    Some from before it are among them. Without `since` every ended job is read, with it only the last ones.
+    All, or those of which that became visible after a look at `since`; some from before it are among them.
     """
     statement = (
         select(jobs.c.position, jobs.c.id, jobs.c.round, outcomes.c.finished_at)
         .join(batches, batches.c.id == jobs.c.batch_id)
         .join(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
-        .where(batches.c.name == name, jobs.c.state.in_(ENDED_STATES), jobs.c.position < batches.c.opened)
+        .where(
+            batches.c.name == name,
+            jobs.c.state.in_(ENDED_STATES),
+            jobs.c.position < batches.c.opened,
+            jobs.c.position > after,
+        )
         .order_by(jobs.c.position)
+        .limit(at_most)
     )
     if since is not None:
         of_batch = select(batches.c.id).where(batches.c.name == name).scalar_subquery()
