@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tests.store.steps import answered, claim, claimed, enqueue, move_clock, persist, publish, send, success
 from workers.contract.outcome import AttemptEnding
@@ -14,7 +14,7 @@ from workers.store.glance import read_glance
 from workers.store.ledger import AttemptClosing
 from workers.store.progress import LATE_SECONDS, Progress, Repeats, ended_jobs, read_progress
 from workers.store.releases import Release, free_claims
-from workers.store.tables import outcomes
+from workers.store.tables import batches, outcomes
 
 if TYPE_CHECKING:
     from workers.store import Store
@@ -113,8 +113,9 @@ def test_a_later_look_at_what_ended_reads_no_more_than_what_could_not_be_seen_be
     assert [each.job_id for each in again] == [lately.id]
 
 
-def test_the_pace_of_a_fast_batch_is_that_of_its_newest_ends(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_the_pace_of_a_fast_batch_is_that_of_its_newest_ends(expendable_store: Store, monkeypatch: pytest.MonkeyPatch):
     """So that asking for it costs no more the more jobs have ended in the last minute."""
+    store = expendable_store
     monkeypatch.setattr(progress, "MOST_PACED", 3)
     for number, job in enumerate(claimed(store, 5)):
         persist(store, closing=answered(send(store, job) or ""), ending=success(job))
@@ -123,6 +124,7 @@ def test_the_pace_of_a_fast_batch_is_that_of_its_newest_ends(store: Store, monke
             connection.execute(update(outcomes).where(outcomes.c.job_id == job.id).values(finished_at=ended_at))
     with store.snapshot() as connection:
         glance = read_glance(connection, "b")
+        [of_batch] = progress.read_paces(connection, connection.execute(select(batches)).all(), []).values()
     assert glance is not None
-    for pace in (progress_of(store), glance.pace):
+    for pace in (of_batch, glance.pace):
         assert pace.jobs_per_second == pytest.approx(2 / 30, rel=0.15)  # of all five it would be 4 / 50
