@@ -43,7 +43,7 @@ def compare_with_person(review: Review, person: HandGrades) -> Comparison:
             "disk", "agreement needs the extra `statistics`: pip install 'gradequeue[statistics]'"
         ) from None
     said, has_standin = _said(review)
-    rubrics = review.read(read_contexts)
+    rubrics = list(review.read(read_contexts).values())
     scales = _scales(rubrics)
     names = _names(rubrics)
     found, ignored, notes = [], [], []

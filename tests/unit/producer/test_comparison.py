@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
+from producer.gradebook.grade import Standing
 from producer.review.comparison import compare_with_person
+from producer.review.grades import grades_of
 from producer.review.hand_grades import HandGrades
 from producer.review.opening import review_of
+from producer.review.signs import doubtful_first
 from tests.unit.producer.test_dashboard_pages import end, enqueue, the_page_s_client
 from workers.store.enqueue import save_context
 from workers.store.tables import jobs
@@ -62,3 +65,34 @@ def test_a_batch_of_two_rubrics_knows_the_criteria_of_both_by_name(client: JobCl
         "q2": (1, 0.0),
     }
     assert found.notes == ("columns that are no grade of this batch: Question",), "it names two criteria"
+
+
+def test_each_grade_is_close_to_the_borders_of_its_own_rubric(client: JobClient):
+    starts = {"anna": 50, "ben": 80}
+    enqueue(client, *starts)
+    for student, start in starts.items():
+        end(client, student, {"total_points": 80, "max_points": 100})
+        bands = [{"label": "low", "score_min": 0}, {"label": "high", "score_min": start}]
+        save_context(client.store, context_hash=student, content={**rubric(), "overall_bands": bands})
+        with client.store.transaction() as connection:
+            connection.execute(update(jobs).where(jobs.c.item_id == student).values(context_hash=student))
+
+    order = doubtful_first(review_of(client, "b"))
+
+    assert [(each.item.row.id, each.reasons) for each in order] == [
+        ("ben", ("close to the border at 80 points",)),
+        ("anna", ()),
+    ]
+
+
+def test_feedback_names_criteria_by_each_students_own_rubric(client: JobClient):
+    enqueue(client, "anna", "ben")
+    for student, name in (("anna", "Style"), ("ben", "Proof")):
+        end(client, student, {"total_points": 5, "criteria": {"one": {"points": 5}}})
+        save_context(client.store, context_hash=student, content=rubric(one=(name, 5.0)))
+        with client.store.transaction() as connection:
+            connection.execute(update(jobs).where(jobs.c.item_id == student).values(context_hash=student))
+
+    grades = grades_of(review_of(client, "b"), standing=Standing.ALL)
+
+    assert {each.id: each.criteria for each in grades} == {"anna": {"one": "Style"}, "ben": {"one": "Proof"}}
