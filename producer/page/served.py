@@ -15,7 +15,6 @@ from starlette.middleware import Middleware
 
 from producer.page import batch_list, batch_page, login, new_batch, services, student_page
 from producer.page.door import UploadDoor
-from producer.page.preloading import Preloading
 from producer.page.students import PER_PAGE
 from producer.review.glance import Choice
 from producer.review.opening import board_of
@@ -48,5 +47,5 @@ Thread(target=_look_once, daemon=True).start()
 
 app = st.App(
     Path(__file__).with_name("app.py"),
-    middleware=[Middleware(UploadDoor, is_open=lambda: _needs_no_login), Middleware(Preloading)],
+    middleware=[Middleware(UploadDoor, is_open=lambda: _needs_no_login)],
 )
