@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from array import array
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from producer.inputs.kinds import failure_kind, flag_kind
@@ -13,6 +15,7 @@ from producer.terminal.notices import day_cap_notices
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters, check_name
 from workers.store.asked_models import models_of
+from workers.store.clock import read_clock
 from workers.store.decisions import read_officials
 from workers.store.earlier_answers import costs_of_finished, count_to_send
 from workers.store.gates import BatchGate, read_gate, resume_batch
@@ -41,10 +44,13 @@ if TYPE_CHECKING:
     from workers.contract.origin import BatchOrigin
     from workers.contract.outcome import FailureKind
     from workers.store import Store
+    from workers.store.progress import Ended
 
 __all__ = ["Batch", "BatchOverview", "BatchProgress", "ResultRow", "StoredJob"]
 
 POLL_SECONDS = 0.5
+ENDED_AT_ONCE = 10_000
+"""Jobs of a look at what has ended, whatever the batch's size."""
 
 
 class Batch:
@@ -119,20 +125,39 @@ class Batch:
 
         The order is that of finding them. What is retried meanwhile comes again, with its new round.
         """
-        seen: dict[int, int] = {}
+        seen = array("H")
+        """Position -> the round that was given, and one more; two bytes a job."""
         latest: float | None = None
         while True:
             finished = self.progress().is_finished  # asked before looking, so that nothing ends unseen in between
-            with self._store.snapshot() as connection:
-                ended = ended_jobs(connection, self.name, since=None if finished else latest)
-            new = [each for each in ended if seen.get(each.position) != each.round]
-            yield from self._rows([each.job_id for each in new])
-            seen.update((each.position, each.round) for each in new)
-            latest = max((each.finished_at for each in ended), default=latest)
-            if finished and not new:
+            is_new, began_at, until = False, self._now(), latest
+            for ended in self._ended_pages(since=None if finished else latest):
+                seen.extend(repeat(0, ended[-1].position + 1 - len(seen)))
+                new = [each for each in ended if seen[each.position] != each.round + 1]
+                yield from self._rows([each.job_id for each in new])
+                for each in new:
+                    seen[each.position] = each.round + 1
+                is_new = is_new or bool(new)
+                until = max(until or 0.0, *(each.finished_at for each in ended))
+            latest = None if until is None else min(until, began_at)  # what ended during the look may be behind it
+            if finished and not is_new:
                 return
             if not finished:
                 time.sleep(poll_seconds)
+
+    def _now(self) -> float:
+        with self._store.snapshot() as connection:
+            return read_clock(connection)
+
+    def _ended_pages(self, *, since: float | None) -> Iterator[list[Ended]]:
+        after = -1
+        while True:
+            with self._store.snapshot() as connection:
+                ended = ended_jobs(connection, self.name, since=since, after=after, at_most=ENDED_AT_ONCE)
+            if not ended:
+                return
+            yield ended
+            after = ended[-1].position
 
     def ended(self) -> Iterator[ResultRow]:
         """The jobs that have an outcome in their current round, in input order."""

@@ -9,8 +9,9 @@ from producer.cli.downloading import taken_by_option
 from producer.cli.options import batch_argument, command_with, data_dir_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from decimal import Decimal
+    from typing import IO
 
     from producer.gradebook.filling import Filled
     from producer.gradebook.grade import Grade
@@ -288,25 +289,41 @@ def _write_feedback(
     suffix: str,
     note: Callable[[str], None],
 ) -> None:
-    from producer.gradebook.feedback import feedback_zip, member_name
+    from producer.gradebook.feedback import write_feedback_zip
     from producer.gradebook.result_files import check_writable, write_bytes_atomically
-    from producer.terminal.console import err, out
-    from workers.contract.errors import InvalidInput
+    from producer.terminal.console import out
+    from producer.terminal.words import counted
 
     check_writable(target)
-    pages: dict[str, bytes] = {}
+    note(f"feedback for {system}, {suffix}")
+    pages, number = _feedback_pages(found, batch, system, page=page, suffix=suffix), 0
+
+    def write(file: IO[bytes]) -> None:
+        nonlocal number
+        number = write_feedback_zip(pages, file)
+
+    write_bytes_atomically(target, write)
+    out.print(f"{target}: feedback for {counted(number, 'student')}", soft_wrap=True)
+
+
+def _feedback_pages(
+    found: list[Grade], batch: str, system: str, *, page: Callable[[Grade, str], bytes], suffix: str
+) -> Iterator[tuple[str, bytes]]:
+    """Member names and pages, each made when it is asked for; who gets none is named."""
+    from producer.gradebook.feedback import member_name
+    from producer.terminal.console import err
+    from workers.contract.errors import InvalidInput
+
+    names: set[str] = set()
     for grade in found:
         name = member_name(grade, system, suffix) if grade.points is not None else None
-        if name in pages:
-            name = f"{len(pages)}-{name}"
         problem = grade.why_none or "the system takes none back for them"
         if name is not None:
+            name = f"{len(names)}-{name}" if name in names else name
             try:
-                pages[name] = page(grade, batch)
+                yield name, page(grade, batch)
+                names.add(name)
                 continue
             except InvalidInput as unwritable:
                 problem = str(unwritable)
         err.print(f"no feedback file: {grade.shown}: {problem}", soft_wrap=True)
-    note(f"feedback for {system}, {suffix}")
-    write_bytes_atomically(target, feedback_zip(pages))
-    out.print(f"{target}: feedback for {len(pages)} students", soft_wrap=True)

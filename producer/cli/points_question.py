@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.contract.schemes.rubric_points import LEVEL_POINTS
+from workers.contract.schemes.open_ranges import LEVEL_POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producer.review.rescoring import Rescoring
-    from workers.contract.schemes.rubric_points import LevelPoints
+    from workers.contract.schemes.open_ranges import LevelPoints
     from workers.contract.schemes.scheme import GradingScheme
 
 MOST_LEFT_OUT = 10

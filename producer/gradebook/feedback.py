@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import html
-import io
 import re
 import zipfile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from workers.contract.doubt import WorkState
 from workers.contract.headline import GRADED_BY_HAND, POINTS_BY_HAND
@@ -72,13 +71,18 @@ def feedback_html(grade: Grade, *, title: str) -> str:
     )
 
 
-def feedback_zip(pages: Mapping[str, bytes]) -> bytes:
-    """A ZIP of pages by member name, the same for the same pages."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(pages.items()):
-            archive.writestr(zipfile.ZipInfo(name, _FIXED_TIME), content)
-    return buffer.getvalue()
+def write_feedback_zip(pages: Iterable[tuple[str, bytes]], file: IO[bytes]) -> int:
+    """Write a ZIP of pages, each as it comes: (member name, content). The same pages give the same file.
+
+    Returns how many there were.
+    """
+    number = 0
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in pages:
+            number += 1
+            member = zipfile.ZipInfo(name, _FIXED_TIME)
+            archive.writestr(member, content, compress_type=zipfile.ZIP_DEFLATED)
+    return number
 
 
 def member_name(grade: Grade, system: str, suffix: str) -> str | None:

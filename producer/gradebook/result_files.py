@@ -65,9 +65,9 @@ def _flat(line: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def write_bytes_atomically(path: Path, content: bytes) -> None:
-    """The file is the old one or the new one, never half of it."""
-    _write_atomically(path, lambda file: file.write(content), mode="wb")
+def write_bytes_atomically(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
+    """The file is the old one or the new one, never half of it; `content` may write it piece by piece."""
+    _write_atomically(path, content if callable(content) else lambda file: file.write(content), mode="wb")
 
 
 def check_writable(path: Path | None) -> None:

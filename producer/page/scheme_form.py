@@ -13,16 +13,16 @@ from producer.page.plain_text import plain
 from producer.page.rubric_editor import edited
 from workers.contract.errors import InvalidInput
 from workers.contract.schemes.catalogue import load_catalogues
+from workers.contract.schemes.open_ranges import LEVEL_POINTS
 from workers.contract.schemes.rubric import entry_from_file, parse_rubric, rubric_entries, rubric_from_option
-from workers.contract.schemes.rubric_points import LEVEL_POINTS
 from workers.contract.schemes.scheme import RUBRIC_SCHEMA, scheme_of_catalogue, scheme_of_context, scheme_of_rubric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from producer.inputs.kits.kit import Kit
+    from workers.contract.schemes.open_ranges import LevelPoints
     from workers.contract.schemes.rubric import Rubric
-    from workers.contract.schemes.rubric_points import LevelPoints
     from workers.contract.schemes.scheme import GradingScheme
 
 Found = TypeVar("Found")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from producer.review.doubt import headline
 from producer.review.hand_grades import TOTAL
 from workers.contract.errors import InvalidInput, ServiceUnavailable
+from workers.store.results import read_contexts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from producer.review.agreement import Agreement
     from producer.review.hand_grades import HandGrades
@@ -42,8 +43,9 @@ def compare_with_person(review: Review, person: HandGrades) -> Comparison:
             "disk", "agreement needs the extra `statistics`: pip install 'gradequeue[statistics]'"
         ) from None
     said, has_standin = _said(review)
-    scales = _scales(review.context())
-    names = _names(review.context())
+    rubrics = list(review.read(read_contexts).values())
+    scales = _scales(rubrics)
+    names = _names(rubrics)
     found, ignored, notes = [], [], []
     for column, grades in person.by_field.items():
         field = column if column in said else names.get(column.lower(), column)
@@ -86,10 +88,18 @@ def _numbers(result: object) -> Iterator[tuple[str, float]]:
                 yield name, float(points)
 
 
-def _scales(context: Mapping[str, Any]) -> dict[str, _Scale]:
-    """Of a rubric's criteria and of its total."""
+def _scales(rubrics: Sequence[Mapping[str, Any]]) -> dict[str, _Scale]:
+    """Of the rubrics' criteria and of their totals; none where two rubrics have the same field on different scales."""
+    scales: dict[str, _Scale] = {}
+    for rubric in rubrics:
+        for field, scale in _scales_of(rubric).items():
+            scales[field] = scale if scales.get(field, scale) == scale else _Scale()
+    return scales
+
+
+def _scales_of(rubric: Mapping[str, Any]) -> dict[str, _Scale]:
     scales = {}
-    criteria = [each for each in context.get("criteria") or () if each.get("enabled", True)]
+    criteria = [each for each in rubric.get("criteria") or () if each.get("enabled", True)]
     for each in criteria:
         points = sorted({float(level["score_min"]) for level in each.get("levels") or ()})
         step = max((after - before for before, after in pairwise(points)), default=None)
@@ -99,6 +109,13 @@ def _scales(context: Mapping[str, Any]) -> dict[str, _Scale]:
     return scales
 
 
-def _names(context: Mapping[str, Any]) -> dict[str, str]:
-    """A criterion's name, in lower case -> its id: columns are often headed by names."""
-    return {each["name"].lower(): each["criterion_id"] for each in context.get("criteria") or ()}
+def _names(rubrics: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """A criterion's name, in lower case -> its id: columns are often headed by names.
+
+    A name that two rubrics give to different criteria names none of them; their ids do.
+    """
+    ids: dict[str, set[str]] = {}
+    for rubric in rubrics:
+        for each in rubric.get("criteria") or ():
+            ids.setdefault(each["name"].lower(), set()).add(each["criterion_id"])
+    return {name: next(iter(found)) for name, found in ids.items() if len(found) == 1}

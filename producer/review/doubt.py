@@ -46,8 +46,8 @@ class Signs:
 
     others: Mapping[str, object] = field(default_factory=dict)
     """Id -> result of a second grading of the same work."""
-    band_starts: Sequence[float] = ()
-    """The least points of each band but the lowest, of batches graded by a rubric with bands."""
+    band_starts: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """The least points of each band but the lowest, by the hash of the rubric that an item was graded by."""
     repaired: Collection[str] = ()
     """Ids of items whose first answer was invalid."""
     outliers: Mapping[str, Outlier] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def _doubt(item: ReviewItem, signs: Signs) -> Doubt:
     reasons += [(FLAG_WEIGHT[kind], f"{kind} ({count})" if count > 1 else str(kind)) for kind, count in counts.items()]
     if item.row.id in signs.repaired:
         reasons.append((REPAIR_WEIGHT, "its first answer was invalid and was repaired"))
-    if (edge := _near_edge(item.row.result, signs.band_starts)) is not None:
+    if (edge := _near_edge(item.row.result, signs.band_starts.get(item.row.context_hash or "", ()))) is not None:
         reasons.append((EDGE_WEIGHT, f"close to the border at {edge:g} points"))
     if (outlier := signs.outliers.get(item.row.id)) is not None:
         text = f"{outlier.neighbours} works nearly the same have about {outlier.expected:g}"

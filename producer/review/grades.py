@@ -8,6 +8,7 @@ from producer.gradebook.grade import Grade, Standing, needs_out_of, score_of
 from producer.inputs.courses.roster import known_as
 from workers.contract.decision import ReviewState
 from workers.contract.errors import InvalidInput
+from workers.store.results import read_contexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ def grades_of(
     review: Review, *, standing: Standing, out_of: Decimal | None = None, scale_to: Decimal | None = None
 ) -> Iterator[Grade]:
     """Every ended item in input order. Raises `InvalidInput` for deductions without `out_of`."""
-    criteria = _names_of_criteria(review.context())
+    by_rubric = {each: _names_of_criteria(rubric) for each, rubric in review.read(read_contexts).items()}
     for item in review.items():
         result, why_none = _standing_result(item, standing)
         if needs_out_of(result) and out_of is None:
@@ -43,7 +44,7 @@ def grades_of(
             flags=item.row.flags,
             metadata=known_as(item.row.metadata),
             is_standin=item.row.is_standin,
-            criteria=criteria,
+            criteria=by_rubric.get(item.row.context_hash or "", {}),
         )
 
 

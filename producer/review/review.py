@@ -28,7 +28,7 @@ from workers.store.decisions import (
 )
 from workers.store.enqueue import save_context
 from workers.store.overviews import find_batch, read_origin
-from workers.store.results import read_context, read_ended_ids, read_results
+from workers.store.results import read_context, read_contexts, read_ended_ids, read_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -100,10 +100,12 @@ class Review:
             context = read_context(connection, first.context_hash) if first and first.context_hash else None
         return context or {}
 
-    def band_starts(self) -> tuple[float, ...]:
-        """Where the bands of the batch's rubric begin, without the lowest; empty when it has none."""
-        bands = self.context().get("overall_bands") or ()
-        return tuple(sorted(float(band["score_min"]) for band in bands)[1:])
+    def band_starts(self) -> dict[str, tuple[float, ...]]:
+        """Where the bands of each of the batch's rubrics begin, by the rubric's hash, without the lowest."""
+        return {
+            context_hash: tuple(sorted(float(band["score_min"]) for band in rubric.get("overall_bands") or ())[1:])
+            for context_hash, rubric in self.read(read_contexts).items()
+        }
 
     def has_standin(self) -> bool:
         """Whether the grades are a rehearsal's."""

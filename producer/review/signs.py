@@ -13,7 +13,10 @@ from workers.store.stored_jobs import read_jobs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Connection
+
     from producer.review.doubt import Doubt
+    from producer.review.neighbours import Outlier
     from producer.review.review import Review, ReviewItem
 
 
@@ -24,12 +27,17 @@ def doubtful_first(review: Review, *, against: str | None = None) -> list[Doubt]
     """
     items = list(review.items())
     grades = {item.row.id: grade for item in items if (grade := _own_grade(item)) is not None}
-    works = review.read(lambda connection, batch: [(job.id, job.prompt or "") for job in read_jobs(connection, batch)])
+    scale = scale_of(items)
+
+    def far_from_neighbours(connection: Connection, batch: str) -> dict[str, Outlier]:
+        works = ((job.id, job.prompt or "") for job in read_jobs(connection, batch))  # one at a time in memory
+        return outliers(works, grades, scale=scale)
+
     signs = Signs(
         others=review.results_of(against) if against else {},
         band_starts=review.band_starts(),
         repaired=review.read(repaired_items),
-        outliers=outliers(works, grades, scale=scale_of(items)),
+        outliers=review.read(far_from_neighbours),
     )
     return by_doubt(items, signs)
 

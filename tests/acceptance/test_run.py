@@ -139,7 +139,7 @@ def test_a_killed_worker_loses_no_job_and_its_calls_stand_as_unknown_in_the_ledg
 def test_a_rate_limit_costs_time_and_no_attempt(bench: Bench, start_standin: Callable[..., StandinServer]):
     made_up_programs(bench.folder, 30)
     bench.standin = start_standin(
-        "--latency-ms", "5", "--rpm", "60", "--slice-seconds", "20", "--fault", "rate_limit@8"
+        "--latency-ms", "5", "--rpm", "240", "--slice-seconds", "5", "--fault", "rate_limit@8"
     )
 
     bench.run(*RUN, "--max-retries", "0")

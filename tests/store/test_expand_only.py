@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ADDS = (
     r"CREATE TABLE \w+", r"CREATE INDEX \w+ ON \w+", r"CREATE (OR REPLACE )?(TRIGGER|FUNCTION) \w+",
+    r"ALTER TABLE \w+ (ALTER COLUMN \w+ SET COMPRESSION \w+(, )?)+$",
     r"COMMENT ON (TABLE|COLUMN) ", r"UPDATE (alembic_version|store_identity) ",
     r"INSERT INTO (alembic_version|backfills|job_tallies) ",
     r"(SELECT|WITH|PRAGMA|SHOW|BEGIN|LOCK TABLE|SET LOCAL|ANALYZE) ?",
@@ -48,6 +49,8 @@ def takes_away(statement: str, made: set[str]) -> bool:
         ("ALTER TABLE jobs DROP COLUMN lane", True),
         ("ALTER TABLE jobs RENAME TO work", True),
         ("ALTER TABLE jobs ALTER COLUMN lane TYPE INTEGER", True),
+        ("ALTER TABLE jobs ALTER COLUMN lane SET COMPRESSION lz4, ALTER COLUMN state SET COMPRESSION lz4", False),
+        ("ALTER TABLE jobs ALTER COLUMN lane SET COMPRESSION lz4, DROP COLUMN state", True),
         ("ALTER TABLE jobs ADD CONSTRAINT positive CHECK (round > 0)", True),
         ("CREATE UNIQUE INDEX one ON jobs (item_id)", True),
         ("CREATE INDEX one ON jobs (item_id)", False),

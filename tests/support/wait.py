@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEADLINE_SECONDS = 240.0
-"""What tests wait for takes a quarter of it where four others run beside each."""
+"""What tests wait for takes a quarter of it where five others run beside each."""
 FIRST_POLL_SECONDS = 0.01
 LONGEST_POLL_SECONDS = 0.1
 """Between two looks; each of them is work for a machine that is busy with what is waited for."""

@@ -1,4 +1,4 @@
-"""The lanes' loop: hands over what waits for a cheaper answer, and looks after it until it is settled.
+"""The lanes' loop: hands over what waits for a cheaper answer, and looks after it until its answers are persisted.
 
 A task on the loop of every worker; a lease per account lets one be active at a time. Whatever it does is noted before
 and after, so that a worker may die at any moment and another one goes on (see `workers.grading.lanes`).
@@ -83,7 +83,7 @@ class LanesLoop:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End at once, wherever it is, delete what is settled at the provider, and let another worker's loop in."""
+        """End at once, wherever it is, delete at the provider what is persisted, and let another worker's loop in."""
         if self._task is None:
             return
         self._task.cancel()
@@ -95,12 +95,12 @@ class LanesLoop:
             await self._work.in_store(drop_lease, self._lease, holder=self._holder)
 
     async def tidy(self) -> None:
-        """Delete what is settled now: where these were the last jobs, nobody may come by again for days."""
+        """Delete what is persisted now: where these were the last jobs, nobody may come by again for days."""
         work = self._work
-        settled = await work.read(uncleaned_submissions, work.account, at_most=MOST_PER_ROUND)
-        if settled and await self._hold():
+        persisted = await work.read(uncleaned_submissions, work.account, at_most=MOST_PER_ROUND)
+        if persisted and await self._hold():
             places = asyncio.Semaphore(AT_ONCE)
-            await asyncio.gather(*(self._step(each, places) for each in settled))
+            await asyncio.gather(*(self._step(each, places) for each in persisted))
 
     async def _run(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from sqlalchemy import func, literal, select, update
 
 from workers.contract.notification import Happening
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
+from workers.store.bulk import among
 from workers.store.day_caps import DAY_SECONDS, NO_DAY_CAPS, day_of, make_day
 from workers.store.gates import FIRST_JOBS, ClosedBy
 from workers.store.ledger import IS_CORRECTED, counted_usd, open_attempts
@@ -87,7 +88,7 @@ class Gates:
                     attempts.c.id, attempts.c.batch_id, attempts.c.opened_at, attempts.c.held_usd, batches.c.provider
                 )
                 .join(batches, batches.c.id == attempts.c.batch_id)
-                .where(attempts.c.id.in_(some), attempts.c.held_usd.is_not(None), IS_CORRECTED)
+                .where(among(self.connection, attempts.c.id, some), attempts.c.held_usd.is_not(None), IS_CORRECTED)
             )
             for row in rows:
                 counts = counted_usd(by_id[row.id])
@@ -132,7 +133,8 @@ class Gates:
         """Rows of a commit whose answer was lost: they hold their part already."""
         known: set[str] = set()
         for some in in_lists([opening.attempt_id for opening in openings]):
-            known.update(self.connection.execute(select(attempts.c.id).where(attempts.c.id.in_(some))).scalars())
+            found = select(attempts.c.id).where(among(self.connection, attempts.c.id, some))
+            known.update(self.connection.execute(found).scalars())
         return frozenset(known)
 
     def _admit(self, opening: AttemptOpening) -> Admission:
@@ -258,7 +260,9 @@ def lock_gates(
         capped = select(batch_gates.c.batch_id).where(batch_gates.c.max_usd.is_not(None))
         touched.update(
             connection.execute(
-                select(attempts.c.batch_id).where(attempts.c.id.in_(some), attempts.c.batch_id.in_(capped)).distinct()
+                select(attempts.c.batch_id)
+                .where(among(connection, attempts.c.id, some), attempts.c.batch_id.in_(capped))
+                .distinct()
             ).scalars()
         )
     rows = _locked_batches(connection, touched)
@@ -309,21 +313,25 @@ def _locked_batches(connection: Connection, batch_ids: Collection[int]) -> dict[
 def _locked_days(
     connection: Connection, kept: DayCaps, *, is_opening: bool
 ) -> tuple[dict[tuple[str, str], SpendCap], str, set[str]]:
-    """Caps by account and day, today's name, and the accounts whose day is closed."""
-    now = connection.execute(select(now_seconds())).scalar_one()
-    today, served = day_of(now), kept.by_account
-    for account, max_usd in sorted(served.items()) if is_opening else ():
-        if max_usd is not None:
+    """Caps by account and day, today's name (empty where there is no cap), and the accounts whose day is closed."""
+    served = kept.by_account
+    capped = [(account, usd) for account, usd in sorted(served.items()) if usd is not None] if is_opening else []
+    if capped:
+        now = connection.execute(select(now_seconds())).scalar_one()
+        for account, max_usd in capped:
             make_day(connection, account, now, max_usd)
     rows = connection.execute(
-        select(day_gates)
+        select(day_gates, now_seconds().label("now"))
         .where(
-            day_gates.c.ends_at > now - DAY_SECONDS,  # a request ends a day later at the most
+            day_gates.c.ends_at > now_seconds() - DAY_SECONDS,  # a request ends a day later at the most
             day_gates.c.provider.in_(served) if served else literal(value=True),
         )
         .order_by(day_gates.c.provider, day_gates.c.day)
         .with_for_update()
     ).all()
+    if not rows:
+        return {}, "", set()
+    today = day_of(rows[0].now)
     accounts = {
         (row.provider, row.day): SpendCap(served.get(row.provider) or row.max_usd, row.held_usd) for row in rows
     }

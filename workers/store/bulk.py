@@ -29,7 +29,7 @@ def given_rows(
     key: str | None = None,
     others: Mapping[str, TypeEngine[Any]] | None = None,
 ) -> dict[str, ColumnElement[Any]]:
-    """Each name's expression in a table of the rows.
+    """Each name's expression in a table of the rows; the first name is an array's, the others are where values differ.
 
     `key` is a name in the rows for the table's id, `others` are types of names that are no column of it.
     """
@@ -38,21 +38,25 @@ def given_rows(
         name: (others or {}).get(name) or table.c["id" if name == key else name].type for name in names
     }
     sent = {name: Text() if isinstance(types[name], JSON) else types[name] for name in names}
-    arrays = [bindparam(f"all_{name}", _column_text(rows, name, types[name]), _array_of(sent[name])) for name in names]
+    values = {name: _values(rows, name, types[name]) for name in names}
+    several = [name for name in names if name == names[0] or values[name].count(values[name][0]) < len(rows)]
+    arrays = [bindparam(f"all_{name}", array_text(values[name]), _array_of(sent[name])) for name in several]
     given = (
-        func.unnest(*arrays).table_valued(*(column(name, sent[name]) for name in names), name="given").render_derived()
+        func.unnest(*arrays)
+        .table_valued(*(column(name, sent[name]) for name in several), name="given")
+        .render_derived()
     )
-    expressions: dict[str, ColumnElement[Any]] = {
-        name: cast(given.c[name], JSON) if isinstance(types[name], JSON) else given.c[name] for name in names
-    }
+    expressions: dict[str, ColumnElement[Any]] = {}
+    for name in names:
+        one = given.c[name] if name in several else bindparam(f"all_{name}", values[name][0], sent[name])
+        expressions[name] = cast(one, JSON) if isinstance(types[name], JSON) else one
     return expressions
 
 
-def _column_text(rows: Sequence[Mapping[str, Any]], name: str, kind: TypeEngine[Any]) -> str:
-    values = [row[name] for row in rows]
+def _values(rows: Sequence[Mapping[str, Any]], name: str, kind: TypeEngine[Any]) -> list[Any]:
     if isinstance(kind, JSON):
-        values = [None if value is None else json.dumps(value) for value in values]
-    return array_text(values)
+        return [None if row[name] is None else json.dumps(row[name]) for row in rows]
+    return [row[name] for row in rows]
 
 
 def array_text(values: Iterable[object]) -> str:
@@ -64,6 +68,8 @@ def _element(value: object) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, str):
+        if value.isalnum():  # most are ids
+            return f'"{value}"'
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return str(value)
 

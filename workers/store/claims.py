@@ -142,7 +142,8 @@ def claim_jobs(
         _unpublish_waiting(connection, job_ids)
         if accounts:
             _unpublish_foreign(connection, job_ids, accounts)
-    return as_claimed(connection, claimed)
+    # a first claim has no request behind it
+    return as_claimed(connection, claimed, with_attempts=[row.id for row in claimed if row.claim > 1])
 
 
 _ACCOUNT = select(batches.c.provider).where(batches.c.id == jobs.c.batch_id).correlate(jobs).scalar_subquery()
@@ -152,16 +153,21 @@ CLAIMED_COLUMNS = (
     jobs.c.instructions_hash, jobs.c.snoozes, jobs.c.lost_claims, jobs.c.pseudonyms, jobs.c.kept_answer,
     (jobs.c.deadline_at - now_seconds()).label("seconds_to_deadline"),
     _ACCOUNT.label("account"),
+    jobs.c.id.in_(PROBE_JOBS).label("probes_account"),
 )  # fmt: skip
 """What `as_claimed` reads."""
 
 
-def as_claimed(connection: Connection, claimed: Sequence[Any]) -> dict[str, ClaimedJob]:
-    """All that goes with these rows of `CLAIMED_COLUMNS`; those that no worker of this version can read end here."""
+def as_claimed(
+    connection: Connection, claimed: Sequence[Any], *, with_attempts: Collection[str] | None = None
+) -> dict[str, ClaimedJob]:
+    """All that goes with these rows of `CLAIMED_COLUMNS`; those that no worker of this version can read end here.
+
+    `with_attempts`: the jobs that may have been attempted in this round; None: any of them.
+    """
     parameters = _parameters(connection, claimed)
     readable = [row for row in claimed if row.id in parameters]
-    probes = set(connection.execute(PROBE_JOBS).scalars())
-    spent = _attempts_spent(connection, [row.id for row in readable])
+    spent = _attempts_spent(connection, [row.id for row in readable] if with_attempts is None else with_attempts)
     shared = {each for row in readable for each in (row.context_hash, row.instructions_hash) if each}
     found_contexts = _contexts(connection, shared)
     return {
@@ -183,7 +189,7 @@ def as_claimed(connection: Connection, claimed: Sequence[Any]) -> dict[str, Clai
             snoozes=row.snoozes,
             seconds_to_deadline=row.seconds_to_deadline,
             runs_alone=row.lost_claims > MOST_TRUSTED_LOSSES,
-            probes_account=row.id in probes,
+            probes_account=bool(row.probes_account),
             pseudonyms=row.pseudonyms or {},
             kept=kept_answer(row.kept_answer, row.round),
             instructions_hash=row.instructions_hash,
@@ -267,7 +273,7 @@ def _unpublish_foreign(connection: Connection, job_ids: Sequence[str], accounts:
         logger.warning("broker.foreign_message_dropped", job=job_id, serves=sorted(accounts))
 
 
-def _attempts_spent(connection: Connection, job_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+def _attempts_spent(connection: Connection, job_ids: Collection[str]) -> dict[str, dict[str, int]]:
     if not job_ids:
         return {}
     rows = connection.execute(

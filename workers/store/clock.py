@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Double
+from sqlalchemy import Double, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.sql.compiler import SQLCompiler
 
 
@@ -27,3 +28,8 @@ def _now_on_sqlite(_element: now_seconds, _compiler: SQLCompiler, **_options: ob
 @compiles(now_seconds, "postgresql")
 def _now_on_postgresql(_element: now_seconds, _compiler: SQLCompiler, **_options: object) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
+
+
+def read_clock(connection: Connection) -> float:
+    """What the database's clock says now."""
+    return connection.execute(select(now_seconds())).scalar_one()

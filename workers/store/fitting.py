@@ -82,7 +82,12 @@ def _fit(column: Column[Any]) -> Callable[[Any], object]:
 
 
 def _text(length: int | None) -> Callable[[Any], str]:
-    return lambda value: _clean_text(value if isinstance(value, str) else str(value))[:length]
+    def fitted(value: object) -> str:
+        if type(value) is str and value.isascii() and "\x00" not in value and (length is None or len(value) <= length):
+            return value  # as nearly all are
+        return _clean_text(value if isinstance(value, str) else str(value))[:length]
+
+    return fitted
 
 
 def _clean_text(text: str) -> str:
@@ -100,6 +105,8 @@ def _number(value: object, missing: float | None) -> float | None:
 
 
 def _integer(value: object, missing: int | None) -> int | None:
+    if type(value) is int and -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        return value
     number = value if isinstance(value, int) else _number(value, missing)
     return None if number is None else int(max(-LARGEST_INTEGER, min(LARGEST_INTEGER, number)))
 

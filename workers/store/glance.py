@@ -13,7 +13,7 @@ from workers.contract.wire import broker_queue
 from workers.store.control_tables import pauses
 from workers.store.gates import BatchGate, ClosedBy, Pilot
 from workers.store.lane_tables import batch_lanes
-from workers.store.progress import PACE_SECONDS, Counts, Pace, read_counts
+from workers.store.progress import Counts, Pace, newest_ends, read_counts
 from workers.store.sql import IS_READY, IS_UNFINISHED
 from workers.store.tables import (
     batch_gates,
@@ -22,7 +22,6 @@ from workers.store.tables import (
     decisions,
     jobs,
     now_seconds,
-    outcomes,
     pilot_jobs,
     standings,
     store_identity,
@@ -130,9 +129,8 @@ def _pace(connection: Connection, batch: Row[Any]) -> Pace:
         workers.c.stopped_at.is_(None), workers.c.heartbeat_at > batch.now - SILENT_SECONDS
     ).subquery()
     alive = select(literal("worker").label("what"), queues.c.queues.label("queues"), _NO_NUMBER, _NO_NUMBER)
-    recent = select(literal("recent"), literal(""), func.count(), func.min(outcomes.c.finished_at)).where(
-        outcomes.c.batch_id == batch.id, outcomes.c.finished_at > batch.now - PACE_SECONDS
-    )
+    newest = newest_ends(batch.id, batch.now).subquery()
+    recent = select(literal("recent"), literal(""), func.count(), func.min(newest.c.finished_at))
     due = select(literal("due"), literal(""), literal(0), func.min(jobs.c.not_before)).where(
         jobs.c.batch_id == batch.id, IS_READY, jobs.c.not_before > batch.now, jobs.c.lane.is_(None)
     )

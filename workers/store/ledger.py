@@ -330,8 +330,8 @@ def _outcome_row(ending: JobEnding) -> dict[str, object]:
     }
     match ending.outcome:
         case Success() as success:
-            row["result"] = result_json(success)
-            row["points"] = headline(json.loads(success.as_json_text()))
+            row["result"] = written = result_json(success)
+            row["points"] = headline(json.loads(written))
         case Failure() as failure:
             row["failure_kind"] = str(failure.kind)
             row["failure_message"] = failure.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func, literal_column, select
+from sqlalchemy import exists, func, literal, literal_column, select
 
 from workers.contract.outcome import ENDED_STATES, AttemptEnding, FailureKind, JobState, Usage
 from workers.contract.wire import broker_queue
@@ -30,13 +30,15 @@ from workers.store.worker_reports import queues_now
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection, Row, Select
 
     from workers.contract.flag import FlagKind
 
 
 PACE_SECONDS = 60.0
 """The pace is that of the last minute: long enough for slow models, short enough to notice a stall."""
+MOST_PACED = 500
+"""Of one batch's ends in that minute the newest count: more tell no more, and cost more the faster a batch moves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +61,7 @@ def read_paces(connection: Connection, rows: Sequence[Row[Any]], deferred: Colle
     now = connection.execute(select(now_seconds())).scalar_one()
     served = queues_now(connection, now)
     store_id = read_store_id(connection)
-    recent = {
-        batch_id: (finished, first)
-        for batch_id, finished, first in connection.execute(
-            select(outcomes.c.batch_id, func.count(), func.min(outcomes.c.finished_at))
-            .where(outcomes.c.batch_id.in_([row.id for row in rows]), outcomes.c.finished_at > now - PACE_SECONDS)
-            .group_by(outcomes.c.batch_id)
-        )
-    }
+    recent = {batch_id: (finished, first) for batch_id, finished, first in connection.execute(_ends(rows, now))}
     paces = {}
     for row in rows:
         finished, first = recent.get(row.id, (0, now))
@@ -77,6 +72,28 @@ def read_paces(connection: Connection, rows: Sequence[Row[Any]], deferred: Colle
             next_due_seconds=None if next_due is None else next_due - now,
         )
     return paces
+
+
+def _ends(rows: Sequence[Row[Any]], now: float) -> Select[Any]:
+    """Batch id, number of ends in the last minute and the first of them; of one batch, of its newest ends."""
+    if len(rows) == 1:
+        newest = newest_ends(rows[0].id, now).subquery()
+        return select(literal(rows[0].id), func.count(), func.min(newest.c.finished_at)).having(func.count() > 0)
+    return (
+        select(outcomes.c.batch_id, func.count(), func.min(outcomes.c.finished_at))
+        .where(outcomes.c.batch_id.in_([row.id for row in rows]), outcomes.c.finished_at > now - PACE_SECONDS)
+        .group_by(outcomes.c.batch_id)
+    )
+
+
+def newest_ends(batch_id: int, now: float) -> Select[Any]:
+    """When the jobs of a batch ended, in the last minute: the newest, as many as its pace needs."""
+    return (
+        select(outcomes.c.finished_at)
+        .where(outcomes.c.batch_id == batch_id, outcomes.c.finished_at > now - PACE_SECONDS)
+        .order_by(outcomes.c.finished_at.desc())
+        .limit(MOST_PACED)
+    )
 
 
 def _next_due(connection: Connection, batch_id: int, now: float) -> float | None:
@@ -272,17 +289,23 @@ class Ended:
     finished_at: float
 
 
-def ended_jobs(connection: Connection, name: str, *, since: float | None) -> list[Ended]:
-    """Jobs that have ended, in input order: all, or those of which that became visible after a look at `since`.
+def ended_jobs(connection: Connection, name: str, *, since: float | None, after: int = -1, at_most: int) -> list[Ended]:
+    """The next jobs that have ended, in input order, behind the position `after`.
 
-    Some from before it are among them. Without `since` every ended job is read, with it only the last ones.
+    All, or those of which that became visible after a look at `since`; some from before it are among them.
     """
     statement = (
         select(jobs.c.position, jobs.c.id, jobs.c.round, outcomes.c.finished_at)
         .join(batches, batches.c.id == jobs.c.batch_id)
         .join(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
-        .where(batches.c.name == name, jobs.c.state.in_(ENDED_STATES), jobs.c.position < batches.c.opened)
+        .where(
+            batches.c.name == name,
+            jobs.c.state.in_(ENDED_STATES),
+            jobs.c.position < batches.c.opened,
+            jobs.c.position > after,
+        )
         .order_by(jobs.c.position)
+        .limit(at_most)
     )
     if since is not None:
         of_batch = select(batches.c.id).where(batches.c.name == name).scalar_subquery()

@@ -191,6 +191,17 @@ def read_ended_ids(connection: Connection, batch: str) -> dict[str, None]:
     return dict.fromkeys(connection.execute(statement).scalars())
 
 
+def read_contexts(connection: Connection, name: str) -> dict[str, Mapping[str, Any]]:
+    """Every rubric or catalogue that a job of the batch is graded by, by its hash."""
+    hashes = (
+        select(jobs.c.context_hash)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(batches.c.name == name, jobs.c.position < batches.c.opened, jobs.c.context_hash.is_not(None))
+    )
+    statement = select(contexts.c.hash, contexts.c.content).where(contexts.c.hash.in_(hashes)).order_by(contexts.c.hash)
+    return {row.hash: row.content for row in connection.execute(statement)}
+
+
 def read_context(connection: Connection, context_hash: str) -> Mapping[str, object] | None:
     """The rubric or catalogue kept under this hash."""
     content: Mapping[str, object] | None = connection.execute(

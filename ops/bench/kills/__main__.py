@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 STEPS = (
     "taken", "written", "uploaded", "upload noted", "created", "creation noted", "looked", "end noted",
-    "chunk settled", "chunk noted", "returned", "settled", "deleted", "cleaned",
+    "chunk persisted", "chunk noted", "returned", "persisted", "deleted", "cleaned",
 )  # fmt: skip
 """In the order of a batch's life: decided, its file on disk, at the provider, and so on until the file is deleted."""
 MOST_OFF = 0.001

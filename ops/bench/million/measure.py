@@ -71,14 +71,15 @@ def main(url: str, jobs: int, batches: int, big: int) -> None:
     _refresh_statistics(store)
     middle = f"b{batches // 2 + 1}"
     figures |= {
-        "progress_ms": _median_ms(store, lambda connection: read_progress(connection, middle)),
-        "progress_big_ms": _median_ms(store, lambda connection: read_progress(connection, "big")),
-        "batches_20_ms": _median_ms(store, lambda connection: overviews.list_overviews(connection, at_most=20)),
-        "batches_200_ms": _median_ms(store, lambda connection: overviews.list_overviews(connection, at_most=200)),
-        "failures_ms": _median_ms(
-            store, lambda connection: list(read_results(connection, "big", failed_only=True, at_most=50))
+        **_medians_ms(
+            store,
+            progress_ms=lambda connection: read_progress(connection, middle),
+            progress_big_ms=lambda connection: read_progress(connection, "big"),
+            batches_20_ms=lambda connection: overviews.list_overviews(connection, at_most=20),
+            batches_200_ms=lambda connection: overviews.list_overviews(connection, at_most=200),
+            failures_ms=lambda connection: list(read_results(connection, "big", failed_only=True, at_most=50)),
+            feeder_ms=_feed,
         ),
-        "feeder_ms": _median_ms(store, _feed),
         "enqueue_full_per_s": _enqueue(store, "last"),
         "bytes_per_job": _bytes(store) / (jobs + big),
         **_purged(store, jobs // 2),
@@ -87,19 +88,21 @@ def main(url: str, jobs: int, batches: int, big: int) -> None:
     store.close()
 
 
-def _median_ms(store: Store, read: Callable[[Connection], object]) -> float:
+def _medians_ms(store: Store, **reads: Callable[[Connection], object]) -> dict[str, float]:
     """Of processor time, which other work on the machine does not change much: of the server, on SQLite of this thread.
 
-    The server's process is a new one for each build; this one's part, on PostgreSQL, is not the database's.
+    In turns, so that what is busy for a while is so for all. The server's process is a new one for each build; this
+    one's part, on PostgreSQL, is not the database's.
     """
-    taken = []
+    taken: dict[str, list[float]] = {name: [] for name in reads}
     for _ in range(TIMES):
-        with store.snapshot() as connection:
-            spent = _clock(connection, store)
-            began = spent()
-            read(connection)
-            taken.append(spent() - began)
-    return statistics.median(taken) * 1000
+        for name, read in reads.items():
+            with store.snapshot() as connection:
+                spent = _clock(connection, store)
+                began = spent()
+                read(connection)
+                taken[name].append(spent() - began)
+    return {name: statistics.median(each) * 1000 for name, each in taken.items()}
 
 
 def _clock(connection: Connection, store: Store) -> Callable[[], float]:

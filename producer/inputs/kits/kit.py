@@ -27,7 +27,7 @@ from workers.contract.job import MAX_PROMPT_BYTES, JobParameters
 from workers.contract.lane_choice import PriceWish  # noqa: TC001 - pydantic reads it
 from workers.contract.model_profile import EFFORTS, VERBOSITIES  # noqa: TC001 - pydantic reads them
 from workers.contract.schemes.layout import GIVEN_TITLES
-from workers.contract.schemes.rubric_points import LEVEL_POINTS, LevelPoints  # noqa: TC001 - pydantic reads them
+from workers.contract.schemes.open_ranges import LEVEL_POINTS, LevelPoints  # noqa: TC001 - pydantic reads them
 from workers.contract.schemes.scheme import CATALOGUE_SCHEMA, RUBRIC_SCHEMA, scheme_from_options
 from workers.contract.validation_words import first_fault
 

@@ -230,7 +230,7 @@ async def test_a_late_window_is_left(scene: LaneScene):
 @pytest.mark.parametrize(
     "step",
     ["taken", "written", "uploaded", "upload noted", "created", "creation noted", "looked", "end noted",
-     "chunk settled", "chunk noted", "returned", "settled", "deleted", "cleaned"],
+     "chunk persisted", "chunk noted", "returned", "persisted", "deleted", "cleaned"],
 )  # fmt: skip
 async def test_a_worker_may_die_at_any_step(scene: LaneScene, step: str):
     scene.crashes_after = step
@@ -276,11 +276,11 @@ async def test_a_job_lives_through_balanced_and_live_wishes(scene: LaneScene):
     assert scene.waits_live() == 1
 
 
-async def test_a_worker_that_stops_leaves_no_settled_work_at_the_provider(scene: LaneScene):
+async def test_a_worker_that_stops_leaves_no_persisted_work_at_the_provider(scene: LaneScene):
     scene.enqueue(2)
     await scene.round()
     scene.clock.move(600)
-    scene.crashes_after = "settled"
+    scene.crashes_after = "persisted"
     await scene.round()
     assert scene.provider.files
     scene.enqueue(1, name="later")

@@ -133,6 +133,24 @@ def test_what_came_with_an_earlier_time_than_others_is_found_before_the_iteratio
     assert sorted(row.id for row in stream) == ["s0", "s2"]
 
 
+def test_results_as_finished_are_read_in_pages_and_with_each_new_round(
+    client: JobClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("producer.batch.ENDED_AT_ONCE", 2)
+    enqueue(client, 5)
+    stream = client.batch("b").results_as_finished(poll_seconds=0.01)
+    for item in ("s0", "s3", "s4"):
+        end(client, item)
+    end(client, "s1", kind=FailureKind.TRUNCATED)
+    first = next(stream).id
+    end(client, "s2")  # while a page is read
+    assert client.batch("b").retry_failed() == 1
+    end(client, "s1")
+    rest = [(row.id, row.state) for row in stream]
+    assert first == "s0"
+    assert sorted(rest) == [("s1", "failed"), *((each, "succeeded") for each in ("s1", "s2", "s3", "s4"))]
+
+
 def test_failures_are_retried_by_kind_and_old_outcomes_stay(client: JobClient):
     enqueue(client, 3)
     end(client, "s0", kind=FailureKind.TRUNCATED)

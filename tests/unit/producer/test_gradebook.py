@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producer.gradebook.feedback import feedback_html, feedback_markdown, feedback_zip, member_name
+from producer.gradebook.feedback import feedback_html, feedback_markdown, member_name, write_feedback_zip
 from producer.gradebook.filling import fill
 from producer.gradebook.grade import Grade, Score, points_of, score_of, written
 from producer.gradebook.plain import grade_lines, workbook
@@ -20,6 +20,7 @@ from tests.support.importers import canvas_import, moodle_import
 from workers.contract.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MOODLE_HEADER = (
@@ -248,8 +249,23 @@ def test_feedback_says_the_points_and_takes_no_markup_from_a_model():
     shown = feedback_html(grade, title="week 3")
     assert "<script>" not in shown
     assert "use *args" in shown
-    with zipfile.ZipFile(io.BytesIO(feedback_zip({"b.md": page, "a.md": page}))) as archive:
-        assert archive.namelist() == ["a.md", "b.md"]
+
+
+def test_feedback_is_written_page_by_page():
+    written: list[int] = []
+
+    def pages(file: io.BytesIO) -> Iterator[tuple[str, bytes]]:
+        for name in ("b.md", "a.md", "c.md"):
+            written.append(file.tell())
+            yield name, b"fine " * 1000
+
+    files = [io.BytesIO(), io.BytesIO()]
+    assert [write_feedback_zip(pages(file), file) for file in files] == [3, 3]
+    assert written[0] < written[1] < written[2]  # a page is in the file before the next one is made
+    assert files[0].getvalue() == files[1].getvalue()
+    with zipfile.ZipFile(files[0]) as archive:
+        assert archive.namelist() == ["b.md", "a.md", "c.md"]
+        assert archive.read("a.md") == b"fine " * 1000
 
 
 def test_a_workbook_holds_numbers_as_numbers_and_no_formula():

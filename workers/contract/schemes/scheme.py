@@ -18,16 +18,16 @@ from workers.contract.schemes.catalogue import (
     catalogue_from_option,
     parse_catalogue,
 )
+from workers.contract.schemes.open_ranges import leaves_points_open, with_level_points
 from workers.contract.schemes.rubric import parse_rubric, rubric_from_option
-from workers.contract.schemes.rubric_points import leaves_points_open, with_level_points
 from workers.contract.schemes.rubric_prompt import build_prompt_section as rubric_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from workers.contract.schemes.catalogue import ErrorCatalogue
+    from workers.contract.schemes.open_ranges import LevelPoints
     from workers.contract.schemes.rubric import Rubric
-    from workers.contract.schemes.rubric_points import LevelPoints
 
 RUBRIC_SCHEMA = "rubric_assessment"
 CATALOGUE_SCHEMA = "exam_errors"

@@ -48,7 +48,7 @@ SEARCH_SECONDS = 3600.0
 async def hand_over(work: LaneWork, submission: Submission) -> None:
     """Take a submission that is being built to the provider's file, or to its response."""
     if not submission.requests:
-        await work.advance(submission, since={SubmissionState.BUILDING}, to=SubmissionState.SETTLED)
+        await work.advance(submission, since={SubmissionState.BUILDING}, to=SubmissionState.PERSISTED)
         return
     left = await work.read(seconds_to_first_deadline, submission.id)
     if left is not None:

@@ -41,7 +41,7 @@ CHUNK = 100
 _COMPLETED = "completed"
 
 
-async def settle(work: LaneWork, submission: Submission) -> None:
+async def persist_answers(work: LaneWork, submission: Submission) -> None:
     """Store what a batch that has ended answered, then give back the jobs of which it says nothing.
 
     Raises `NotFound` where a file is missing, after what the other one says is stored; and other `LaneError`.
@@ -68,8 +68,8 @@ async def _read_file(work: LaneWork, submission: Submission, file_id: str, *, fr
     some: list[FileLine] = []
 
     async def store_some() -> None:
-        await _settle_lines(work, submission, some)
-        work.after("chunk settled")
+        await _persist_lines(work, submission, some)
+        work.after("chunk persisted")
         if is_output:
             await work.note(submission, lines_settled=some[-1].number + 1)
             work.after("chunk noted")
@@ -84,20 +84,20 @@ async def _read_file(work: LaneWork, submission: Submission, file_id: str, *, fr
         await store_some()
 
 
-async def _settle_lines(work: LaneWork, submission: Submission, some: list[FileLine]) -> None:
+async def _persist_lines(work: LaneWork, submission: Submission, some: list[FileLine]) -> None:
     parsed = {attempt_named(line.custom_id): line for each in some if (line := read_line(each.content)) is not None}
     found = await work.in_store(lines_of, submission.id, list(parsed))
     updates = await asyncio.gather(*(_update(work, submission, line, parsed[line.attempt_id]) for line in found))
     await _persist(work, updates)
 
 
-async def settle_response(work: LaneWork, submission: Submission, state: BackgroundState) -> None:
+async def persist_response(work: LaneWork, submission: Submission, state: BackgroundState) -> None:
     """Store how a background response ended; what was not answered goes on in another lane."""
     for line in await work.in_store(lines, submission.id, after="", at_most=1):
         request = request_of(work, line)
         ended = work.door.answer(state, request)
         await _persist(work, [await _followed(work, submission, line, ended)])
-    work.after("chunk settled")
+    work.after("chunk persisted")
     await return_all(work, submission, ending=AttemptEnding.NOT_SENT, message=f"the response ended {state.status}")
 
 

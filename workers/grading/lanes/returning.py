@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 CHUNK = 500
-BEFORE_SETTLED = frozenset(SubmissionState) - {SubmissionState.SETTLED}
+BEFORE_PERSISTED = frozenset(SubmissionState) - {SubmissionState.PERSISTED}
 
 
 async def return_all(
@@ -32,14 +32,14 @@ async def return_all(
     message: str | None = None,
     lane: Lane | None = None,
 ) -> None:
-    """Give back every job that the submission still holds, as `return_jobs` does; then it is settled."""
+    """Give back every job that the submission still holds, as `return_jobs` does; then all of it is persisted."""
     await return_unanswered(work, submission, ending=ending, message=message, lane=lane)
     if ending is AttemptEnding.NOT_SENT:
         while await work.in_store(close_rest, submission.id, message=message or "", at_most=CHUNK):
             pass
     work.after("returned")
-    await work.advance(submission, since=BEFORE_SETTLED, to=SubmissionState.SETTLED, message=message)
-    work.after("settled")
+    await work.advance(submission, since=BEFORE_PERSISTED, to=SubmissionState.PERSISTED, message=message)
+    work.after("persisted")
 
 
 async def return_unanswered(

@@ -13,7 +13,7 @@ from workers.contract.lane_choice import live_seconds
 from workers.contract.outcome import AttemptEnding, Failure
 from workers.grading.decide import Park
 from workers.grading.lanes.filing import begin_batch, hand_over, is_surely_unsent, take_back
-from workers.grading.lanes.reading import settle, settle_response
+from workers.grading.lanes.reading import persist_answers, persist_response
 from workers.grading.lanes.returning import return_all, return_unanswered
 from workers.log import get_logger
 from workers.store.lanes.submissions import (
@@ -73,7 +73,7 @@ async def _step(work: LaneWork, submission: Submission) -> None:
             await _look_at_batch(work, submission)
         case SubmissionState.ENDED:
             await _read_answers(work, submission)
-        case SubmissionState.SETTLED:
+        case SubmissionState.PERSISTED:
             await _clean(work, submission)
 
 
@@ -177,7 +177,7 @@ async def _look_at_response(work: LaneWork, submission: Submission) -> None:
         return
     if state.has_ended:
         await work.note(submission, ended_at=submission.now, ended_as=str(state.status))
-        await settle_response(work, submission, state)
+        await persist_response(work, submission, state)
     else:
         await _look_later(work, submission)
 
@@ -207,7 +207,7 @@ async def _send_what_cannot_wait(work: LaneWork, submission: Submission, message
 
 async def _read_answers(work: LaneWork, submission: Submission) -> None:
     try:
-        await settle(work, submission)
+        await persist_answers(work, submission)
     except NotFound:
         await _gone(work, submission)
 
@@ -232,7 +232,7 @@ async def _refused(work: LaneWork, submission: Submission, problem: LaneUnavaila
     await _bar(work, submission, submission.model if is_of_model else "", str(problem))
     if submission.state in BEFORE_PROVIDER:
         await return_all(work, submission, ending=_unsent(work, submission), message=str(problem))
-    elif submission.state is SubmissionState.SETTLED:
+    elif submission.state is SubmissionState.PERSISTED:
         await work.in_store(note_cleaned, submission.id)
     else:
         await _gone(work, submission)
@@ -260,7 +260,7 @@ async def _after_failed_call(work: LaneWork, submission: Submission, failed: Lan
         await return_all(work, submission, ending=unsent, message=ending.message, lane=lane)
         return
     wait = getattr(ending, "wait_seconds", None) or AGAIN_SECONDS
-    if submission.state is SubmissionState.SETTLED:  # nobody waits for the deletion of its files
+    if submission.state is SubmissionState.PERSISTED:  # nobody waits for the deletion of its files
         wait = DELETE_AGAIN_SECONDS
     else:
         await _send_what_cannot_wait(work, submission, "the provider was not reached in time; it may be billed")

@@ -7,7 +7,7 @@ One row's life:
     created    the provider works on it
     cancelling the provider was asked to stop
     ended      the provider is done; its answers wait to be read
-    settled    every answer is stored, and every job that got none waits again
+    persisted  every answer is stored, and every job that got none waits again
     cleaned    (`cleaned_at`) the provider holds nothing of it any more
 
 A submission is the holder of its jobs' claims: its id stands where a worker's would, so that they outlive every worker.
@@ -42,7 +42,8 @@ class SubmissionState(StrEnum):
     CREATED = "created"
     CANCELLING = "cancelling"
     ENDED = "ended"
-    SETTLED = "settled"
+    PERSISTED = "settled"
+    """Its stored value is that of releases before this one."""
 
 
 BEFORE_PROVIDER = frozenset({SubmissionState.BUILDING, SubmissionState.UPLOADED})
@@ -133,12 +134,12 @@ def due_submissions(connection: Connection, account: str, *, at_most: int) -> li
 
 
 def uncleaned_submissions(connection: Connection, account: str, *, at_most: int) -> list[Submission]:
-    """Settled ones of which the provider still holds files or prompts, whenever they are due."""
+    """Persisted ones of which the provider still holds files or prompts, whenever they are due."""
     rows = connection.execute(
         select(*_COLUMNS, now_seconds().label("now"))
         .where(
             submissions.c.account == account,
-            submissions.c.state == str(SubmissionState.SETTLED),
+            submissions.c.state == str(SubmissionState.PERSISTED),
             submissions.c.cleaned_at.is_(None),
         )
         .limit(at_most)
@@ -147,9 +148,9 @@ def uncleaned_submissions(connection: Connection, account: str, *, at_most: int)
 
 
 def open_submissions(connection: Connection, batch: str | None = None) -> list[Submission]:
-    """Those that are not settled, of the batch of this name or of all, the oldest first."""
+    """Those that are not persisted, of the batch of this name or of all, the oldest first."""
     query = select(*_COLUMNS, now_seconds().label("now")).where(
-        submissions.c.cleaned_at.is_(None), submissions.c.state != str(SubmissionState.SETTLED)
+        submissions.c.cleaned_at.is_(None), submissions.c.state != str(SubmissionState.PERSISTED)
     )
     if batch is not None:
         query = query.where(submissions.c.batch_id.in_(select(batches.c.id).where(batches.c.name == batch)))
@@ -171,7 +172,7 @@ def advance(
         values.setdefault("created_at", now_seconds())
     if to is SubmissionState.ENDED:
         values.setdefault("ended_at", now_seconds())
-    if to is SubmissionState.SETTLED:
+    if to is SubmissionState.PERSISTED:
         values.setdefault("settled_at", now_seconds())
     changed = connection.execute(
         update(submissions)
@@ -205,7 +206,7 @@ def tokens_in_flight(connection: Connection, account: str) -> Mapping[tuple[str,
         .where(
             submissions.c.account == account,
             submissions.c.cleaned_at.is_(None),
-            submissions.c.state.not_in([str(SubmissionState.ENDED), str(SubmissionState.SETTLED)]),
+            submissions.c.state.not_in([str(SubmissionState.ENDED), str(SubmissionState.PERSISTED)]),
         )
         .group_by(submissions.c.model, submissions.c.lane)
     )  # fmt: skip
