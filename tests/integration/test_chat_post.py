@@ -8,6 +8,7 @@ import json
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import httpx2
 import pytest
@@ -64,6 +65,17 @@ async def test_later_requests_say_what_the_sdks_own_says(transport: Transport):
     assert of_second == of_third
     assert of_third["authorization"] == "bearer sk-first"
     assert of_third["x-stainless-retry-count"] == "0"
+
+
+async def test_over_aiohttp_the_sdk_sends_the_first_request_alone(transport: Transport):
+    async with raw_server(lambda _number, _head: response(ANSWER)) as server:
+        client = client_of(server.base_url, transport)
+        with patch.object(client, "post", wraps=client.post) as by_sdk:
+            for _ in range(4):
+                await attempt_completion(client, REQUEST)
+        await client.close()
+
+    assert by_sdk.call_count == (1 if transport == "aiohttp" else 4)
 
 
 @pytest.mark.parametrize("named", ["api_key", "base_url"])
