@@ -322,16 +322,11 @@ def test_progress_names_the_park_of_the_batchs_own_account(client: JobClient):
 def test_a_moment_is_kept_with_each_job_and_what_will_be_late_is_in_the_report(client: JobClient):
     by = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     slow = JobClient(
-        store=client.store,
-        publisher=None,
-        registry=client.registry,
-        provider="p",
-        limits=UsualLimits(requests=1),
-    )
+        store=client.store, publisher=None, registry=client.registry, provider="p", limits=UsualLimits(requests=1)
+    )  # fmt: skip
     items = [Item(f"s{number}", f"Grade {number}") for number in range(100)]
-    report = slow.enqueue(items, name="b", schema="feedback", model="m", by=by)
+    [outlook] = slow.enqueue(items, name="b", schema="feedback", model="m", by=by).outlooks
     assert {job.parameters.deadline_at for job in slow.batch("b").jobs()} == {by.timestamp()}
-    [outlook] = report.outlooks
     assert (outlook.jobs, outlook.late) == (100, pytest.approx(40, abs=5))
     assert client.enqueue([Item("x", "y")], name="c", schema="feedback", model="m").outlooks == ()
 
