@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from tests.support.raw_server import raw_server, response
 from workers.completion.attempt import CompletionRequest, attempt_completion
 from workers.completion.classify import Blocked, Transient
+from workers.completion.transport.chat_post import _POSTS
 from workers.completion.transport.clients import Transport, new_client
 from workers.contract.outcome import Success
 
@@ -169,6 +170,19 @@ def test_the_sdk_serializes_a_body_as_we_do():
 
     body = {"model": "m", "messages": [{"role": "user", "content": 'ä "quoted" \u2028 \n'}], "temperature": 0.2}
     assert _json(body) == openapi_dumps(body)
+
+
+async def test_what_is_kept_of_a_request_shows_neither_key_nor_address(transport: Transport):
+    address = "?api-version=hidden"
+    async with (
+        raw_server(lambda _number, _head: response(ANSWER)) as server,
+        client_of(server.base_url + address, transport) as client,
+    ):
+        await attempt_completion(client, REQUEST)
+        kept = vars(_POSTS[client])
+    assert kept["_template"] is not None
+    assert "sk-first" not in repr(kept)
+    assert address not in repr(kept["_template"])
 
 
 async def test_an_http_client_that_is_made_otherwise_is_used_the_sdks_way(

@@ -34,9 +34,9 @@ _NOT_REPEATED = "idempotency-key"
 """Names one request: should the SDK send it one day, every request is the SDK's own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Template:
-    """What the requests of a client share, and what of the client it was made of."""
+    """What the requests of a client share, and what of the client it was made of. It holds the key."""
 
     request: httpx2.Request
     url: str
