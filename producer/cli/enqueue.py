@@ -22,16 +22,12 @@ def enqueue(input_path: Path, **options: Any) -> None:
     Workers that run now take the jobs at once; others take them when they start.
     """
     from producer.cli import session
-    from producer.cli.enqueue_request import checked_request
     from producer.cli.serving_notice import say_when_nobody_works
     from producer.terminal.console import out
     from producer.terminal.words import command, enqueued
 
     by = session.moment_option(options["by"])
-    settings = session.settings_of(options, input_path=input_path)
-    request = checked_request(input_path, settings, options)
-    session.print_provider(settings)
-    session.print_notes(request.warnings)
+    settings, request = session.opened_request(input_path, options)
     with (
         session.joined_services(settings) as services,
         session.connected_client(settings, services, schemas=request.schemas) as client,

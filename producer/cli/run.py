@@ -49,16 +49,12 @@ def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: b
     if go and options["pilot"] is not None:
         raise InvalidInput("--pilot makes a pilot and --go ends it; give one of them")
     from producer.cli import session
-    from producer.cli.enqueue_request import checked_request
     from producer.gradebook.result_files import check_writable
     from producer.local.run import RunRequest, run_batch
     from producer.terminal.console import err
 
     by = session.moment_option(options["by"])
-    settings = session.settings_of(options, input_path=input_path)
-    request = checked_request(input_path, settings, options)
-    session.print_provider(settings)
-    session.print_notes(request.warnings)
+    settings, request = session.opened_request(input_path, options)
     check_writable(out_path)
     with (
         session.provided(settings) as settings,

@@ -174,6 +174,17 @@ def paid_like(batch: str, settings: Settings, services: Services, *, chosen: str
     yield settings
 
 
+def opened_request(input_path: Path, options: dict[str, Any]) -> tuple[Settings, EnqueueRequest]:
+    """What `run` and `enqueue` were asked for, checked; says who will answer, and what the reader warns of."""
+    from producer.cli.enqueue_request import checked_request
+
+    settings = settings_of(options, input_path=input_path)
+    request = checked_request(input_path, settings, options)
+    print_provider(settings)
+    print_notes(request.warnings)
+    return settings, request
+
+
 def joined_known_work(request: EnqueueRequest, client: JobClient) -> EnqueueRequest:
     """The request for the batch that holds most of its input, with a sentence that says so."""
     joined = request.joined(client)
