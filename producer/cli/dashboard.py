@@ -141,7 +141,7 @@ def page_command(
     address: str, port: int, certificate: tuple[Path, Path] | None = None, secrets: Path | None = None
 ) -> list[str]:
     """The Streamlit command of the page; `certificate` is a chain and its key, `secrets` the OIDC login's file."""
-    from producer.local.child_processes import python_module
+    from producer.local.inherited import python_module
     from producer.page.limits import MAX_UPLOAD_MIB
 
     options = {
@@ -188,7 +188,7 @@ def serve_page(
     import signal
     import subprocess
 
-    from producer.local.child_processes import NEUTRAL_FOLDER
+    from producer.local.inherited import NEUTRAL_FOLDER
     from producer.local.interrupts import counted_interrupts
 
     broker = services.broker

@@ -13,6 +13,7 @@ from workers.contract.errors import InvalidInput
 if TYPE_CHECKING:
     from producer.client import JobClient
     from producer.local.run import RunReport
+    from producer.local.standby import StandbyWorker
     from producer.progress import BatchProgress
 
 
@@ -48,6 +49,21 @@ def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: b
     """
     if go and options["pilot"] is not None:
         raise InvalidInput("--pilot makes a pilot and --go ends it; give one of them")
+    from producer.local.standby import StandbyWorker
+
+    with StandbyWorker() as standby:  # before all else: it loads while we do
+        return _grade(input_path, processes, out_path, standby, go=go, options=options)
+
+
+def _grade(
+    input_path: Path,
+    processes: int | None,
+    out_path: Path | None,
+    standby: StandbyWorker,
+    *,
+    go: bool,
+    options: dict[str, Any],
+) -> int:
     from producer.cli import session
     from producer.gradebook.result_files import check_writable
     from producer.local.run import RunRequest, run_batch
@@ -80,7 +96,7 @@ def run(input_path: Path, processes: int | None, out_path: Path | None, *, go: b
             renews=options["update"],
             on_note=lambda note: session.print_notes([note]),
         )
-        report = run_batch(batch, client=client, settings=settings, services=services, console=err)
+        report = run_batch(batch, client=client, settings=settings, services=services, console=err, standby=standby)
         _print_report(report, client, out_path)
     return report.status
 

@@ -12,7 +12,8 @@ import click
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def standin(options: tuple[str, ...]) -> None:
     """Run the stand-in provider (standin --help lists its options)."""
-    from producer.local.child_processes import Role, child_environment, python_module
+    from producer.local.child_processes import Role, child_environment
+    from producer.local.inherited import python_module
 
     sys.stdout.flush()
     command = python_module("ops.standin", *options)

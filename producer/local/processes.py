@@ -17,19 +17,23 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from producer.local.child_processes import NEUTRAL_FOLDER, Role, child_environment, python_module
+from producer.local.child_processes import Role, child_environment
 from producer.local.dead_workers import free_jobs_of
+from producer.local.inherited import NEUTRAL_FOLDER, python_module
 from workers.contract.errors import ServiceUnavailable
 from workers.store.spool import UNSAVED_EXIT
 from workers.store.sql import new_id
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from pathlib import Path
 
     from producer.local.embedded import Services
+    from producer.local.standby import StandbyWorker
     from workers.settings import Settings
 
+WORKER_MODULE = "workers.process.celery_worker"
 STANDIN_KEY = "sk-standin"
 """The stand-in wants a key as OpenAI does; any will do."""
 STANDIN_START_SECONDS = 20.0
@@ -91,6 +95,8 @@ class WorkerFleet:
     log_dir: Path
     logs_to_stderr: bool = False
     """Their lines go to our own standard error, as a container wants it, and to no file."""
+    standby: StandbyWorker | None = None
+    """The first of them, if it has been started already; whoever started it closes it."""
     _workers: list[_Worker] = field(default_factory=list)
     _fast_crashes: int = 0
     _crashes_at_work: int = 0
@@ -189,22 +195,37 @@ class WorkerFleet:
             log_file=log_file,
         )
         broker = self.services.broker
+        environment = worker_environment(self.settings, self.services, worker_id=worker_id)
+        held = [broker.lock_fd] if broker else []
         with log_file.with_suffix(".err").open("ab") if log_file else nullcontext() as stderr:
+            if self.standby is not None and stderr is not None:
+                options = command[command.index(WORKER_MODULE) + 1 :]
+                given = self.standby.assign(options, environment, stderr=stderr.fileno(), held=held)
+                if given is not None:
+                    return _Worker(given[0], log_file, worker_id, lifeline=given[1])
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
-                pass_fds=[broker.lock_fd] if broker else [],
+                pass_fds=held,
                 cwd=NEUTRAL_FOLDER,
-                env=worker_environment(self.settings, self.services, worker_id=worker_id),
+                env=environment,
             )
         return _Worker(process, log_file, worker_id)
 
 
 class _Worker:
-    def __init__(self, process: subprocess.Popen[bytes], log_file: Path | None, worker_id: str | None = None) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        log_file: Path | None,
+        worker_id: str | None = None,
+        *,
+        lifeline: socket.socket | None = None,
+    ) -> None:
+        self._lifeline = lifeline
         self.process = process
         self.log_file = log_file
         self.worker_id = worker_id
@@ -217,7 +238,7 @@ class _Worker:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        _close(self.process.stdin)
+        _close(self.process.stdin, self._lifeline)
         if self.log_file is not None:
             _remove_empty(self.log_file.with_suffix(".err"))
 
@@ -259,7 +280,7 @@ def _remove_empty(file: Path) -> None:
 def worker_command(*, queue: str, name: str, concurrency: int, log_file: Path | None = None) -> list[str]:
     """The command of one worker process, for one queue of the provider and store that its environment names."""
     command = python_module(
-        "workers.process.celery_worker",
+        WORKER_MODULE,
         "--queues", queue, "--hostname", f"{name}@%h", "--concurrency", str(concurrency),
         "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     )  # fmt: skip
@@ -278,7 +299,7 @@ def worker_environment(settings: Settings, services: Services, *, worker_id: str
     return child_environment(Role.WORKER, services.apply_to(settings).model_copy(update=given))
 
 
-def _close(*pipes: IO[bytes] | None) -> None:
+def _close(*pipes: IO[bytes] | socket.socket | None) -> None:
     for pipe in pipes:
         if pipe is not None:
             pipe.close()

@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     from producer.client import JobClient
     from producer.local.embedded import Services
     from producer.local.interrupts import Interrupts
+    from producer.local.standby import StandbyWorker
     from producer.progress import BatchProgress
     from workers.contract.job import JobSpec
     from workers.contract.origin import BatchOrigin
     from workers.settings import Settings
 
 POLL_SECONDS = 0.25
+FEW_POLL_SECONDS = 0.1
+"""A small batch may be done within a second; a look at it costs what this process spends, and the server nothing."""
 MOST_PROCESSES = 2
 """Where the caller names no number: a note says so on a machine with more cores."""
 JOBS_A_PROCESS = 500
@@ -91,7 +94,13 @@ class RunReport:
 
 
 def run_batch(
-    request: RunRequest, *, client: JobClient, settings: Settings, services: Services, console: Console
+    request: RunRequest,
+    *,
+    client: JobClient,
+    settings: Settings,
+    services: Services,
+    console: Console,
+    standby: StandbyWorker | None = None,
 ) -> RunReport:
     """Grade a batch to its end, or to the first Ctrl-C. Raises `InvalidInput` and `ServiceUnavailable`."""
     client.check_broker()  # workers would wait for it for ever
@@ -104,6 +113,7 @@ def run_batch(
         settings=settings,
         services=services,
         log_dir=DataFolder.of(settings.data_dir).logs,
+        standby=standby,
     )
     try:
         client.raise_day_cap()  # its own workers would, but none start for a batch that may not go on
@@ -180,7 +190,9 @@ class _Watch:
     def until_ended(self) -> tuple[ExitStatus, str]:
         """Watch until all is done, nothing more may start, or the user stops it. A store that is away is waited for."""
         while True:
-            looked_at = time.monotonic()
+            few = self.progress.total <= JOBS_A_PROCESS
+            clock = time.thread_time if few else time.monotonic
+            looked_at = clock()
             look = self._look()
             if look is not None and look.is_finished:
                 self._stop_workers()
@@ -196,7 +208,7 @@ class _Watch:
                 return self._interrupted()
             if look is not None:  # workers that die of a store that is away are no worse than it
                 self.display.show(look, note=self._note(look))
-            self.interrupts.wait(max(POLL_SECONDS, WATCH_SHARE * (time.monotonic() - looked_at)))
+            self.interrupts.wait(max(FEW_POLL_SECONDS if few else POLL_SECONDS, WATCH_SHARE * (clock() - looked_at)))
 
     def progress_at_end(self) -> BatchProgress:
         """Fresh, or as it was last seen when the store is away."""

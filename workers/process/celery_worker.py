@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until stopped; the exit status is the worker's own, 1 with one line when it cannot be put together."""
+    """Serve until stopped; the exit status is the worker's own, 1 with one line when it cannot be put together.
+
+    With `--standby` alone, options and environment come later: see `workers.contract.standby`.
+    """
     confine()
     warnings.formatwarning = _in_one_line
     # the modules to come stay for good: searching them for garbage while they load is a sixth of the start
@@ -31,11 +34,16 @@ def main(arguments: list[str]) -> int:
         import celery.apps.worker  # noqa: F401, PLC0415 - what `build_app` does not load yet
 
         from workers.contract.errors import GradequeueError  # noqa: PLC0415
+        from workers.contract.standby import STANDBY, await_assignment  # noqa: PLC0415
         from workers.process.app import build_app  # noqa: PLC0415
         from workers.process.worker_options import read_options  # noqa: PLC0415
         from workers.settings import SettingsError, load_settings  # noqa: PLC0415
 
-        options = read_options(arguments)
+    if arguments == [STANDBY]:
+        if (assigned := await_assignment()) is None:
+            return 0
+        arguments = assigned.take_up()
+    options = read_options(arguments)
     try:
         app = build_app(load_settings())
     except (GradequeueError, SettingsError) as error:

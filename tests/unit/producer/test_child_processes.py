@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from producer.local.child_processes import Role, child_environment, python_module
+from producer.local.child_processes import Role, child_environment
+from producer.local.inherited import python_module
 from workers.settings import load_settings
 
 if TYPE_CHECKING:
