@@ -17,7 +17,6 @@ from workers.contract.outcome import Failure
 from workers.grading.following import schema_of
 from workers.grading.records import Run
 from workers.log import get_logger
-from workers.store.admission import Admission
 from workers.store.lanes.placing import send_live
 from workers.store.lanes.submissions import tokens_in_flight
 from workers.store.lanes.waiting import candidates, take, waiting_groups
@@ -151,7 +150,7 @@ async def _fill(
             input_tokens=sum(each.tokens for each in fitting),
         )
         work.after("taken")
-        sent = [each for each in fitting if admitted[each.opening.attempt_id] is Admission.MAY_SEND]
+        sent = [each for each in fitting if admitted[each.opening.attempt_id].may_send]
         taken += len(sent)
         if len(sent) < len(found):
             break
