@@ -50,6 +50,7 @@ class Playing:
     usage: Usage = field(default_factory=lambda: Usage(prompt_tokens=1))
     gates: list[asyncio.Event] = field(default_factory=list)
     """One for each call to come."""
+    profile: ModelProfile = field(default_factory=ModelProfile)
     hears_at_once: bool = False
     """The headers come before the gate opens."""
     parked: list[Park] = field(default_factory=list)
@@ -134,7 +135,7 @@ class Playing:
     def grader(self, writer: Writer, health: HealthMonitor | None = None) -> Grader:
         provider = Provider(
             complete=self.complete,
-            profile_of=lambda _model: ModelProfile(),
+            profile_of=lambda _model: self.profile,
             call_timeout_seconds=5.0,
             health=health or HealthMonitor(),
         )

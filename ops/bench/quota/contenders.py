@@ -31,6 +31,9 @@ class Start:
 def start_of(name: str, scenario: Scenario, *, base_url: str, broker_url: str, folder: Path) -> Start:
     """What to run for a contender; `folder` is empty and its own."""
     environment = {**os.environ, "GRADEQUEUE_STANDIN_URL": base_url}
+    profiles = folder / "profiles.json"
+    profiles.write_text(json.dumps({"models": {MODEL: {"charges_larger": True}}}))  # as OpenAI does, and the stand-in
+    environment["GRADEQUEUE_MODEL_PROFILES"] = str(profiles)
     if scenario.is_known:
         told = {"GRADEQUEUE_RPM": scenario.rpm, "GRADEQUEUE_TPM": scenario.tpm}
         environment |= {setting: str(limit) for setting, limit in told.items() if limit}

@@ -184,7 +184,7 @@ def _asked(work: LaneWork, found: list[ClaimedJob], lane: Lane, submission_id: s
             lane=lane,
             submission_id=submission_id,
         )
-        tokens = charge_tokens(*run.texts, max_tokens=0) + run.picture_tokens(provider)
+        tokens = charge_tokens(*run.texts, max_tokens=0, picture_tokens=run.picture_tokens(provider))
         asked.append(
             _Asked(job=job, opening=opening, tokens=tokens, characters=sum(map(len, run.texts)) + len(job.prompt))
         )
