@@ -32,7 +32,7 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 VERBOSITIES = ("low", "medium", "high")
 """Values of `verbosity`. *Source*: openai 3.54, types/chat/completion_create_params.py."""
 NOTICE_DAYS = 90
-"""A term: whoever starts one with a model should know that it will not last."""
+"""A term: a course that starts with a model should know that it will not last."""
 _TOKENS_PER_PRICE = 1_000_000
 _STANDARD_TIERS = frozenset({None, "auto", "default"})
 """None: a server that names no tier has one."""
@@ -57,6 +57,9 @@ class ModelProfile:
     """Takes `prompt_cache_key`, which routes requests with equal beginnings to one cache."""
     takes_service_tier: bool = False
     """Takes `service_tier`; without it, the account's own default serves, which may cost more than these prices."""
+    charges_larger: bool = False
+    """A request takes from the token limit the larger of its prompt and its output limit; elsewhere, the sum of both.
+    *Source*: OpenAI, "Rate limits" (read November 2026)."""
     takes_cache_breakpoint: bool = False
     """Takes an explicit end of the part of a prompt that is to be cached."""
     takes_pictures: bool = False
@@ -163,6 +166,7 @@ class ModelProfile:
             instructions_role="system",
             takes_cache_key=False,
             takes_service_tier=False,
+            charges_larger=False,
             takes_cache_breakpoint=False,
             **unknown,  # type: ignore[arg-type] # every price may be None
         )
@@ -183,7 +187,7 @@ class ModelProfiles:
         self.named = tuple({**models, **own})
         """Every model with an entry of its own, bundled ones first."""
         self.find = lru_cache(maxsize=_CACHED_LOOKUPS)(self._find)
-        """`find(model, base_url_host=None)`: the profile of a model at a server; None stands for OpenAI itself."""
+        """`find(model, base_url_host=None)`: the profile of a model at a server; None means OpenAI itself."""
 
     def _find(self, model: str, base_url_host: str | None = None) -> ModelProfile:
         names = _spellings(model)
@@ -243,7 +247,7 @@ def _read(path: Path) -> str:
 
 
 def _spellings(model: str) -> list[str]:
-    """Every name a profile may stand under, the most exact first."""
+    """Every name a profile may have, the most exact first."""
     base = model.split(":")[1] if model.startswith("ft:") else model
     names = [model, base, base.rsplit("/", 1)[-1]]
     return list(dict.fromkeys([*names, *(_SNAPSHOT.sub("", name) for name in names)]))
@@ -285,7 +289,7 @@ def _is_valid(name: str, value: object) -> bool:
         return value in {"max_tokens", "max_completion_tokens"}
     if name == "instructions_role":
         return value in {"developer", "system"}
-    if name.startswith("takes_"):
+    if name.startswith(("takes_", "charges_")):
         return isinstance(value, bool)
     if name == "efforts":
         return isinstance(value, list) and set(value) <= set(EFFORTS)

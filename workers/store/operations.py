@@ -59,7 +59,7 @@ def in_order(operations: list[Operation]) -> list[list[Operation]]:
 def resolve(operations: Sequence[Operation]) -> None:
     """Give the answers; to be called on the loop."""
     for operation in operations:
-        if operation.future.done():  # its coroutine was cancelled; what was committed stands
+        if operation.future.done():  # its coroutine was cancelled; what was committed stays
             continue
         if operation.error is not None:
             operation.future.set_exception(operation.error)
@@ -85,8 +85,10 @@ def recall(connection: Connection, operations: Sequence[Operation], *, worker_id
     for operation in claims.keys() - held:
         operation.result = None
     for operation, opening in openings.items():
-        if operation.result is Admission.MAY_SEND and not _is_held(
-            locked.get(opening.job_id), opening.claim, opening.worker_id
+        if (
+            isinstance(operation.result, Admission)
+            and operation.result.may_send
+            and not _is_held(locked.get(opening.job_id), opening.claim, opening.worker_id)
         ):
             operation.result = Admission.CLAIM_LOST
     return True
