@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0026_reading_order"
-down_revision = "0025_lz4"
+revision = "0027_reading_order"
+down_revision = "0026_heard"
 locks = "outcomes wait while an index of the ledger, of the few repairs in it, is built"
 
 _IS_REPAIR = sa.text("purpose = 'repair'")
