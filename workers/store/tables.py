@@ -66,6 +66,7 @@ _OF_LATER_CLAIM = column("claim") > 1
 _IN_LANE = (_STATE == JobState.READY) & column("lane").is_not(None)
 _OF_SUBMISSION = column("submission_id").is_not(None)
 _DEFERRED = (_STATE == JobState.READY) & column("not_before").is_not(None)
+_REPAIR = column("purpose") == "repair"
 
 batches = Table(
     "batches",
@@ -177,6 +178,7 @@ attempts = Table(
     Index("ix_attempts_batch", "batch_id", "ending"),
     partial_index("ix_attempts_repeats", "batch_id", where=_OF_LATER_CLAIM),
     partial_index("ix_attempts_submission", "submission_id", where=_OF_SUBMISSION),
+    partial_index("ix_attempts_repairs", "batch_id", "job_id", "round", where=_REPAIR),
     comment="one row per request to the provider; ending is null while it is in flight",
 )
 
@@ -257,6 +259,7 @@ batch_gates = Table(
     Column("closed_at", Double),
     Column("closed_by", String(32)),
     Column("message", Text),
+    Column("heard_at", Double),
     comment="what may start of a batch; an older release's batch has no row: proven, without pilot, cap or closing",
 )
 
