@@ -12,6 +12,7 @@ import urllib.request
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tests.support.places import REPOSITORY
@@ -20,7 +21,6 @@ from workers.store.progress import read_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from workers.store import Store
     from workers.store.progress import Progress
@@ -152,11 +152,19 @@ class Bench:
         return "\n".join(path.read_text() for path in sorted((self.data_dir / "logs").glob("*.log")))
 
     def worker_pids(self) -> list[int]:
-        """Process ids of the celery workers of this folder, as `ps` shows them."""
+        """Process ids of the celery workers of this folder: their log and their standard error are in it."""
         listing = subprocess.run(["ps", "-eww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
         rows = [line.split(None, 1) for line in listing.splitlines()]
-        marks = ("celery", "worker", str(self.data_dir))
-        return [int(pid) for pid, command in rows if all(mark in command for mark in marks)]
+        workers = [int(pid) for pid, command in rows if "workers.process.celery_worker" in command]
+        return [pid for pid in workers if any(str(self.data_dir) in name for name in _open_files(pid))]
+
+
+def _open_files(pid: int) -> list[str]:
+    """Names of what the process has open; none when it has ended."""
+    try:
+        return [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return []
 
 
 def sha256(text: str) -> str:
