@@ -41,8 +41,7 @@ MARKER = "XCHAOSMARKERX"
 PROVIDER = "standin"
 PLENTY = "60000"
 """Requests a minute: a provider that names no limit is approached in steps, and kills want many calls at once."""
-MOST_LONGER = 5
-"""So many times the planned duration, until enough workers were killed."""
+MOST_LONGER = 5  # times the planned duration, until enough workers were killed
 FAULTS = ("reset_before=0.02", "reset_body=0.01", "hang=0.01", "server_error=0.02")
 
 
