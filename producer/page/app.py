@@ -15,7 +15,7 @@ from producer.page.plain_text import plain
 from producer.page.services import settings
 from producer.page.students import STUDENT
 from producer.page.style import use_style
-from producer.page.who import person, role
+from producer.page.who import may_own, person, role
 
 
 def main() -> None:
@@ -23,8 +23,9 @@ def main() -> None:
     st.set_page_config(page_title="gradequeue", layout="centered")
     use_style()
     # no icons for pages: the browser would fetch each as the tab's icon from another host
-    grade = st.Page(new_batch.show, title="Grade", url_path="grade", default=True)
-    batches = st.Page(_batches, title="Batches", url_path="batches")
+    grades_first = not is_in() or may_own()  # who may not grade has nothing to do there
+    grade = st.Page(new_batch.show, title="Grade", url_path="grade", default=grades_first)
+    batches = st.Page(_batches, title="Batches", url_path="batches", default=not grades_first)
     # before the login, which would otherwise lose the requested address
     page = st.navigation([grade, batches], position="top" if is_in() else "hidden")
     if not is_in():
