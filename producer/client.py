@@ -176,7 +176,7 @@ class JobClient:
         `BatchOrigin`, or a mapping ready for JSON whose keys are read as its fields where they have their names.
         With `twins`, jobs of the batch that have the same work under the same instructions are graded once.
         `identity` (`warn`, `replace` or `refuse`) has each prompt searched for everybody of these items, of the batch
-        and of `roster`, a CSV, with all prompts in memory. None: as the client was told, else as the batch was begun,
+        and of `roster`, a CSV, with all prompts in memory. None: as for the client, else as the batch was begun,
         else by `warn` where there is a roster. With `names_are_searched` that was done already.
         `pilot`: only so many jobs start, spread over the input, until `Batch.resume` lets the rest go.
         With `renews` a job that exists with other work begins another round with it; its earlier outcomes are kept.
@@ -185,7 +185,7 @@ class JobClient:
         `by`: an aware moment after which none of the jobs starts, those that exist and have not ended too; the report's
         `outlooks` say what will be late. `weight`: its share of the queue against 1 of other batches.
         `price` (`lowest`, `balanced`, `live`): new jobs may wait for a cheaper lane. None leaves these as they are.
-        `notify`: who is told, beside those named before, when it ends or stops: `https://...` or `mailto:...`.
+        `notify`: who is notified, beside those named before, when it ends or stops: `https://...` or `mailto:...`.
         Raises `InvalidInput` (an unknown schema, a conflicting job, metadata that is no JSON, a model without a price
         under a cap) before the batch is opened; nothing is written when it concerns a new batch's first thousand jobs.
         """
@@ -291,7 +291,7 @@ class JobClient:
         self.store.close()
 
     def note_night(self, *, entry: str, night: str, reason: str) -> None:
-        """Tell the operator that a nightly run did not happen as it should; workers send it."""
+        """Notify the operator that a nightly run did not happen as it should; workers send it."""
         self.store.run(lambda connection: note_night(connection, entry=entry, night=night, reason=reason))
 
     def raise_day_cap(self) -> None:

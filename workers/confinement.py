@@ -15,7 +15,7 @@ PATH_VARIABLE = "PYTHONPATH"
 def confine() -> None:
     """Guarantee that no later import finds the working folder, that new files are the user's alone, and no core dumps.
 
-    A folder that PYTHONPATH names by an absolute path stays importable: whoever set it meant it.
+    A folder that PYTHONPATH names by an absolute path stays importable: it was set on purpose.
     """
     _leave_the_working_folder_out()
     os.umask(PRIVATE_UMASK)

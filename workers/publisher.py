@@ -202,7 +202,7 @@ class Publisher:
             self._client.set(epoch_key(store.id), uuid.uuid4().hex, nx=True)
         epoch = self.epoch(store)
         if epoch is None:
-            raise ServiceUnavailable("broker", "the broker forgets what it is told; is maxmemory too small?")
+            raise ServiceUnavailable("broker", "the broker drops what it is sent; is maxmemory too small?")
         return epoch
 
     def ping(self) -> None:

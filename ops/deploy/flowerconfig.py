@@ -1,4 +1,4 @@
-"""Flower's configuration. Flower shows arguments and results to whoever may look; the claim check keeps prompts out.
+"""Flower's configuration. Flower shows arguments and results to all who may look; the claim check keeps prompts out.
 
 GRADEQUEUE_FLOWER_AUTH is `user:password`; without it Flower does not start, because it would be open to everyone.
 """

@@ -67,7 +67,7 @@ class ChatRequest:
     is_streamed: bool = False
     """The answer is wanted as server-sent events."""
     streams_usage: bool = False
-    """The last of them tells the usage."""
+    """The last of them reports the usage."""
 
     @property
     def prompt_key(self) -> str:

@@ -46,7 +46,7 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A computed answer: the body that is sent, and the usage that is billed, whatever the body tells of it."""
+    """A computed answer: the body that is sent, and the usage that is billed, whatever the body says of it."""
 
     body: dict[str, Any]
     usage: dict[str, Any]

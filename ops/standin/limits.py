@@ -83,7 +83,7 @@ class Limiter:
         self._buckets: dict[tuple[str, str], _Buckets] = {}
 
     def change(self, config: Config, *, now: float) -> None:
-        """Apply new limits from now on; what stands in the buckets stays, cut to the new capacity."""
+        """Apply new limits from now on; what the buckets hold stays, cut to the new capacity."""
         for key, old in self._buckets.items():
             self._refill(old, now)
             self._buckets[key] = _Buckets(
@@ -115,7 +115,7 @@ class Limiter:
             bucket.take(costs[name])
 
     def headers(self, account: str, *, model: str, now: float) -> dict[str, str]:
-        """The x-ratelimit-* headers as they stand now; empty without limits, or where they are switched off."""
+        """The x-ratelimit-* headers of this moment; empty without limits, or where they are switched off."""
         headers: dict[str, str] = {}
         if not self._config.limit_headers:
             return headers

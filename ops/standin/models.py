@@ -109,7 +109,7 @@ _GPT_6 = replace(
 _GPT_6_ALWAYS = replace(_GPT_6, efforts=_GPT_6.efforts[1:])
 """Reasons at every effort it takes."""
 
-# First match wins, so a narrower family stands before the wider one.
+# First match wins, so a narrower family comes before the wider one.
 _FAMILIES: tuple[tuple[str, Model], ...] = (
     (r"gpt-3\.5-turbo", replace(_BLIND, context_tokens=16_385, answer_tokens=4_096)),
     (r"gpt-4-turbo", replace(_UNSTRUCTURED, answer_tokens=4_096)),

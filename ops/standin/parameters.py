@@ -1,6 +1,6 @@
 """Types and ranges of the request's parameters, refused in OpenAI's words.
 
-A null stands for "not given", as it does there. *Source*: the API's public OpenAPI document and the parameter names of
+A null means "not given", as it does there. *Source*: the API's public OpenAPI document and the parameter names of
 its Python SDK 3.54, November 2026.
 """
 

@@ -57,7 +57,7 @@ class State:
     def configure(self, changes: Mapping[str, object]) -> Config:
         """Change some settings from now on; ValueError, with nothing changed, when one is not possible.
 
-        What stands in the buckets stays. Naming `faults` replaces the whole script and its counts.
+        What the buckets hold stays. Naming `faults` replaces the whole script and its counts.
         """
         self.config = self.config.changed(changes)
         self.limiter.change(self.config, now=self.clock())

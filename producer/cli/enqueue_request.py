@@ -171,24 +171,15 @@ def checked_request(
         choices=_choices(settings),
         is_first_alone=is_first_alone,
     )
-    origin = BatchOrigin(
-        input=str(input_path.absolute()),
+    origin = _origin(
+        input_path,
+        settings,
+        options,
         schema=schema,
         scheme=scheme.digest if scheme else None,
         model=model,
         template=template.sha256 if template else None,
-        provider=settings.provider,
-        encoding=options["encoding"] or None,
-        layout=options["layout"] or None,
-        id_column=options["id_column"] or None,
-        twins=None if twins is TwinRule.EXACT else str(twins),
-        identity=str(identity) if identity is IdentityRule.REPLACE else None,
-        roster=str(options["roster"].absolute()) if options["roster"] else None,
-        effort=options["effort"],
-        verbosity=options["verbosity"],
-        assignment=given.get("assignment"),
-        solution=given.get("solution"),
-        notes=given.get("notes"),
+        given=given,
     )
     return EnqueueRequest(
         name=options["name"] or _derived_name(input_path, origin),
@@ -198,14 +189,8 @@ def checked_request(
         warnings=(
             *kit.warnings,
             *checked.notes,
-            *(
-                f"--{name} is empty: nothing of it reaches the model"
-                for name, text in given.items()
-                if not text.strip()
-            ),
-            *_without_place(given, checked),
-            *((POINTS_NOT_SAID,) if scheme and scheme.leaves_points_open else ()),
-            *(scheme.warnings if scheme else ()),
+            *_on_given_texts(given, checked),
+            *_on_scheme(scheme),
             *ending_notices(checked.models, settings).values(),
         ),
         schemas=schemas,
@@ -215,14 +200,57 @@ def checked_request(
     )
 
 
+def _origin(
+    input_path: Path,
+    settings: Settings,
+    options: dict[str, Any],
+    *,
+    schema: str | None,
+    scheme: str | None,
+    model: str | None,
+    template: str | None,
+    given: Mapping[str, str],
+) -> BatchOrigin:
+    """`scheme` and `template` are digests; what has its default is left out, so that names of batches stay."""
+    return BatchOrigin(
+        input=str(input_path.absolute()),
+        schema=schema,
+        scheme=scheme,
+        model=model,
+        template=template,
+        provider=settings.provider,
+        encoding=options["encoding"] or None,
+        layout=options["layout"] or None,
+        id_column=options["id_column"] or None,
+        twins=None if options["twins"] == TwinRule.EXACT else options["twins"],
+        identity=options["identity"] if options["identity"] == IdentityRule.REPLACE else None,
+        roster=str(options["roster"].absolute()) if options["roster"] else None,
+        effort=options["effort"],
+        verbosity=options["verbosity"],
+        assignment=given.get("assignment"),
+        solution=given.get("solution"),
+        notes=given.get("notes"),
+    )
+
+
 def _given_text(path: Path) -> str:
     return read_text(path, where=path.name, max_bytes=MAX_PROMPT_BYTES, encodings=Encodings(certain=True))
 
 
-def _without_place(given: Mapping[str, str], checked: CheckedInput) -> Iterator[str]:
+def _on_given_texts(given: Mapping[str, str], checked: CheckedInput) -> Iterator[str]:
+    for name, text in given.items():
+        if not text.strip():
+            yield f"--{name} is empty: nothing of it reaches the model"
     if given and not checked.is_fenced:
         names = ", ".join(f"--{name}" for name in given)
         yield f"{names}: not used, because each row brings its whole prompt; give a --template or --rubric"
+
+
+def _on_scheme(scheme: GradingScheme | None) -> Iterator[str]:
+    if scheme is not None:
+        if scheme.leaves_points_open:
+            yield POINTS_NOT_SAID
+        yield from scheme.warnings
 
 
 def input_options(options: dict[str, Any]) -> InputOptions:

@@ -67,12 +67,12 @@ notify_option = click.option(
     multiple=True,
     callback=_targets,
     metavar="URL|mailto:ADDRESS",
-    help="Tell this webhook or address when the batch ends, stops at a cap or waits for its account; may be repeated.",
+    help="Webhook or address to notify when the batch ends, stops at a cap or waits for its account; may be repeated.",
 )
 
 
 def spend_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a batch may cost, its share of the queue, by when it is wanted and who is told."""
+    """What a batch may cost, its share of the queue, its deadline and who is notified."""
     command = notify_option(by_option(command))
     command = price_option(command)
     command = click.option(
@@ -101,7 +101,7 @@ models_side_by_side = click.option(
 
 
 def given_options() -> tuple[Callable[..., Any], ...]:
-    """Texts for the whole batch, which stand in the instructions and not in any student's part."""
+    """Texts for the whole batch, part of the instructions, not of any student's part."""
     file = click.Path(dir_okay=False, path_type=Path)
     return (
         click.option("--assignment", type=file, help="Text file with the assignment; {assignment} in a template."),

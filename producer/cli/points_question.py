@@ -1,4 +1,4 @@
-"""Which points a level gives, asked of whoever sits there where the rubric does not say; otherwise said in a note."""
+"""Which points a level gives, asked at a terminal where the rubric does not say; otherwise said in a note."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _TEST_STUDENTS = frozenset({"student, test", "test student"})
 _EXCUSED = frozenset({"ex", "excused"})
 _NOT_ASSIGNED = "n/a"
 _PLACES = 2
-"""Canvas compares what is written with what stands there to so many."""
+"""Canvas compares an imported value with its own to so many."""
 
 
 class CanvasRules:

@@ -1,4 +1,4 @@
-"""What is written back of one item: its points as the chosen standing says them, and what tells whose they are."""
+"""What is written back of one item: its points as the chosen standing says them, and what identifies their student."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _by_content(sheet: Sheet, grade: int | None) -> Worksheet:
     return Worksheet(
         identifier=0,
         grade=places[0] - 1,
-        name=1 if email is not None and email > 1 else None,  # other columns of identity may stand in between
+        name=1 if email is not None and email > 1 else None,  # other columns of identity may be in between
         email=email,
         maximum=places[0],
         locked=locked,

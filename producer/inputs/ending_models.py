@@ -1,4 +1,4 @@
-"""Models that are shut down or soon will be, said to whoever is about to ask them."""
+"""Models that are shut down or soon will be, announced before they are asked."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class InputItem:
     with_pictures: InputItem | None = field(default=None, repr=False)
     """The same work for a model that sees: pictures in the place of files that gave no text."""
     pictures: Mapping[str, Picture] = field(default_factory=dict, repr=False)
-    """Sign in the fields -> the picture that stands there."""
+    """Sign in the fields -> the picture in its place."""
     left_out: str = ""
     """Why there is nothing to grade; the item becomes a row of the batch with this reason, and costs nothing."""
 

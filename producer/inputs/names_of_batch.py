@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameSearch:
-    """What a client was told of names, for every batch."""
+    """A client's setting for names, for every batch."""
 
     identity: IdentityRule | str | None = None
     roster: Path | None = None

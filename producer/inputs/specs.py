@@ -66,7 +66,7 @@ class JobDefaults:
 
     @property
     def has_parts(self) -> bool:
-        """Whether the instructor's part stands apart; else a row brings its whole prompt."""
+        """Whether the instructor's part is separate; else a row brings its whole prompt."""
         return self.template is not None or self.section is not None
 
     @cached_property

@@ -1,6 +1,6 @@
 """A worker process of ours has ended: its jobs wait again at once, not only when its heartbeat has stood still.
 
-Who started a process is told of its end by the system; everybody else has the heartbeat. Answers that it spooled are
+A parent learns the end of its process from the system; all others have the heartbeat. Answers that it spooled are
 stored first, so that their jobs are not paid for again.
 """
 

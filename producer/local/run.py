@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.25
 MOST_PROCESSES = 2
-"""Where the caller names no number: a machine with more cores is told so."""
+"""Where the caller names no number: a note says so on a machine with more cores."""
 JOBS_A_PROCESS = 500
 """To start another process takes the processor time of about so many jobs."""
 WATCH_SHARE = 10
@@ -73,11 +73,11 @@ class RunRequest:
     price: str | None = None
     """Whether its jobs may wait for a cheaper lane."""
     notify: tuple[str, ...] = ()
-    """Who is told when it ends or stops."""
+    """Who is notified when it ends or stops."""
     renews: bool = False
     """Grade again who handed in other work since."""
     on_note: Callable[[str], None] = print
-    """Hears what of the jobs would be late, as soon as they are enqueued."""
+    """Called with what of the jobs would be late, as soon as they are enqueued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ CHOICE = "file of the folder"
 
 
 class _Kept(FileIO):
-    """An open file of a session, closed when the session lets go of it: nothing tells a page that it was closed."""
+    """An open file of a session, closed when the session lets go of it: a page is never notified that it was closed."""
 
     def __del__(self) -> None:
         self.close()

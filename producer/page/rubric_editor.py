@@ -42,7 +42,7 @@ def edited(rubric: Rubric | None, *, key: str) -> Rubric:
     st.caption("One row for each level. A row with an empty Criterion is one more level of the criterion above it.")
     made = rubric_of_rows(written, title=title or "", base=rubric)
     if rubric is None and is_example(made):
-        st.warning("This is the example as it stands: change it to what your assignment asks before you grade with it.")
+        st.warning("This is the unchanged example: adapt it to what your assignment asks before you grade with it.")
     if counting := [criterion.name for criterion in made.enabled_criteria if criterion.counts_errors]:
         st.caption(plain(f"Counted by errors, and changed in the file alone: {', '.join(counting)}"))
     st.caption(f"{made.max_points:g} points at most")

@@ -32,7 +32,7 @@ def _look_once() -> None:
     """Ask for what the newest batch's page asks for.
 
     The client is the one that sessions share, so that its connections are open and its statements prepared. When that
-    fails, nothing is kept: who opens the page connects for himself, and is told.
+    fails, nothing is kept: each visit connects for itself, and shows the error.
     """
     with suppress(GradequeueError):
         client = services.client()

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many jobs go first, what the batch may cost (None for no such limit), its share of the queue, who is told."""
+    """How many jobs go first, what the batch may cost (None: no limit), its share of the queue, who is notified."""
 
     pilot: int | None
     max_cost_usd: float | None
     weight: float | None = None
     """Of the batch in its queue; None leaves it as it is, 1 for a new batch."""
     notify: tuple[str, ...] = ()
-    """Who is told when it ends or stops."""
+    """Who is notified when it ends or stops."""
     within_hours: int | None = None
     """The grades may wait so long for a lower price; None: they are wanted at once."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PARKED: Mapping[AccountState, tuple[str, str]] = {
     AccountState.QUOTA_EXHAUSTED: ("Its credit or limit is used up", "Once it is raised"),
     AccountState.AUTH_FAILED: (
-        "The provider refused its key, which whoever runs the workers can correct",
+        "The provider refused its key, which the operator of the workers can correct",
         "Once that is done",
     ),
     AccountState.REFUSING: ("The provider refuses every request", "Once the cause is removed"),
@@ -105,7 +105,7 @@ def _closed(glance: BatchGlance) -> str | None:
 def _day(day: DayGate) -> str:
     return (
         f"What may be spent in one day is spent: {cost(day.held_usd)} of {cost(day.max_usd)}. The rest continues by "
-        "itself at 00:00 UTC. Whoever runs the workers can raise the limit."
+        "itself at 00:00 UTC. The operator of the workers can raise the limit."
     )
 
 

@@ -60,7 +60,7 @@ FAILURES: Mapping[FailureKind, tuple[str, str]] = {
     ),
     FailureKind.INTERNAL: (
         "fault in the program",
-        "The grading program itself failed here. Tell who runs the workers, then run it again.",
+        "The grading program itself failed here. Tell the operator of the workers, then run it again.",
     ),
 }
 FLAGS: Mapping[FlagKind, tuple[str, str]] = {

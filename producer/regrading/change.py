@@ -38,7 +38,7 @@ class Change:
     encoding: str | None = None
     """Of the input's files that are not UTF-8; detected when not given."""
     on_note: Callable[[str], None] | None = None
-    """Hears what was assumed about the input."""
+    """Called with what was assumed about the input."""
 
     def __post_init__(self) -> None:
         if self.model is None and not self.asks_differently and not self._parameters:
@@ -60,7 +60,7 @@ class Change:
 
     @property
     def digest(self) -> str:
-        """Tells two changes apart, hex."""
+        """Distinguishes two changes, hex."""
         content = [
             self.model,
             self.template.sha256 if self.template else None,

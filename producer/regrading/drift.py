@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_TRANSITIONS = 3
 """The commonest moves from one label to another; more would not be read."""
 MOST_FIELDS = 2_000
-"""Fields that are told apart: a model that makes up names has no end of them."""
+"""Fields that are distinguished: a model that makes up names has no end of them."""
 _MOST_LABEL_MOVES = 1_000
 """Different moves between labels that are counted; levels are a handful, short free texts would be any number."""
 
@@ -118,7 +118,7 @@ class Drift:
     only_new: int
     fields: tuple[FieldDrift, ...]
     has_more_fields: bool
-    """There are fields beyond the first `MOST_FIELDS`, which are not told apart and not judged."""
+    """There are fields beyond the first `MOST_FIELDS`, which are not distinguished and not judged."""
     has_standin: bool
     """Part of the grades compared are not real."""
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_VALUES = 1_000
-"""Different numbers that are told apart. Grades are in steps and stay far below; of others, near ones are merged."""
+"""Different numbers that are kept apart. Grades are in steps and stay far below; of others, near ones are merged."""
 
 
 @dataclass(slots=True)

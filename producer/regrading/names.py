@@ -59,7 +59,7 @@ class NamesOfRegrade:
         if self.rule is IdentityRule.REPLACE:
             raise InvalidInput(f"{gone}; give it with --roster, so that no name on it is sent")
         if self._change.on_note is not None:
-            self._change.on_note(f"{gone}: not searched for who stands on it alone")
+            self._change.on_note(f"{gone}: students who are only on it are not searched for")
         return None
 
     def searched(self, client: JobClient, specs: list[JobSpec], *, mark: str | None) -> list[JobSpec]:

@@ -1,6 +1,6 @@
 """What was handed in, read out of a stored prompt again: exactly, or not at all.
 
-Where the instructor's part stands apart, every field stands in a block of its own. Prompts of earlier releases are one
+Where the instructor's part is separate, every field has a block of its own. Prompts of earlier releases are one
 text: below a rubric a field is a block there, too; else it is cut out along the kept template, and every cut is proved
 by putting the prompt together again. Where it cannot be proved (two columns side by side, a prompt from somewhere
 else), nothing is guessed.

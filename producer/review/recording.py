@@ -102,7 +102,7 @@ def record(
 def row_pages(
     connection: Connection, batch: str, item_ids: Collection[str] | None, missing: dict[str, str] | None = None
 ) -> Iterator[Sequence[ResultRow]]:
-    """Every ended item, or these, some at a time; of the others of these `missing` is told that they have not ended."""
+    """Every ended item, or these, some at a time; `missing` is called with those of these that have not ended."""
     if item_ids is None:
         rows = read_results(connection, batch, ended_only=True)
         while page := list(islice(rows, LIST_LENGTH)):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _QUOTING_KEYS = frozenset({"evidence", "quote", "quotation"})
 """Fields of results that quote the work."""
 _SHORTEST_QUOTE = 3
-"""Characters: a shorter one stands in every work, and marks nothing."""
+"""Characters: a shorter one occurs in every work, so it marks nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Pools of connections to the broker, for both of redis-py's kinds of client: bounded, and whoever finds none waits.
+"""Pools of connections to the broker, for both of redis-py's kinds of client: bounded; a caller that finds none waits.
 
 Through Sentinel, each new connection asks who the primary is; after a failover, the old ones end by themselves.
 """

@@ -6,7 +6,7 @@
     budget       what the grader uses: reserve, settle, give back
     view         limit, used, waiting and refusals per model, for people and for the feeder
     refusals     refusals counted per account across workers, in Redis
-    outage       tells an outage of the provider from a job that fails by itself; one process, in memory
+    outage       distinguishes an outage of the provider from a job that fails by itself; one process, in memory
 
 The rules are in the scripts, so that they are applied in one place, atomically:
 

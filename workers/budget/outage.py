@@ -1,4 +1,4 @@
-"""Tells an outage of the provider from a job that fails by itself. One process's view of one model. Pure.
+"""Distinguishes an outage of the provider from a job that fails by itself. One process's view of one model. Pure.
 
 A failed call is the job's own failure while other calls are answered. While none is, it may be an outage:
 
@@ -7,7 +7,7 @@ A failed call is the job's own failure while other calls are answered. While non
     broken connection         the job's own if a call in flight with it is answered: who dies breaks all of them
     another 5xx               an outage if it happens to several jobs, for a while
 
-A provider dies under many calls at once, and the first of them knows nothing yet: what cannot be told is asked again,
+A provider dies under many calls at once, and the first of them knows nothing yet: the undecided is asked again,
 until some call is answered or none was for that while.
 
 The first three say that nobody was there. A provider that was gone for a moment answers later calls like a healthy
@@ -93,7 +93,7 @@ class Outage:
                 del known[next(iter(known))]
 
     def failed(self, job_id: str, *, sent_at: float, now: float, sign: Sign | None = None) -> Blame | None:
-        """Whose fault the failure of this job's call is; None when only `later` can tell."""
+        """Whose fault the failure of this job's call is; None when only `later` can say."""
         if sign is Sign.UNREACHABLE and self._answered_at < sent_at:
             self._unreachable_at = now
             return Blame.AWAY
@@ -110,7 +110,7 @@ class Outage:
         return Blame.AWAY if self._is_silence(now) else None
 
     def later(self, job_id: str, *, failed_at: float, now: float) -> Blame | None:
-        """Ask again about a failure that could not be told then; it can a moment after `SILENT_SECONDS`."""
+        """Ask again about a failure that could not be decided then; it can a moment after `SILENT_SECONDS`."""
         if job_id in self._failing_alone:
             return Blame.OWN
         if failed_at in self._excused.get(job_id, ()):
@@ -124,7 +124,7 @@ class Outage:
         return None
 
     def alone(self, job_id: str) -> Blame:
-        """About a failure that could not be told and beside which no other call is out."""
+        """About a failure that could not be decided and beside which no other call is out."""
         return Blame.AWAY if job_id in self._signs else Blame.OWN
 
     def _was_gone(self, job_id: str, failed_at: float) -> bool:

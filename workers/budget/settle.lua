@@ -139,7 +139,7 @@ if refusals > 0 then
     refused_wait = math.max(refused_wait, backoff) + backoff
   end
   if state.r_seen and not state.answered and tonumber(ARGV[9]) <= LONGEST_MINUTE then
-    -- before there was an answer no header told how deep in debt the bucket is, by the refused call's own charge too
+    -- before there was an answer no header said how deep in debt the bucket is, by the refused call's own charge too
     refused_wait = refused_wait + math.min(1 / state.r_rate, LONGEST_FIRST_DEBT_SECONDS)
   end
   local longest = math.min(LONGEST_HOLD_SECONDS, LONGEST_BACKOFF_SECONDS * 2 ^ (state.in_a_row - 1))

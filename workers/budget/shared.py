@@ -151,7 +151,7 @@ class SharedBudget:
         return bool(await self._client.get(f"{self._prefix}unstreamed:{account}"))
 
     async def note_streams_in_vain(self, account: str) -> None:
-        """Tell the other workers."""
+        """Publish it to the other workers."""
         await self._client.set(f"{self._prefix}unstreamed:{account}", 1, ex=UNSTREAMED_SECONDS)
 
     async def close(self) -> None:

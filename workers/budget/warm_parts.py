@@ -34,7 +34,7 @@ class PartState(StrEnum):
     """What a process does with its first call."""
 
     OURS = "ours"
-    """It goes alone, and tells the others how it ended."""
+    """It goes alone, and publishes to the others how it ended."""
     WARM = "warm"
     BEING_WRITTEN = "being_written"
     """Another process's call is under way."""

@@ -61,7 +61,7 @@ class CompletionRequest:
     prompt: str = field(repr=False)
     model: str
     instructions: str | None = field(default=None, repr=False)
-    """Stand in a message of their own before the prompt; None sends the prompt alone."""
+    """Sent in a message of their own before the prompt; None sends the prompt alone."""
     cache_key: str | None = None
     """Equal for requests that share their instructions; sent where the provider takes it."""
     schema_model: type[BaseModel]

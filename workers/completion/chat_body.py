@@ -1,6 +1,6 @@
 """The body of a chat completion request, built in one place: live calls send it, and so do the lines of a batch.
 
-Pure; what of it a ledger may hold stands apart from prompt and schema.
+Pure; the parts that a ledger may hold are separate from prompt and schema.
 """
 
 from __future__ import annotations

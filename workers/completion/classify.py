@@ -44,7 +44,7 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
 }
 """For an error under a good status, where the status says nothing."""
 _TIMED_OUT_BEHIND = frozenset({408, 504})
-"""A gateway's own timeout: whoever is behind it may have answered, and billed.
+"""A gateway's own timeout: the server behind it may have answered, and billed.
 
 *Source*: LiteLLM's proxy sends 408 when its timeout to the upstream passes; RFC 9110 section 15.6.5 for 504.
 """
@@ -225,7 +225,7 @@ def _is_whole(judged: Failure) -> bool:
 
 
 def _json_safe(error: ValidationError) -> tuple[Mapping[str, object], ...]:
-    # Through JSON: a validator's own exception stands in `ctx`, and NaN in `input` is no JSON either.
+    # Through JSON: `ctx` may hold a validator's own exception, and NaN in `input` is no JSON either.
     found = json.loads(error.json(include_url=False), parse_constant=str)
     return tuple(detail_of(each) for each in found[:_MAX_VALIDATION_ERRORS])
 

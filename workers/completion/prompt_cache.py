@@ -25,7 +25,7 @@ def cache_key(batch_id: int, instructions: str) -> str:
 
 
 def instructions_message(instructions: str, profile: ModelProfile) -> dict[str, Any]:
-    """The message that stands first, marked as the part to cache where the model takes such a mark."""
+    """The first message, marked as the part to cache where the model takes such a mark."""
     if not profile.takes_cache_breakpoint:
         return {"role": profile.instructions_role, "content": instructions}
     part = {"type": "text", "text": instructions, "prompt_cache_breakpoint": {"mode": "explicit"}}

@@ -102,7 +102,7 @@ class Official:
     decision: Decision | None = None
     """The decision that says so."""
     last_id: int = 0
-    """The newest decision of any kind; 0 when there is none. Whoever decides next must have seen it."""
+    """The newest decision of any kind; 0 when there is none. The next person to decide must have seen it."""
     last_kind: DecisionKind | None = None
     """Of that decision."""
     released: bool = False

@@ -42,7 +42,7 @@ _OFF_TASK = {
 
 
 class CannotAssess(BaseModel):
-    """Stands in place of a judgement that what was handed in does not allow."""
+    """Takes the place of a judgement that what was handed in does not allow."""
 
     cannot_assess: str = Field(description="Why this cannot be judged from what was handed in")
 
@@ -51,7 +51,7 @@ def doubts(answer: object) -> Iterator[Flag]:
     """A flag for everything that the answer says it cannot judge."""
     for part in answer_parts(answer):
         if isinstance(part.value, CannotAssess):
-            message = "no judgement and no points; the reason stands in the result"
+            message = "no judgement and no points; the result says why"
             yield Flag(kind=FlagKind.CANNOT_ASSESS, path=part.path, message=message)
         elif isinstance(part.value, WorkState) and part.value in _OFF_TASK:
             yield Flag(kind=FlagKind.OFF_TASK, path=part.path, message=_OFF_TASK[part.value])

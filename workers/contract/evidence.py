@@ -6,7 +6,7 @@ Part of the contract: standard library and pydantic only. A schema marks a field
         evidence: Evidence
         line_numbers: list[int]
 
-A list of whole numbers named `line_numbers` beside the one quotation of an object is compared with where it stands.
+A list of whole numbers named `line_numbers` beside the one quotation of an object is compared with where it was found.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Quotation:
     """As the stored result names it: `criteria.loops.errors[0].evidence`."""
     text: str
     holder: BaseModel | None
-    """None where it stands in a list by itself, or is not the only one of its object."""
+    """None where it is in a list by itself, or is not the only one of its object."""
 
     @property
     def line_numbers(self) -> list[int] | None:

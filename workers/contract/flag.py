@@ -1,7 +1,7 @@
 """What a person should look at before a grade counts: a closed list of flags, stored with the outcome.
 
 Part of the contract: standard library only. A flag never changes a grade by itself, and its text holds nothing that a
-student or a model wrote, so that it may stand in lists and logs.
+student or a model wrote, so that lists and logs may show it.
 """
 
 from __future__ import annotations

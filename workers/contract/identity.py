@@ -34,7 +34,7 @@ _DIGITS = 10
 def pseudonym_of(student: str, kind: str, *, key: str) -> str:
     """`student1f2e3d4c5b`, one word: the same for this student and kind of name wherever the key is the same.
 
-    Without the key nobody can tell whose it is; batches have keys of their own (the mark of their fence).
+    Without the key nobody can find out whose it is; batches have keys of their own (the mark of their fence).
     """
     digest = hashlib.sha256(json.dumps([key, student]).encode()).hexdigest()[:_DIGITS]
     return f"student{digest}{'' if kind == 'name' else kind}"

@@ -1,4 +1,4 @@
-"""What a producer asks for, and how a job is told from another.
+"""What a producer asks for, and what makes two jobs the same.
 
 Part of the contract: stdlib and pydantic only. Raises `InvalidInput` on what no worker could do.
 """
@@ -149,7 +149,7 @@ class JobSpec:
     model: str
     parameters: JobParameters = JobParameters()
     instructions: str | None = field(default=None, repr=False)
-    """The instructor's part: the same text for every job of a batch stands first, is kept once, and may be cached by
+    """The instructor's part: the same text for every job of a batch comes first, is kept once, and may be cached by
     the provider. None: the prompt is all there is, and is sent byte for byte."""
     metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
     not_read: tuple[str, ...] = ()
@@ -159,7 +159,7 @@ class JobSpec:
     flags: tuple[Flag, ...] = ()
     """What is known of the input before it is graded; the outcome of every round carries them."""
     pseudonyms: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Words of the prompt that stand for names, with those names: the answer gets them back (see `identity`)."""
+    """The prompt's pseudonyms, with the names they replace: the answer gets them back (see `identity`)."""
     likeness: str | None = None
     """Hash that two prompts share whose student's work is the same; None: only an equal prompt is (see `twins`)."""
     _prompt_hash: str = field(default="", init=False, repr=False, compare=False)
@@ -222,7 +222,7 @@ def _check_texts(job_id: str, metadata: Mapping[str, object]) -> None:
 
 
 def prompt_hash(prompt: str) -> str:
-    """SHA-256 of the prompt, hex: tells equal prompts apart from others without showing one."""
+    """SHA-256 of the prompt, hex: identifies equal prompts without showing one."""
     return hashlib.sha256(prompt.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 

@@ -32,7 +32,7 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 VERBOSITIES = ("low", "medium", "high")
 """Values of `verbosity`. *Source*: openai 3.54, types/chat/completion_create_params.py."""
 NOTICE_DAYS = 90
-"""A term: whoever starts one with a model should know that it will not last."""
+"""A term: a course that starts with a model should know that it will not last."""
 _TOKENS_PER_PRICE = 1_000_000
 _STANDARD_TIERS = frozenset({None, "auto", "default"})
 """None: a server that names no tier has one."""
@@ -183,7 +183,7 @@ class ModelProfiles:
         self.named = tuple({**models, **own})
         """Every model with an entry of its own, bundled ones first."""
         self.find = lru_cache(maxsize=_CACHED_LOOKUPS)(self._find)
-        """`find(model, base_url_host=None)`: the profile of a model at a server; None stands for OpenAI itself."""
+        """`find(model, base_url_host=None)`: the profile of a model at a server; None means OpenAI itself."""
 
     def _find(self, model: str, base_url_host: str | None = None) -> ModelProfile:
         names = _spellings(model)
@@ -243,7 +243,7 @@ def _read(path: Path) -> str:
 
 
 def _spellings(model: str) -> list[str]:
-    """Every name a profile may stand under, the most exact first."""
+    """Every name a profile may have, the most exact first."""
     base = model.split(":")[1] if model.startswith("ft:") else model
     names = [model, base, base.rsplit("/", 1)[-1]]
     return list(dict.fromkeys([*names, *(_SNAPSHOT.sub("", name) for name in names)]))

@@ -1,4 +1,4 @@
-"""What is told to people outside: that a batch ended or stopped, an account waits, a night was skipped.
+"""What people outside are notified of: that a batch ended or stopped, an account waits, a night was skipped.
 
 Names of batches, accounts and nightly entries, numbers, and reasons from closed lists: no work, id or name of a
 student, and nothing that a provider wrote. Part of the contract: standard library only.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 OPERATOR = "operator"
-"""The target that stands for whoever `GRADEQUEUE_NOTIFY` names."""
+"""The target that means everybody `GRADEQUEUE_NOTIFY` names."""
 MAILTO = "mailto"
 LONGEST_TARGET = 1000
 _ADDRESS = re.compile(r"[^\s@,;:<>()\[\]\\\"]+@[^\s@,;:<>()\[\]\\\"]+")
@@ -38,7 +38,7 @@ MOST_NAMED = 20
 
 
 class Happening(StrEnum):
-    """What is told; the `type` of a webhook's body."""
+    """What happened; the `type` of a webhook's body."""
 
     BATCH_ENDED = "batch.ended"
     BATCH_STOPPED = "batch.stopped"

@@ -51,7 +51,7 @@ class BatchOrigin:
     solution: str | None = None
     notes: str | None = None
     prompt_layout: str | None = None
-    """`PARTS` where the instructor's part of the prompts stands apart; None: prompts of an earlier release, in one."""
+    """`PARTS` where the instructor's part of the prompts is separate; None: prompts of an earlier release, in one."""
     fence: str | None = None
     """The mark of the fence around the students' work (see `schemes.fence`)."""
     identity: str | None = None
@@ -59,7 +59,7 @@ class BatchOrigin:
     names_key: str | None = None
     """Of the pseudonyms, random; None where they are made from the fence's mark."""
     roster: str | None = None
-    """Absolute path of the class list, when one was given: a regrade searches for who stands on it."""
+    """Absolute path of the class list, when one was given: a regrade searches for everybody on it."""
     twins: str | None = None
     """`off` or `near` (see `twins.TwinRule`); None: the same work is graded once."""
     regrade_of: str | None = None

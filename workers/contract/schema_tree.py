@@ -26,7 +26,7 @@ def children(node: Mapping[str, object]) -> Iterator[tuple[str, dict[str, object
 
 
 def parts(node: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """All that stands where a schema belongs, whatever it is."""
+    """Every value in the place of a schema, whatever it is."""
     for keyword in ("properties", "$defs"):
         for name, part in mapping(node, keyword).items():
             yield f"{keyword}/{name}", part
@@ -69,6 +69,6 @@ def json_type(value: object) -> str:
 
 
 def mapping(node: Mapping[str, object], keyword: str) -> dict[str, object]:
-    """Read what stands under a keyword as an object; empty when it is none."""
+    """Read the value of a keyword as an object; empty when it is none."""
     value = node.get(keyword)
     return value if isinstance(value, dict) else {}

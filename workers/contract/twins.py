@@ -36,7 +36,7 @@ class TwinRule(StrEnum):
     """For work that is a Python program: comments and formatting apart. Line numbers then are the first one's."""
 
     def normal(self, text: str) -> str:
-        """The text that stands for all works which are the same as this one."""
+        """The text shared by all works that count as the same as this one."""
         lines = "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
         bare = lines.rstrip("\n")
         return (_syntax(bare) or bare) if self is TwinRule.NEAR else bare

@@ -48,7 +48,7 @@ class JobMessage:
 def broker_queue(queue: str, provider: str, store_id: str) -> str:
     """`bulk`, `api.openai.com` and `9f3c01ab77de` give `bulk.api.openai.com.9f3c01ab77de`.
 
-    No two providers ever share a queue, nor do two stores that use one broker. A port or a path cannot stand in the
+    No two providers ever share a queue, nor do two stores that use one broker. A port or a path cannot be part of the
     name as it is: what is cleaned gets a digest, so that it stays the only one.
     """
     cleaned = _NOT_IN_A_QUEUE_NAME.sub("-", provider.lower()).strip("-.")

@@ -1,6 +1,6 @@
 """The same work without the passages that seem to address the grader: what it is asked with, and what it shows. Pure.
 
-The first answer is the grade, whatever comes of this: the difference is told, and a person decides.
+The first answer is the grade, whatever comes of this: the difference is shown, and a person decides.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
           -> [ reserve -> open the ledger row -> confirm -> send -> decide -> store ]... -> outcome
 
 A run ends finished (an outcome is stored), snoozed (nothing spent, come again later), or dropped (the message was for
-a job that is finished, claimed by another, or parked). Whoever calls it acks only after it returned.
+a job that is finished, claimed by another, or parked). The caller acks only after it returned.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def _is_short(ending: Throttled | Transient) -> bool:
 
 
 def _may_be_the_accounts(attempt: Attempt) -> bool:
-    """The provider refused the request itself, for a reason that no code or word tells from the account's."""
+    """The provider refused the request itself, for a reason that no code or word distinguishes from the account's."""
     ending, status = attempt.ending, attempt.reply.status_code
     if not isinstance(ending, Failure) or ending.kind is not FailureKind.REJECTED_REQUEST:
         return False

@@ -1,6 +1,6 @@
 """What is looked at in an answer before it is stored: its evidence, its doubts, and the work that it is about.
 
-Work is searched for passages that address the grader where it can be told from the instructor's words: in the fence,
+Work is searched for passages that address the grader where it is separate from the instructor's words: in the fence,
 or where the job has instructions of its own.
 
 Nothing here changes a grade. With strict evidence, an answer that quotes what is not in the work is not valid: its

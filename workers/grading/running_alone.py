@@ -27,7 +27,7 @@ class Entrance:
     """How long a job that runs alone waits for the others; they wait for it as long as it takes."""
     _inside: int = 0
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever is alone, or waits to be."""
+    """Held by the job that runs alone, or waits to."""
     _emptied: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager

@@ -50,7 +50,7 @@ def mail(message: Message, address: str, *, smtp_url: str | None, sender: str | 
         letter["Message-ID"] = f"<{message.id}@gradequeue.invalid>"  # one that comes twice is shown once
         letter["Auto-Submitted"] = "auto-generated"
     except (MessageError, ValueError, IndexError):
-        raise NotSent("an address cannot stand in a mail") from None
+        raise NotSent("an address cannot be written into a mail") from None
     letter.set_content(f"{text}\n")
     with connected(smtp_url) as server:
         server.send_message(letter)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 MOST_TAKEN = 50
-"""Messages taken at once beyond the first: bounds for how long the hub's loop stands at one delivery."""
+"""Messages taken at once beyond the first: bounds how long one delivery holds the hub's loop."""
 
 
 class BrokenMessageError(Exception):
@@ -51,7 +51,7 @@ class Message(virtual.Message):
 
 
 class QoS(redis.QoS):
-    """Tells the broker of all acks of one turn of the hub's loop together.
+    """Sends the broker all acks of one turn of the hub's loop together.
 
     A worker that dies before a flush has its messages delivered again; their jobs are finished, so they are dropped.
     """
@@ -100,7 +100,7 @@ class QoS(redis.QoS):
             self._unreported.append(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
-        """kombu's; what stands there and is no message is removed, so that the sweep gets past it."""
+        """kombu's; an entry that is no message is removed, so that the sweep gets past it."""
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
         except self.channel.connection_errors:

@@ -150,7 +150,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         self, delivery: Delivery, callback: Callable[..., Any] | None, result: tuple[int, object, float]
     ) -> None:
         if self._deliveries.pop(delivery.pid, None) is None:
-            return  # past its hard limit: Celery was told of its end already
+            return  # past its hard limit: Celery has its end already
         failed, _value, _seconds = result
         if callback is not None and not (failed and delivery.was_given_back):
             callback(result)

@@ -57,7 +57,7 @@ LEASE_PERIODS = 10
 STOP_SECONDS = 20.0
 """A round that hangs in a store or broker that hangs must not keep the process."""
 AHEAD_SECONDS = 6.0
-"""A model gets as many messages as it can start in this time: more would stand in the way of other models and batches.
+"""A model gets as many messages as it can start in this time: more would delay other models and batches.
 Several rounds' worth, so that a slow one leaves no worker idle."""
 FIRST_JOBS_SECONDS = 0.1
 """Between two looks whether a batch's first jobs have succeeded: a full bucket gains nothing while the rest waits."""
@@ -81,7 +81,7 @@ MOST_RESENT = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """A heartbeat, and since when this feeder has seen it stand still, by its own clock."""
+    """A heartbeat, and since when this feeder has seen it unchanged, by its own clock."""
 
     heartbeat_at: float
     since: float
@@ -141,7 +141,7 @@ class Feeder(OwnThread):
                 self.round()
             except ServiceUnavailable as error:
                 logger.warning("feeder.waiting", service=error.service, reason=error)
-            except Exception as error:  # noqa: BLE001 - without rounds the queue would stand still
+            except Exception as error:  # noqa: BLE001 - without rounds no job would move
                 log_frames(logger, "feeder.failed", error)
             if self._rest():
                 return
@@ -201,7 +201,7 @@ class Feeder(OwnThread):
             if error.service == "broker":
                 raise
             logger.warning("feeder.step_failed", step=step, reason=error)
-        except Exception as error:  # noqa: BLE001 - without the other steps the queue would stand still
+        except Exception as error:  # noqa: BLE001 - without the other steps no job would move
             log_frames(logger, "feeder.step_failed", error, step=step)
 
     def _write(self, work: Callable[[Connection], T]) -> T:

@@ -1,4 +1,4 @@
-"""The worker's heartbeat: says that this process lives, hears which jobs were cancelled, frees stranded claims.
+"""The worker's heartbeat: reports that this process lives, reads which jobs were cancelled, frees stranded claims.
 
 One thread, one update per beat however many jobs run. A claim that the store ascribes to this worker, but that it has
 not held in memory for two beats, is stranded (its coroutine was cancelled between commit and answer) and is freed.

@@ -1,6 +1,6 @@
 """The one asyncio loop of a worker process, on a thread of its own, with the services that live on it.
 
-Whatever blocks the loop holds up every paid call in flight, so a watchdog says where it stands when it has not turned
+Whatever blocks the loop holds up every paid call in flight, so a watchdog logs its stack when it has not turned
 for a second. Knows no Celery.
 """
 
@@ -27,7 +27,7 @@ START_SECONDS = 120.0
 LEFTOVER_SECONDS = 1.0
 """For coroutines that were given up and still clean up after themselves when the loop closes."""
 BLOCKED_SECONDS = 1.0
-"""A loop that stands still for so long delays every answer that has arrived meanwhile."""
+"""A loop that is blocked for so long delays every answer that has arrived meanwhile."""
 LOOK_SECONDS = 0.5
 """Between two looks of the watchdog: each wakes the loop once."""
 

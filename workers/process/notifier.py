@@ -39,7 +39,7 @@ LEASE_SECONDS = 90.0
 """Renewed before each message, which takes half a minute at most."""
 PERIOD_SECONDS = 2.0
 STOP_SECONDS = 5.0
-"""The end of a batch is told by the worker that stops with it; a receiver that hangs is tried again by another."""
+"""The end of a batch is sent by the worker that stops with it; a receiver that hangs is tried again by another."""
 MOST_PER_ROUND = 50
 FORGET_SECONDS = 3600.0
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def hear(
     loop: asyncio.AbstractEventLoop, grader: AccountGraders, budgets: Mapping[str, Budget], connection: Connection
 ) -> None:
-    """Tell the loop's budgets, by account, their limits, and the graders what is paused.
+    """Give the loop's budgets, by account, their limits, and the graders what is paused.
 
     A short query for each account and one more while nothing is set.
     """

@@ -1,6 +1,6 @@
 """The Celery task: a synchronous shell around `Grader.run`. It translates endings, and decides nothing.
 
-finished          the message is acked; a typed failure raises `JobFailed`, so that Flower tells it from success
+finished          the message is acked; a typed failure raises `JobFailed`, so that Flower shows it apart from success
 snoozed           a Celery retry with countdown; should its publish fail, the message is put back instead
 dropped           acked: the job is finished, claimed or parked, and the store knows when to send another
 not stored        the worker had to stop while the store was away: the message is put back, unacked

@@ -174,7 +174,7 @@ class WorkerLife:
             )
             self._say_how_it_ended(writer)
             await asyncio.to_thread(self._deregister, store, spool)
-            await asyncio.to_thread(notifier.stop)  # what ended last is told, too; no claim waits for a receiver
+            await asyncio.to_thread(notifier.stop)  # what ended last is sent, too; no claim waits for a receiver
             for account in accounts:
                 await account.close()
             view.close()
@@ -242,7 +242,7 @@ class WorkerLife:
                 release_all(connection, worker_id=self._worker_id)
                 mark_stopped(connection, worker_id=self._worker_id)
         except ServiceUnavailable:
-            return  # its heartbeat stands still from now on, and the sweeper does the same
+            return  # its heartbeat stops now, and the sweeper does the same
 
     @property
     def _serves_interactive(self) -> bool:

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     downloads: Path | None = Field(default=None, validation_alias="GRADEQUEUE_DOWNLOADS")
     """Folder whose ZIP files a page without a login offers, of any size, without an upload (`serve --downloads`)."""
     notify: str = Field(default="", validation_alias="GRADEQUEUE_NOTIFY", repr=False)
-    """Who is told, by workers, of parked accounts, reached caps, skipped nights and nightly batches: comma-separated
+    """Whom workers notify of parked accounts, reached caps, skipped nights and nightly batches: comma-separated
     `https://...` and `mailto:...`."""
     notify_secret: SecretStr | None = Field(default=None, validation_alias="GRADEQUEUE_NOTIFY_SECRET")
     """Signs webhooks (Standard Webhooks): `whsec_` and base64 of 24 to 64 bytes; workers send none without it."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = "environment"
 ENV_FILE = "GRADEQUEUE_ENV_FILE"
 NO_FILES = "GRADEQUEUE_NO_SETTINGS_FILES"
-"""Set for children: who started them has read the files, and told them what they need."""
+"""Set for children: their parent has read the files, and passed on what they need."""
 DATA_DIR = "GRADEQUEUE_DATA_DIR"
 DOTENV = Path(".env")
 SECRETS = Path(".streamlit/secrets.toml")

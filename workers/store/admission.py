@@ -2,7 +2,7 @@
 
 A request holds its upper bound against the caps of its batch and its day from the moment its row is opened; its real
 cost takes that place when the row is closed, and where the end is not known the upper bound stays. So caps are kept
-whoever dies, and nothing has to be rebuilt. When what is left of a cap is taken by calls in flight, the next one waits
+even when a worker dies; nothing is rebuilt. When what is left of a cap is taken by calls in flight, the next one waits
 for their ends; when none is in flight, the gate closes.
 
 The first outcomes of a batch are judged here too: when all fail alike for a cause that the rest shares, it closes.

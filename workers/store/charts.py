@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
 BARS = 20
-"""Of each chart: as many as can be told apart on a telephone."""
+"""Of each chart: as many as can be distinguished on a phone."""
 
 
 @dataclass(frozen=True, slots=True)

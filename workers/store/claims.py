@@ -75,7 +75,7 @@ class ClaimedJob:
     runs_alone: bool = False
     """Two workers died while they held it: nothing else may be in flight in the process that runs it."""
     pseudonyms: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Words of the prompt that stand for names, with those names."""
+    """The prompt's pseudonyms, with the names they replace."""
     kept: JobEnding | None = field(default=None, repr=False)
     """A paid answer that an earlier claim of this round kept (see `store.kept`); an invalid one is a failure."""
     instructions_hash: str | None = None

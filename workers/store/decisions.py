@@ -62,7 +62,7 @@ def decide(
 
 
 def decide_in_turn(store: Store, batch_name: str, plan: Callable[[Connection], Iterable[Sequence[NewDecision]]]) -> int:
-    """The same for more items than should stand in memory together: each part is written before the next is planned.
+    """The same for more items than memory should hold together: each part is written before the next is planned.
 
     All of it is one transaction. The plan reads what it needs through its connection.
     """

@@ -49,9 +49,9 @@ logger = get_logger(__name__)
 CHUNK = 1000
 """Rows per transaction: large enough to amortise the commit, small enough that other writers wait milliseconds."""
 LEASE_SECONDS = 60.0
-"""An enqueue that commits no chunk for so long has died, or its input stands still."""
+"""An enqueue that commits no chunk for so long has died, or its input has stalled."""
 LONGEST_WAIT_SECONDS = 600.0
-"""A hundred thousand jobs take a minute; whoever waits ten seconds is told so."""
+"""A hundred thousand jobs take a minute; a caller that waits ten seconds gets a note."""
 OCCUPIED_POLL_SECONDS = 0.05
 SAY_AFTER_SECONDS = 1.0
 """Two clicks into one batch meet for less; who waits for longer should read why."""
@@ -150,7 +150,7 @@ def add_jobs(
     The cap and the weight of `gate` come into force with the last chunk, so that a refused enqueue changes neither.
 
     One enqueue at a time fills a batch; another one waits for it. Jobs that fit in one chunk cost one transaction.
-    `on_chunk(new, existing)` hears the counts so far. With `renews`, a job that exists with other content begins
+    `on_chunk(new, existing)` gets the counts so far. With `renews`, a job that exists with other content begins
     another round with the new one, instead of a conflict; one that had nothing to grade always does.
     """
     return _Filling(store, batch, on_chunk, renews, gate).fill(new_jobs)

@@ -59,7 +59,7 @@ class GateRequest:
     price: PriceWish | None = None
     """Whether its jobs may wait for a cheaper lane; None leaves it as it is: a new batch is live."""
     notify: tuple[str, ...] = ()
-    """Who is told when it ends or stops, beside those who are already (see `notification.target_of`)."""
+    """Who is notified when it ends or stops, beside those who are already (see `notification.target_of`)."""
     starts_carefully: bool = True
     """Few requests until the first answers show that the rest can succeed."""
 

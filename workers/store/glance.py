@@ -63,7 +63,7 @@ class Glance:
     are_standings_behind: bool
     """An earlier release decided about items of it: make the standings again before they are listed."""
     has_days: bool
-    """A provider's cap of today is kept: whoever says why jobs wait must read it."""
+    """A provider's cap of today is kept: the reason why jobs wait depends on it."""
     has_pauses: bool
     """Something is paused, this batch or another."""
     has_lanes: bool

@@ -41,7 +41,7 @@ class Record:
 
 
 def read_outcomes(connection: Connection, batch: str) -> Iterator[Record]:
-    """Every outcome of every round, in input order; a job that has none yet stands with its state alone."""
+    """Every outcome of every round, in input order; a job that has none yet has a row with its state alone."""
     for query, found in _pages_of_jobs(connection, batch, _OUTCOMES, within_job=outcomes.c.round):
         by_round = flags_by_round(connection, found)
         for row in connection.execute(query):

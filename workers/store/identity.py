@@ -1,4 +1,4 @@
-"""What tells this store from others that use the same broker."""
+"""What distinguishes this store from others that use the same broker."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class AttemptClosing:
     surcharge_usd: float | None = None
     """Part of the cost that is due because the prompt was long."""
     may_be_billed: bool = False
-    """Nothing tells whether the provider answered it: it counts at the most that it can cost."""
+    """Nothing says whether the provider answered it: it counts at the most that it can cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +219,7 @@ _CLOSE = (
 
 
 def close_as_unknown(connection: Connection, job_ids: Collection[str]) -> None:
-    """Nobody will tell how these jobs' requests in flight ended; each may have been billed."""
+    """Nobody will report how these jobs' requests in flight ended; each may have been billed."""
     for some in in_lists(job_ids):
         connection.execute(
             update(attempts)

@@ -1,6 +1,6 @@
 """Heartbeats: one row per worker process, so that a thousand running jobs cost one update.
 
-A worker whose heartbeat stands still is dead; its claims are freed and its requests in flight become `unknown`. What a
+A worker whose heartbeat has stopped is dead; its claims are freed and its requests in flight become `unknown`. What a
 stopped process has locked is left to a later round, so that it holds up nobody.
 """
 

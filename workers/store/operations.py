@@ -59,7 +59,7 @@ def in_order(operations: list[Operation]) -> list[list[Operation]]:
 def resolve(operations: Sequence[Operation]) -> None:
     """Give the answers; to be called on the loop."""
     for operation in operations:
-        if operation.future.done():  # its coroutine was cancelled; what was committed stands
+        if operation.future.done():  # its coroutine was cancelled; what was committed stays
             continue
         if operation.error is not None:
             operation.future.set_exception(operation.error)

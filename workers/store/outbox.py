@@ -6,7 +6,7 @@
     failed       tried again later and later; given up after the last of `SPACINGS_SECONDS`
 
 A row is sent once or more often; its id is the same each time. One happening has one row for each target, whose id
-follows from the operator's: who is both the operator and a batch's own target is told once, as the batch's.
+follows from the operator's: who is both the operator and a batch's own target gets one message, as the batch's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 SPACINGS_SECONDS = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 86_400.0)
-"""After each failed try. A receiver that is away over a weekend's day is still told; then somebody looks."""
+"""After each failed try. A receiver that is away for a day of the weekend still gets it; after that somebody looks."""
 SPREAD = 0.2
 KEPT_SECONDS = 30 * 86_400.0
 """What was sent, given up, or is for an operator whom no worker's settings name, is removed after a month."""
@@ -64,7 +64,7 @@ class OutboxState:
 
 
 def add_targets(connection: Connection, batch_id: int, targets: Iterable[str]) -> None:
-    """Tell these of the batch, too; a target that it has already is kept."""
+    """Add these targets to the batch; one that it has already is kept."""
     for target in targets:
         connection.execute(upsert(connection, notify_targets, key={"batch_id": batch_id, "target": target}))
 
@@ -77,7 +77,7 @@ def note_batch_stopped(connection: Connection, batch_id: int, reason: str) -> No
 
 
 def note_account(connection: Connection, happening: Happening, account: str, **more: str) -> None:
-    """Nothing of this account starts now. Each target hears once, with its own batches that wait for it."""
+    """Nothing of this account starts now. Each target gets one message, with its own batches that wait for it."""
     waiting = connection.execute(
         select(notify_targets.c.target, batches.c.name)
         .join(batches, batches.c.id == notify_targets.c.batch_id)
@@ -104,9 +104,9 @@ def note_night(connection: Connection, *, entry: str, night: str, reason: str) -
 
 
 def note_ended(connection: Connection) -> int:
-    """Tell of the batches that have ended since they were last looked at; returns how many messages that made.
+    """Write messages about the batches that have ended since they were last looked at; returns their number.
 
-    For the one that sends: two at a time would tell twice.
+    For the one that sends: two at a time would notify twice.
     """
     last = select(func.max(outcomes.c.finished_at)).where(outcomes.c.batch_id == notify_targets.c.batch_id)
     last_at = last.correlate(notify_targets).scalar_subquery()
@@ -170,15 +170,15 @@ def _add(connection: Connection, happening: Happening, contents: Mapping[str, Ma
 
 
 def _id_for(target: str, of_operator: str) -> str:
-    """The id of what this target is told of a happening, by that of the operator's row."""
+    """The id of this target's message about an event, by that of the operator's row."""
     return hashlib.sha256(f"{of_operator} {target}".encode()).hexdigest()[:32]
 
 
 def address_operator(connection: Connection, targets: Sequence[str]) -> int:
     """Give what is for the operator to those whom the settings name; returns how many messages that were.
 
-    Any worker may do so, several at a time: each message goes to one of them. Who is told of it already, as a target of
-    the batch, is not told again.
+    Any worker may do so, several at a time: each message goes to one of them. Who gets it already, as a target of
+    the batch, gets no second message.
     """
     if not targets:
         return 0

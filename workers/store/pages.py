@@ -26,7 +26,7 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Something that a list is ordered by; never null. The keys of a list tell any two of its rows apart."""
+    """Something that a list is ordered by; never null. The keys of a list distinguish any two of its rows."""
 
     column: ColumnElement[Any]
     is_falling: bool = False

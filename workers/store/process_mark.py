@@ -1,4 +1,4 @@
-"""Names of processes: another one on the same machine can tell that the bearer of a name is gone."""
+"""Names of processes: another one on the same machine can see that the bearer of a name is gone."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PACE_SECONDS = 60.0
 """The pace is that of the last minute: long enough for slow models, short enough to notice a stall."""
 MOST_PACED = 500
-"""Of one batch's ends in that minute the newest count: more tell no more, and cost more the faster a batch moves."""
+"""Of one batch's ends in that minute the newest count: more add nothing, and cost more the faster a batch moves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What an outcome's provenance says of a round that no answer decided, whoever ended it: a worker or the store."""
+"""What an outcome's provenance says of a round that no answer decided, ended by a worker or by the store."""
 
 from __future__ import annotations
 

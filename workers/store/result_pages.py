@@ -178,7 +178,7 @@ def _result_page(
 def _positions(
     batch_id: int, states: Collection[str], after: Row[*tuple[Any, ...]] | None, at_most: int
 ) -> CompoundSelect[tuple[int]]:
-    """Where the next jobs in each of these states stand: read from an index alone, whatever lies between them."""
+    """The places of the next jobs in each of these states: read from an index alone, whatever lies between them."""
     next_of_each = (
         select(jobs.c.position)
         .where(jobs.c.batch_id == batch_id, jobs.c.state == state, is_behind(after))

@@ -54,7 +54,7 @@ def count_aged(connection: Connection, *, older_than_seconds: float) -> Aged:
 def purge(store: Store, *, older_than_seconds: float, on_chunk: Callable[[int], None] = lambda _purged: None) -> int:
     """Remove prompts, answers, raw outputs and metadata of jobs that ended so long ago; returns how many jobs.
 
-    In transactions of `LIST_LENGTH` jobs, after each of which `on_chunk` is told how many there were: nobody waits
+    In transactions of `LIST_LENGTH` jobs, after each of which `on_chunk` is called with their number: nobody waits
     long, and one that breaks off is resumed by the next call.
     """
     with store.snapshot() as connection:

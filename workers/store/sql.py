@@ -206,7 +206,7 @@ def fetch_plain(connection: Connection, statement: Select[Any]) -> Sequence[Any]
 
 
 PAGE = 500
-"""Rows fetched at a time, so that a hundred thousand results never stand in memory together."""
+"""Rows fetched at a time, so that a hundred thousand results are never in memory together."""
 
 
 def lock_batch(connection: Connection, batch_id: int) -> None:

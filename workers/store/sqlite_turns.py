@@ -1,6 +1,6 @@
 """Write transactions of one SQLite file take turns, so that a click's is not starved by a bulk worker's group commits.
 
-SQLite lets whoever asks at the right moment write, and those who wait look again after up to 0.1 s: a writer that
+SQLite serves the connection that asks at the right moment, and others look again after up to 0.1 s: a writer that
 commits all the time is nearly always first. Here, who wants to write takes the turnstile (a lock on a file beside the
 database), waits in it for the write lock, and leaves it once it has that: so who has just written is behind those who
 waited. Both are looked at every few milliseconds.

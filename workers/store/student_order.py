@@ -39,7 +39,7 @@ _COLUMNS = (
 
 
 def doubtful(batch_id: int, choice: Choice, doubts: Doubts) -> CTE | None:
-    """Those that stand before all others in the order of doubt; None in another order."""
+    """Those that come before all others in the order of doubt; None in another order."""
     if choice.sort is not SortBy.DOUBT:
         return None
     found = _doubted(batch_id, doubts)

@@ -1,6 +1,6 @@
 """The students of a batch as a list on a page: a few at a time, filtered, searched and sorted by the database.
 
-Reads no prompt and no result, whatever the batch's size: numbers that summarise them stand in columns of their own.
+Reads no prompt and no result, whatever the batch's size: numbers that summarise them have columns of their own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class StudentLine:
 def read_students(
     connection: Connection, batch_id: int, choice: Choice, doubts: Doubts, *, at: Place | None = None, at_most: int
 ) -> Page[StudentLine]:
-    """A page of the students under this choice; see `read_page`. Two further queries for what stands beside them."""
+    """A page of the students under this choice; see `read_page`. Two further queries for what is shown beside them."""
     rows = listed(
         batch_id, choice, doubtful(batch_id, choice, doubts),
         beside=at.values if at else None, is_backwards=at is not None and at.is_backwards, at_most=at_most + 1,

@@ -13,7 +13,7 @@ BUSY_SECONDS = 1.0
 
 
 def is_untouched(url: str) -> bool:
-    """True when this store's file holds no batch, worker or park; False whenever that cannot be told this way."""
+    """True when this store's file holds no batch, worker or park; False whenever that cannot be found out this way."""
     file = Path(url.removeprefix(_SQLITE))
     if not url.startswith(_SQLITE) or not file.is_absolute() or {"%", "?"} & set(url):
         return False  # another database, or a URL that has to be parsed

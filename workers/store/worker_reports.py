@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, CompoundSelect, Connection
 
 SILENT_SECONDS = 45.0
-"""A worker not heard of for so long is not counted on; heartbeats come every 10 s by default."""
+"""A worker without a heartbeat for so long is not counted on; heartbeats come every 10 s by default."""
 
 
 def latest_budgets(connection: Connection, *, within_seconds: float) -> list[dict[str, object]]:

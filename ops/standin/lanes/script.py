@@ -37,7 +37,7 @@ class LaneFault(StrEnum):
     LINE_ERROR = "line_error"
     LINE_EXPIRED = "line_expired"
     LINE_MISSING = "line_missing"
-    """It stands in neither file, and is not billed."""
+    """It is in neither file, and is not billed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def _newest(same: Sequence[HandIn]) -> HandIn:
 
 
 def without_left_behind(found: Found) -> Found:
-    """Hidden files of systems and editors are no parts, also where a prefix of the course system stands before them."""
+    """Hidden files of systems and editors are no parts, not even behind a prefix of the course system."""
     return replace(
         found,
         hand_ins=tuple(

@@ -1,4 +1,4 @@
-"""Which system a download is from: the layout that tells whose most files are, from the outermost folder inwards.
+"""Which system a download is from: the layout that names the owner of most files, from the outermost folder inwards.
 
 One file alone says little: a student may hand in what another system named. `--layout` overrides it.
 """

@@ -87,7 +87,7 @@ def display_name(metadata: Mapping[str, object]) -> str:
 
 
 def titles_that_name(metadata: Mapping[str, object]) -> list[str]:
-    """The titles of this metadata under which a name, an e-mail address, a number or a login stands."""
+    """The titles of this metadata under which a name, an e-mail address, a number or a login is found."""
     known = {*_NAME_PARTS, *(title for field_ in ("name", *_JOINING) for title in _TITLES[field_])}
     return [title for title in metadata if _folded(title) in known]
 

@@ -185,7 +185,7 @@ def _entry_path(entry: zipfile.ZipInfo) -> str:
 
 
 def _empty_folders(every: Sequence[str], kept: Sequence[str]) -> list[str]:
-    """The innermost folders that hold nothing, or only what was passed over: a student may stand behind each."""
+    """The innermost folders that hold nothing, or only what was passed over: each may belong to a student."""
     folders = {path[: at + 1] for path in every for at, sign in enumerate(path) if sign == "/"}
     filled = {path[: at + 1] for path in kept for at, sign in enumerate(path) if sign == "/"}
     empty = {path for path in folders - filled if not is_left_behind(path)}

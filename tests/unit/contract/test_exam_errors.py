@@ -119,7 +119,7 @@ def test_the_prompt_shows_what_is_looked_for_and_no_points():
     ("definitions", "sentence"),
     [
         ([], "error_definitions: needs at least 1 entry"),
-        ([_definition("a"), _definition("a")], "error_id 'a' stands twice"),
+        ([_definition("a"), _definition("a")], "error_id 'a' appears twice"),
         ([_definition("a", enabled=False)], "every error definition is disabled"),
         ([_definition("a", "fatal")], "error_definitions.0.severity_category: must be 'major' or 'minor'"),
         ([_definition("a", points=-1)], "error_definitions.0.default_penalty_points: must be greater than"),
@@ -153,7 +153,7 @@ def test_the_only_catalogue_of_a_file_needs_no_name(tmp_path: Path):
 
 def test_a_fault_names_course_and_assignment(tmp_path: Path):
     path = _file(tmp_path, {"C": [_assignment("A", _definition("one"), _definition("one"))]})
-    with pytest.raises(InvalidInput, match=r"errors\.json C/A: error_id 'one' stands twice"):
+    with pytest.raises(InvalidInput, match=r"errors\.json C/A: error_id 'one' appears twice"):
         load_catalogues(path)
 
 

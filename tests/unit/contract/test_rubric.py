@@ -84,7 +84,7 @@ def test_rules_that_contradict_each_other_are_told():
     ("changes", "sentence"),
     [
         ({"criteria": []}, "rubric criteria: needs at least 1 entry"),
-        ({"criteria": [_criterion(), _criterion()]}, "rubric: criterion_id 'logic' stands twice; rename one"),
+        ({"criteria": [_criterion(), _criterion()]}, "rubric: criterion_id 'logic' appears twice; rename one"),
         ({"criteria": [_criterion(enabled=False)]}, "rubric: every criterion is disabled; enable one"),
         ({"criteria": [_criterion(levels=[])]}, "rubric criteria.0: criterion 'logic' has no levels"),
         ({"criteria": [_criterion(levels=None)]}, "has no levels, so its points would be the model's"),
@@ -100,7 +100,7 @@ def test_rules_that_contradict_each_other_are_told():
         ({"criteria": [_criterion(levels=[_level(" ", 0, 5)])]}, "criteria.0.levels.0.label: String should match"),
         (
             {"criteria": [_criterion(levels=[_level("A", 0, 4), _level("A", 5, 6)])]},
-            "level of criterion 'logic' 'A' stands twice",
+            "level of criterion 'logic' 'A' appears twice",
         ),
         (
             {"criteria": [_criterion(levels=[_level("A", 0, 5), _level("B", 4, 6)])]},
@@ -235,7 +235,7 @@ def test_a_broken_neighbour_does_not_block_the_chosen_rubric(tmp_path: Path):
     ("content", "sentence"),
     [
         ('{\n"a": }', "rubrics.json line 2: is not valid JSON"),
-        ('{"a": 1, "a": 2}', "rubrics.json: the key 'a' stands twice in one object"),
+        ('{"a": 1, "a": 2}', "rubrics.json: the key 'a' appears twice in one object"),
         ("[]", "rubrics.json: holds no rubrics"),
         ("{}", "rubrics.json: holds no rubrics"),
         ('{"a": 5}', "rubrics.json a: must hold named fields"),

@@ -133,7 +133,7 @@ def test_a_criterion_said_twice_is_invalid_even_when_both_agree():
     once = json.dumps(_answer(LOGIC, STYLE, BUGS))
     twice = once.replace('"criteria": {', '"criteria": {"logic": ' + logic + ", ")
     assert twice != once
-    assert "The key 'logic' stands twice" in _faults(twice)
+    assert "The key 'logic' appears twice" in _faults(twice)
 
 
 def test_a_criterion_whose_id_is_no_python_name_keeps_it():

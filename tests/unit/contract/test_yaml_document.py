@@ -72,9 +72,9 @@ def test_only_numbers_truths_and_null_are_no_texts(text: str, value: object):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: 1\nb: 2\na: 3\n", "r.yaml line 3: the key 'a' stands twice"),
+        ("a: 1\nb: 2\na: 3\n", "r.yaml line 3: the key 'a' appears twice"),
         ("a: [1\nb: 2", "r.yaml line 2: is not valid YAML"),
-        ("a: &x [*x]", "an alias stands for itself"),
+        ("a: &x [*x]", "an alias refers to itself"),
         ("a: !!python/object:os.system x", "r.yaml"),
         ("? [1]\n: 2", "r.yaml line 1: a key is not a text"),
         (MANY_ALIASES, "too large with its aliases"),

@@ -126,5 +126,5 @@ def test_what_is_no_mail_server_is_said_without_its_password(url: str):
 def test_mail_needs_an_address_to_come_from():
     with pytest.raises(NotSent, match="GRADEQUEUE_MAIL_FROM is not set"):
         Sender(smtp_url="smtp://127.0.0.1:9").send(MESSAGE, "mailto:me@uni.example")
-    with pytest.raises(NotSent, match="cannot stand in a mail"):
+    with pytest.raises(NotSent, match="cannot be written into a mail"):
         Sender(smtp_url="smtp://127.0.0.1:9", mail_from="a@b\nBcc: c@d").send(MESSAGE, "mailto:me@uni.example")

@@ -108,7 +108,7 @@ def test_the_editor_of_a_rubric_says_how_rows_are_read_and_warns_of_the_example(
     app.toggle(key="edit rubric ").set_value(True).run()
     assert "needs a rubric" not in boxes(app)
     assert [caption for caption in app.caption if "one more level of the criterion above" in caption.value]
-    assert [warning for warning in app.warning if "the example as it stands" in warning.value]
+    assert [warning for warning in app.warning if "the unchanged example" in warning.value]
 
 
 def test_who_is_left_out_follows_the_model_that_is_chosen(client: JobClient, monkeypatch: pytest.MonkeyPatch):

@@ -231,7 +231,7 @@ def _error_object(completion: object) -> Mapping[str, object] | None:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    """Tell a real timeout from what the aiohttp transport of the SDK calls one.
+    """Distinguish a real timeout from what the aiohttp transport of the SDK calls one.
 
     *Source*: openai 3.54, `_vendor/httpx_aiohttp/transport.py`: it maps every `ClientConnectionError`, a refused or
     closed connection too, to `ConnectTimeout`.

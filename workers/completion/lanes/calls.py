@@ -45,7 +45,7 @@ async def calling(
 ) -> AsyncIterator[ResponseNote]:
     """Bound a call, and turn what it raises into the errors of this package.
 
-    `about` is the id that the call names, so that a 404 can be told from a path that is not served.
+    `about` is the id that the call names, so that a 404 is not taken for a path that is not served.
     """
     with noting_response(max_body_bytes=max_bytes) as note:
         try:

@@ -37,7 +37,7 @@ class OutputLine:
 
 
 def read_line(line: bytes) -> OutputLine | None:
-    """Parse a line; None where it is not one of a batch's output, so that no request can be told for it."""
+    """Parse a line; None where it is not one of a batch's output, so that it belongs to no request."""
     try:
         content = json.loads(line)
     except (ValueError, RecursionError):

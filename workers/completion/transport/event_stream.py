@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 STREAM_PARAMETERS: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
-"""Without the option no event tells the usage."""
+"""Without the option no event reports the usage."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
 """Not `splitlines`: an answer may hold other characters that Python takes for the end of a line."""
 _OF_THE_WHOLE = ("model", "service_tier", "system_fingerprint", "usage")

@@ -1,6 +1,6 @@
 """Which schema sources from the store may be executed here. Standard library only.
 
-The store holds what producers put there, and whoever can write to it must not thereby run code beside the API key. So
+The store holds what producers put there, and writing to it must not be a right to run code beside the API key. So
 a source is executed only on a host where a person named the file to a command of the same data folder, or listed its
 digest in GRADEQUEUE_TRUSTED_SCHEMAS. See docs/decisions/0040.
 """

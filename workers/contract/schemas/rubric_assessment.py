@@ -1,7 +1,7 @@
 """`rubric_assessment`: a level, or a list of errors, per criterion of a rubric; the numbers are computed here.
 
 The model is made from a rubric. It asks for what only a reader can say; points, total and band are computed fields,
-so they stand in every dump and never on the wire. Each criterion is a required field under its own id, so that strict
+so they are in every dump and never on the wire. Each criterion is a required field under its own id, so that strict
 mode itself demands them all. A criterion that is missing, unknown or doubled, and a level that the criterion does not
 have, is a validation error: never a zero.
 """

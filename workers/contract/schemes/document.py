@@ -66,10 +66,10 @@ def parse_document(model: type[Document], entry: object, *, where: str) -> Docum
 
 
 def refuse_doubles(names: Sequence[str], *, what: str) -> None:
-    """`ValueError` for a name that stands twice; for use in validators."""
+    """`ValueError` for a name that appears twice; for use in validators."""
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{what} {twice!r} stands twice; rename one")
+        raise ValueError(f"{what} {twice!r} appears twice; rename one")
 
 
 def exact(points: float) -> Decimal:
@@ -90,5 +90,5 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise _DoubleKeyError(f"the key {twice!r} stands twice in one object; rename one")
+        raise _DoubleKeyError(f"the key {twice!r} appears twice in one object; rename one")
     return dict(pairs)

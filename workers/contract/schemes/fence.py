@@ -40,7 +40,7 @@ class Fence:
 
     @property
     def rule(self) -> str:
-        """What the model was told of the fence in a prompt of one text; it stands once, before the first block."""
+        """What the model was told of the fence in a prompt of one text; it appears once, before the first block."""
         return _RULE.format(mark=self.mark)
 
     @property

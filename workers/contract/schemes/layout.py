@@ -3,8 +3,8 @@
     instructions      the rubric or catalogue, the template's words, assignment, solution and notes, the fence's rule
     the student's     every field that the template brings in, each under its name between the fence's lines
 
-Part of the contract: stdlib only. The instructor's part is trusted, stands first and is what providers cache; nothing
-of a student ever stands in it. Prompts of earlier releases are one text (see `fence.text_below_the_section`).
+Part of the contract: stdlib only. The instructor's part is trusted, comes first and is what providers cache; nothing
+of a student is ever part of it. Prompts of earlier releases are one text (see `fence.text_below_the_section`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def reference(name: str) -> str:
 def instructions_text(
     *, fence: Fence, section: str = "", words: str = "", given: Mapping[str, str] | None = None
 ) -> str:
-    """The instructor's part. `given` holds texts by the names of `GIVEN_TITLES` that stand nowhere else."""
+    """The instructor's part. `given` holds texts by the names of `GIVEN_TITLES` that have no place in the template."""
     chapters = [f"# {GIVEN_TITLES[name]}\n\n{text}" for name, text in (given or {}).items() if text.strip()]
     rule = f"# What was handed in\n\n{fence.rule_of_parts}"
     return "\n\n".join(part.strip("\n") for part in (section, words, *chapters, rule) if part.strip())

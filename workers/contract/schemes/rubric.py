@@ -231,7 +231,7 @@ def parse_rubric(entry: object, *, where: str = "rubric") -> Rubric:
 
 
 def refuse_overlaps(ranges: Sequence[ScoreRange], *, top: float, what: str) -> None:
-    """`ValueError` for a label that stands twice, a range above `top`, or two that share more than one score."""
+    """`ValueError` for a label that appears twice, a range above `top`, or two that share more than one score."""
     refuse_doubles([each.label for each in ranges], what=what)
     above = next((each for each in ranges if each.score_max > top), None)
     if above is not None:

@@ -35,7 +35,7 @@ CATALOGUE_SCHEMA = "exam_errors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradingScheme:
-    """Which schema a rubric or catalogue makes, and how it stands in the prompt."""
+    """Which schema a rubric or catalogue makes, and its text in the prompt."""
 
     schema: str
     title: str

@@ -54,7 +54,7 @@ def _refuse_unbounded(root: Node, where: str) -> None:
 
     def size(node: Node, depth: int) -> int:
         if depth > _MOST_DEPTH:
-            raise InvalidInput("is nested too deep, or an alias stands for itself", where=where)
+            raise InvalidInput("is nested too deep, or an alias refers to itself", where=where)
         if id(node) not in sizes:
             sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in _children(node))
         if sizes[id(node)] > _MOST_NODES:
@@ -85,7 +85,7 @@ def _mapping(node: Any, where: str) -> dict[str, object]:
         if key.id != "scalar":
             raise InvalidInput("a key is not a text", where=line)
         if key.value in found:
-            raise InvalidInput(f"the key {key.value!r} stands twice; rename one", where=line)
+            raise InvalidInput(f"the key {key.value!r} appears twice; rename one", where=line)
         found[key.value] = _value(value, where)
     return found
 

@@ -69,4 +69,4 @@ FORMATS: Mapping[str, Callable[[str], bool]] = {
     "ipv6": _is_ipv6,
     "uuid": lambda text: bool(_UUID.fullmatch(text)),
 }
-"""All that may stand as `format`; a format that is not here is described in words and checked by Pydantic."""
+"""Every allowed `format`; a format that is not here is described in words and checked by Pydantic."""

@@ -37,7 +37,7 @@ KEYWORDS = frozenset(
         *("pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     }
 )
-"""All that may stand in every strict schema."""
+"""Keywords that every strict schema may have."""
 LENGTHS = frozenset({"minLength", "maxLength"})
 """Only for servers that take them: on some a string with a limit can hold no line break and no quotation mark."""
 BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
@@ -138,7 +138,7 @@ def _reference_violations(node: Mapping[str, object], here: str, root: Mapping[s
 
 def _union_violations(node: Mapping[str, object], here: str) -> Iterator[Violation]:
     for keyword in sorted((node.keys() & KEYWORDS) - {"anyOf", "description", "$defs"}):
-        yield Violation(here, f"{keyword!r} stands beside 'anyOf'", "move it into the branches")
+        yield Violation(here, f"{keyword!r} is beside 'anyOf'", "move it into the branches")
     if not isinstance(node["anyOf"], list) or not node["anyOf"]:
         yield Violation(here, "'anyOf' has no branches", "name at least one type")
 

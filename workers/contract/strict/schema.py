@@ -114,7 +114,7 @@ def _refuse_ambiguous(model: type[BaseModel], raw_json: str) -> None:
     except _AmbiguousError as ambiguous:
         raise _refusal(model, ambiguous.error) from None
     except (ValueError, RecursionError):
-        return  # no JSON, or nested without end: whoever parses it next says so
+        return  # no JSON, or nested without end: its parser says so
 
 
 def _without_doubles(pairs: list[tuple[str, object]]) -> None:
@@ -123,9 +123,9 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> None:
     seen: set[str] = set()
     for key, _value in pairs:
         if key in seen:
-            # Half a character in it would break whoever writes the error down.
+            # Half a character in it could not be written to a log or a file.
             shown = key.encode(errors="replace").decode()
-            message = "The key '{key}' stands twice in one object"
+            message = "The key '{key}' appears twice in one object"
             raise _AmbiguousError(PydanticCustomError("doubled_key", message, {"key": shown}))
         seen.add(key)
 

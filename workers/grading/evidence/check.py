@@ -49,7 +49,7 @@ class EvidenceCheck:
 
 
 def fenced_works(prompt: str) -> list[str]:
-    """What stands in the fenced blocks of a prompt, in order."""
+    """The contents of a prompt's fenced blocks, in order."""
     return [prompt[start:end] for start, end in _places(prompt)]
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 SEPARATOR = "\x1f"
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|_+|[^\w\s]")
-"""Words, numbers, signs one by one: white space only tells words apart."""
+"""Words, numbers, signs one by one: white space only separates words."""
 _ANY_WRITTEN_BREAK = re.compile(r"\\+[nrt]")
 _WRITTEN_CHARACTER = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")

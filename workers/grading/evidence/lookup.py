@@ -1,14 +1,14 @@
-"""Whether a quotation stands in a submission, and in which lines. Pure.
+"""Whether a quotation occurs in a submission, and in which lines. Pure.
 
 In this order, the first that fits decides:
 
     exact     as it is
     folded    white space, quote signs, escapes, dashes and invisible characters apart
-    elided    its pieces between "..." stand there in their order
+    elided    its pieces between "..." occur in their order
     fuzzy     it resembles a passage to at least FUZZY_THRESHOLD percent, and differs from it in single letters of words
               alone: numbers and signs are what a program means, so they must be equal
 
-`VERSION` rises when a quotation could be judged otherwise; it stands with each outcome.
+`VERSION` rises when a quotation could be judged otherwise; it is kept with each outcome.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LETTERS_PER_SLIP = 4
 """A word of so many letters may differ in one of them, of twice as many in two."""
 LONGEST_FUZZY = 2_000
 SHORTEST_ELIDED = 8
-"""Characters of all pieces of an elided quotation: fewer stand in every program."""
+"""Characters of all pieces of an elided quotation: fewer occur in every program."""
 _ELISION = re.compile(r"\[\s*(?:\.{3,}|\u2026)\s*\]|\(\s*(?:\.{3,}|\u2026)\s*\)|\.{3,}|\u2026")
 _LINE_LABEL = re.compile(
     r"^[ \t]*(?:lines?[ \t]*)?\d+(?:[ \t]*[-\u2013][ \t]*\d+)?[ \t]*[:|)][ \t]?", re.IGNORECASE | re.MULTILINE
@@ -45,7 +45,7 @@ MOST_LINES = 1_000
 def lines_of(quotation: str, submission: Submission) -> set[int] | None:
     """Line numbers of every occurrence of the quotation; empty when they are not known.
 
-    None when it is not there. An empty quotation claims nothing, and stands everywhere.
+    None when it is not there. An empty quotation claims nothing, and is found everywhere.
     """
     quotation = quotation.strip()
     if not quotation:

@@ -16,14 +16,14 @@ _SPACED_OUT = re.compile(r"(?<!\w)\w(?:[ .\-_*]\w(?!\w)){4,}+")
 _DISGUISED = str.maketrans("013457@$!|", "oleastasil")
 _DISGUISED_WORD = re.compile(r"(?<![\w@$!|])(?=[\w@$!|]{0,40}[a-z])(?=[\w@$!|]{0,40}[013457@$!|])[\w@$!|]{3,40}")
 _HAS_DISGUISED = re.compile(r"[a-z][013457@$!|]+[a-z]|(?<![\w.])[013457@$][a-z]{2}")
-"""Names such as `x1` and `list2` are none: a digit that stands for a letter stands within a word, or begins it."""
+"""Names such as `x1` and `list2` are none: a digit in place of a letter is within a word, or begins it."""
 _ENCODED = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _PRINTABLE_SHARE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text to match, and where each of its characters stands in the work."""
+    """A text to match, and the place of each of its characters in the work."""
 
     text: str
     places: Sequence[int]
@@ -54,7 +54,7 @@ def _plain(work: str) -> Reading:
 
 
 def _undisguised(reading: Reading) -> Reading:
-    """Letters that stand apart are joined, digits and signs within words read as the letters they look like."""
+    """Letters with spaces between them are joined, digits and signs within words read as the letters they look like."""
     pieces: list[str] = []
     places: list[int] = []
     position = 0

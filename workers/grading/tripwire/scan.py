@@ -1,6 +1,6 @@
 """Passages of student work that seem to address the grader: found by rules in a data file, without a model. Pure.
 
-A tripwire, no wall: it tells a person where to look, and changes neither prompt nor grade.
+A tripwire, not a wall: it shows a person where to look, and changes neither prompt nor grade.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _with_gaps(pattern: str) -> str:
 
 
 def rules_version() -> int:
-    """Rises when a passage could be judged otherwise; it stands with each outcome."""
+    """Rises when a passage could be judged otherwise; it is kept with each outcome."""
     return _rules().version
 
 

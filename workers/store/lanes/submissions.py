@@ -10,7 +10,7 @@ One row's life:
     persisted  every answer is stored, and every job that got none waits again
     cleaned    (`cleaned_at`) the provider holds nothing of it any more
 
-A submission is the holder of its jobs' claims: its id stands where a worker's would, so that they outlive every worker.
+A submission is the holder of its jobs' claims: its id takes the place of a worker's, so that they outlive every worker.
 Its id is also the marker by which the provider finds what was made and not noted.
 """
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ADVISORY_LOCK = 0x67726164  # "grad": one migration at a time on PostgreSQL; SQLite's BEGIN IMMEDIATE does it there
 FIRST_FLOOR = "0023_floor"
 LOCK_SECONDS = 10
-"""Whoever comes after a waiting migration waits behind it."""
+"""Every statement after a waiting migration waits behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

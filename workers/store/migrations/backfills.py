@@ -1,4 +1,4 @@
-"""What migrations added and existing rows must fill: in chunks, each a short transaction, whoever else writes.
+"""What migrations added and existing rows must fill: in chunks, each a short transaction, beside other writers.
 
 A backfill's place is kept with each chunk, so that one that was broken off goes on where it stopped. It may meet rows
 that are filled already, because new ones are written complete.
