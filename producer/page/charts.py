@@ -15,8 +15,7 @@ from workers.settings import STANDIN_PROVIDER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from producer.review.glance import BatchGlance, Board, Charts
-    from workers.store.charts import Bars
+    from producer.review.glance import Bars, BatchGlance, Board, Charts
 
 _HEIGHT = 240
 _COUNTS = {"tickMinStep": 1, "format": ",d"}
