@@ -9,7 +9,7 @@ import streamlit as st
 
 from producer.page import batch_list, batch_page, new_batch, student_page
 from producer.page.batch_list import BATCH
-from producer.page.login import ask, is_in, sign_out
+from producer.page.login import JUST_IN, ask, is_in, sign_out
 from producer.page.outage import says_when_away
 from producer.page.plain_text import plain
 from producer.page.services import settings
@@ -23,14 +23,15 @@ def main() -> None:
     st.set_page_config(page_title="gradequeue", layout="centered")
     use_style()
     # no icons for pages: the browser would fetch each as the tab's icon from another host
-    grades_first = not is_in() or may_own()  # who may not grade has nothing to do there
-    grade = st.Page(new_batch.show, title="Grade", url_path="grade", default=grades_first)
-    batches = st.Page(_batches, title="Batches", url_path="batches", default=not grades_first)
+    grade = st.Page(new_batch.show, title="Grade", url_path="grade", default=True)
+    batches = st.Page(_batches, title="Batches", url_path="batches")
     # before the login, which would otherwise lose the requested address
     page = st.navigation([grade, batches], position="top" if is_in() else "hidden")
     if not is_in():
         ask()
         return
+    if st.session_state.pop(JUST_IN, False) and page is grade and not may_own():
+        st.switch_page(batches)
     if name := st.session_state.pop("open_batch", None):
         st.switch_page(batches, query_params={BATCH: name})
     says_when_away(page.run)()

@@ -101,6 +101,7 @@ def _columns(bars: Bars, scale: str, x: str, y: str, *, alt: str) -> None:
         "x": {"field": "from", "type": scale, "title": x, **zone},
         "x2": {"field": "to"},
         "y": {"field": "number", "type": "quantitative", "title": y, "axis": {} if y == "US dollars" else _COUNTS},
+        "y2": {"datum": 0},
     }
     rows = [
         {"from": start * unit, "to": (start + (width or 1.0)) * unit, "number": number}

@@ -16,8 +16,7 @@ button kbd { color: inherit !important; opacity: 1 !important; }
   max-height: 620px; overflow: auto; padding: 0.75rem; border: 1px solid #c9c9c9; border-radius: 8px; }
 .work.short { max-height: 320px; }
 @media (min-width: 641px) {
-  .stColumn:has(.st-key-beside) > .stVerticalBlock { height: 100%; }
-  .st-key-beside { position: sticky; top: 4rem; }
+  .stColumn > .stVerticalBlock > :has(> .st-key-beside) { position: sticky; top: 4rem; }
   .st-key-beside .work { max-height: calc(100vh - 9rem); }
 }
 [data-testid="stBaseButton-tertiary"] { text-align: left; }
