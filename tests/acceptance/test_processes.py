@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.acceptance
 
-FIRST_JOBS = 3
-"""A new batch begins with so many, until one of them succeeds."""
-
 
 def test_workers_that_die_as_they_start_are_given_up_with_the_reason(bench: Bench):
     made_up_programs(bench.folder, 2)
@@ -49,20 +46,20 @@ def test_workers_end_when_run_is_killed_outright(bench: Bench):
 def test_a_second_ctrl_c_gives_back_what_is_in_flight(bench: Bench):
     made_up_programs(bench.folder, 20)
     bench.standin.configure(latency_ms="60000")
-    bench.environment["GRADEQUEUE_RPM"] = "60000"  # known, so that nobody waits for a first answer
+    bench.environment["GRADEQUEUE_RPM"] = "60000"  # known, so that nobody waits for it
     said = bench.folder / "stderr.txt"
     with said.open("w") as stderr:
         running = bench.start(*RUN, *TWO, stderr=stderr)
-    wait_until(lambda: bench.standin.stats()["in_flight"] == FIRST_JOBS, "the first are in flight")
+    wait_until(lambda: bench.standin.stats()["in_flight"] == 20, "all are, before the first answer")
     running.send_signal(signal.SIGINT)
-    wait_until(lambda: f"draining: {FIRST_JOBS} in flight" in " ".join(said.read_text().split()), "the run drains")
+    wait_until(lambda: "draining: 20 in flight" in " ".join(said.read_text().split()), "the run drains")
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=DEADLINE_SECONDS)
     assert running.returncode == 130, said.read_text()
     progress = bench.progress("batch")
     assert progress is not None
     assert (progress.running, progress.waiting) == (0, 20)
-    assert progress.attempts == {"unknown": FIRST_JOBS}
+    assert progress.attempts == {"unknown": 20}
 
 
 def test_the_broker_that_dies_in_a_run_is_started_again_and_nothing_is_lost(bench: Bench):

@@ -131,15 +131,17 @@ def persist(
     ending: JobEnding | None = None,
     release: Release | None = None,
     kept: JobEnding | None = None,
+    heard_batch: int | None = None,
 ) -> bool:
     """Store the end of an attempt; true when its outcome was accepted."""
-    update = JobUpdate(closing=closing, ending=ending, release=release, kept=kept)
+    update = JobUpdate(closing=closing, ending=ending, release=release, kept=kept, heard_batch=heard_batch)
     return bool(store.run(lambda connection: _apply(connection, update)))
 
 
 def _apply(connection: Connection, update: JobUpdate) -> set[str]:
     closings = [update.closing] if update.closing else []
-    gates = lock_gates(connection, closings=closings, endings=[update.ending] if update.ending else [])
+    heard = [] if update.heard_batch is None else [update.heard_batch]
+    gates = lock_gates(connection, closings=closings, endings=[update.ending] if update.ending else [], heard=heard)
     locked = lock_jobs(connection, update.job_ids)
     accepted = apply_updates(connection, [update], locked=locked, gates=gates)
     gates.write()

@@ -50,6 +50,9 @@ class Playing:
     usage: Usage = field(default_factory=lambda: Usage(prompt_tokens=1))
     gates: list[asyncio.Event] = field(default_factory=list)
     """One for each call to come."""
+    profile: ModelProfile = field(default_factory=ModelProfile)
+    hears_at_once: bool = False
+    """The headers come before the gate opens."""
     parked: list[Park] = field(default_factory=list)
     store_is_away: bool = False
 
@@ -83,8 +86,8 @@ class Playing:
         self.told.append("settle")
         self.samples.append(sample)
 
-    def wants_stream(self, grant: Grant) -> bool:
-        return grant.is_careful and not self.streams_in_vain
+    def wants_stream(self, grant: Grant, *, is_first: bool = False) -> bool:
+        return (grant.is_careful or is_first) and not self.streams_in_vain
 
     def hear(self, sample: RateSample) -> None:
         self.told.append("hear")
@@ -101,12 +104,14 @@ class Playing:
         self.told.append("complete")
         self.requests.append(request)
         self.on_complete()
+        if request.on_limits is not None and self.hears_at_once:
+            request.on_limits(LIMITS)
         if self.gates:
             await self.gates.pop(0).wait()
         ending = self.endings.pop(0) if self.endings else Success(request.schema_model.model_construct())
         if isinstance(ending, Exception):
             raise ending
-        if request.on_limits is not None and isinstance(ending, Success):
+        if request.on_limits is not None and isinstance(ending, Success) and not self.hears_at_once:
             request.on_limits(LIMITS)
         is_streamed = request.is_streamed and self.answers_streams
         reply = Reply(
@@ -130,7 +135,7 @@ class Playing:
     def grader(self, writer: Writer, health: HealthMonitor | None = None) -> Grader:
         provider = Provider(
             complete=self.complete,
-            profile_of=lambda _model: ModelProfile(),
+            profile_of=lambda _model: self.profile,
             call_timeout_seconds=5.0,
             health=health or HealthMonitor(),
         )

@@ -166,9 +166,12 @@ class Budget:
             quota.paused_until = max(quota.paused_until, asyncio.get_running_loop().time() + pause)
         self._flush_soon(quota)
 
-    def wants_stream(self, grant: Grant) -> bool:
-        """Whether this call's headers are waited for, and may come before its answer if it is streamed."""
-        return grant.is_careful and not self._streams_in_vain
+    def wants_stream(self, grant: Grant, *, is_first: bool = False) -> bool:
+        """Whether this call's headers are waited for, and may come before its answer if it is streamed.
+
+        Those of the first call of a batch (`is_first`) are, whatever is known of limits.
+        """
+        return (grant.is_careful or is_first) and not self._streams_in_vain
 
     def hear(self, sample: RateSample) -> None:
         """Correct the budget by the headers of a response that has begun; its call is settled when it ends."""

@@ -1,7 +1,8 @@
 """What a call will take before it is sent: tokens of the provider's rate limit, and dollars at the most. Pure.
 
-*Source*: OpenAI, "Rate limits" (read November 2026): a request counts with its input estimated from the characters
-and with max_tokens. For servers that count otherwise, the budget learns the ratio.
+*Source*: OpenAI, "Rate limits" (read November 2026): a request counts with the larger of its input, estimated from the
+characters, and max_tokens. Others count both; what a server counts otherwise, the budget learns as a ratio, but not
+where its bucket holds hardly more than one call: that is full again whenever a header shows it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from workers.contract.model_profile import ModelProfile
 
 
-def charge_tokens(*texts: str, max_tokens: int) -> int:
-    """Tokens that one request takes from the limit: estimated input plus max_tokens."""
-    return sum(map(estimate_tokens, texts)) + max_tokens
+def charge_tokens(*texts: str, max_tokens: int, picture_tokens: int = 0, takes_larger: bool = False) -> int:
+    """Tokens that one request takes from the limit: estimated input plus max_tokens, or the larger of the two."""
+    prompt_tokens = sum(map(estimate_tokens, texts)) + picture_tokens
+    return max(prompt_tokens, max_tokens) if takes_larger else prompt_tokens + max_tokens
 
 
 def most_usd(

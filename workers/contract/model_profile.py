@@ -57,6 +57,9 @@ class ModelProfile:
     """Takes `prompt_cache_key`, which routes requests with equal beginnings to one cache."""
     takes_service_tier: bool = False
     """Takes `service_tier`; without it, the account's own default serves, which may cost more than these prices."""
+    charges_larger: bool = False
+    """A request takes from the token limit the larger of its prompt and its output limit; elsewhere, the sum of both.
+    *Source*: OpenAI, "Rate limits" (read November 2026)."""
     takes_cache_breakpoint: bool = False
     """Takes an explicit end of the part of a prompt that is to be cached."""
     takes_pictures: bool = False
@@ -163,6 +166,7 @@ class ModelProfile:
             instructions_role="system",
             takes_cache_key=False,
             takes_service_tier=False,
+            charges_larger=False,
             takes_cache_breakpoint=False,
             **unknown,  # type: ignore[arg-type] # every price may be None
         )
@@ -285,7 +289,7 @@ def _is_valid(name: str, value: object) -> bool:
         return value in {"max_tokens", "max_completion_tokens"}
     if name == "instructions_role":
         return value in {"developer", "system"}
-    if name.startswith("takes_"):
+    if name.startswith(("takes_", "charges_")):
         return isinstance(value, bool)
     if name == "efforts":
         return isinstance(value, list) and set(value) <= set(EFFORTS)

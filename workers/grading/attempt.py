@@ -30,7 +30,7 @@ from workers.grading.decide import ProviderHealth
 from workers.grading.translate import closing_of, rate_sample_of, unknown_sample
 from workers.log import bind_attempt
 from workers.store.admission import Admission
-from workers.store.ledger import AttemptClosing, AttemptOpening
+from workers.store.ledger import AttemptClosing, AttemptOpening, Purpose
 from workers.store.sql import new_id
 from workers.store.writer import JobUpdate, NotStored
 
@@ -78,6 +78,8 @@ class Sent:
 
 
 Phase = Reserved | Exchanging | Sent
+_SHOWS_THE_REST = (Purpose.GRADE, Purpose.REPEAT)
+"""The other jobs of the batch ask the same; another model's or a repair's request says nothing of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class LedgerRow:
         self._phase: Phase = reserved
         self._attempt_id = new_id()
         self._most_usd: float | None = None
+        self._is_first = False
         bind_attempt(self._attempt_id)
 
     async def open(self, worker_id: str, most_usd: float | None) -> None:
@@ -140,7 +143,7 @@ class LedgerRow:
             model=run.model,
             most_usd=most_usd,
         )
-        match await self._writer.open_attempt(opening):
+        match admission := await self._writer.open_attempt(opening):
             case Admission.CLAIM_LOST:
                 raise ClaimLost
             case Admission.NO_ROOM:
@@ -149,8 +152,8 @@ class LedgerRow:
                 raise StartPaused
             case Admission.CLOSED:
                 raise GateClosed
-            case Admission.MAY_SEND:
-                return
+            case Admission.MAY_SEND | Admission.MAY_SEND_FIRST:
+                self._is_first = admission is Admission.MAY_SEND_FIRST and opening.purpose in _SHOWS_THE_REST
 
     async def confirm(self, reserved: Reserved) -> Reserved | NotGranted:
         """Exchange a grant whose moment has passed, because the store stalled; most are returned at once."""
@@ -171,9 +174,8 @@ class LedgerRow:
         run, provider, grant = self._run, self._provider, confirmed.grant
         sent_at = asyncio.get_running_loop().time()
         request, sample = run.request(schema_model, provider), unknown_sample(grant)
-        opening = CarefulOpening(self._budget, grant, run)
-        if grant.is_careful:
-            request = opening.asked(request)
+        opening = CarefulOpening(self._budget, grant, run, on_taken=self._tell_taken if self._is_first else None)
+        request = opening.asked(request)
         self._phase = Sent()
         try:
             attempt = await provider.complete(request)
@@ -206,6 +208,11 @@ class LedgerRow:
             message = "given up while it was in flight"
             return AttemptClosing(attempt_id=self._attempt_id, ending=AttemptEnding.UNKNOWN, message=message)
         return AttemptClosing(attempt_id=self._attempt_id, ending=AttemptEnding.NOT_SENT)
+
+    def _tell_taken(self) -> None:
+        """Nobody waits for it: a store that is away hears of the first answer instead."""
+        told = self._writer.persist(JobUpdate(heard_batch=self._run.job.batch_id))
+        told.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     def return_grant(self) -> None:
         """Give back to the budget what was reserved for a request that was not sent."""

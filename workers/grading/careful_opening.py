@@ -1,8 +1,8 @@
-"""A call whose headers the others wait for, because nobody knows the model's limits yet.
+"""A call whose headers others wait for: nobody knows the model's limits yet, or whether the batch's requests are taken.
 
     asked     as a stream where the account's provider is not known to do without: its headers come before the answer
-    heard     the limits reach the budget when the headers are here, whenever that is
-    learned   whether a stream brought the limits any earlier; if not, the account is asked for none for a while
+    heard     the limits reach the budget when the headers are here, whenever that is; a stream's open the batch further
+    learned   whether the provider streams as it should; if not, the account is asked for no stream for a while
 
 What the job gets is the same either way. A request that may have been rejected for being streamed is asked again
 without, at no cost to its job; when that is answered, the account's provider does not stream.
@@ -20,6 +20,8 @@ from workers.contract.outcome import Failure, FailureKind, Success
 from workers.grading.translate import readings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.budget.budget import Budget
     from workers.budget.records import Grant
     from workers.completion.attempt import CompletionRequest
@@ -33,16 +35,20 @@ _NOT_IMPLEMENTED = 501
 class CarefulOpening:
     """One such call."""
 
-    def __init__(self, budget: Budget, grant: Grant, run: Run) -> None:
+    def __init__(self, budget: Budget, grant: Grant, run: Run, *, on_taken: Callable[[], object] | None) -> None:
+        """`on_taken`: of a batch's first calls, what to do once the provider has taken the request."""
         self._run = run
+        self._on_taken = on_taken
         self._budget = budget
         self._grant = grant
         self._is_streamed = False
         self._has_heard = False
 
     def asked(self, request: CompletionRequest) -> CompletionRequest:
-        """The request as it is sent."""
-        self._is_streamed = self._budget.wants_stream(self._grant)
+        """The request as it is sent; most are sent as they are."""
+        self._is_streamed = self._budget.wants_stream(self._grant, is_first=self._on_taken is not None)
+        if not (self._is_streamed or self._grant.is_careful):
+            return request
         return replace(request, is_streamed=self._is_streamed, on_limits=self._hear)
 
     def learned(self, attempt: Attempt, sample: RateSample) -> RateSample:
@@ -81,11 +87,12 @@ class CarefulOpening:
         sample = RateSample(grant=self._grant, answered=False, requests=requests, tokens=tokens)
         self._has_heard = sample.has_headers
         self._budget.hear(sample)
+        if self._is_streamed and self._on_taken is not None:
+            self._on_taken()
 
     def _learn_streaming(self, attempt: Attempt) -> None:
         if isinstance(attempt.ending, Transient) and attempt.ending.status_code is not None:
             self._budget.learn_streaming(is_in_vain=True, is_sure=False)
         elif isinstance(attempt.ending, Success):
             reply = attempt.reply
-            is_of_use = reply.is_streamed and reply.usage is not None and self._has_heard
-            self._budget.learn_streaming(is_in_vain=not is_of_use)
+            self._budget.learn_streaming(is_in_vain=not reply.is_streamed or reply.usage is None)

@@ -193,7 +193,12 @@ class Grader:
     async def _reserve(self, run: Run) -> Reserved | NotGranted:
         """Wait for the budget of one request, spending nothing."""
         provider = self.collaborators.provider
-        tokens = charge_tokens(*run.texts, max_tokens=run.max_tokens(provider)) + run.picture_tokens(provider)
+        tokens = charge_tokens(
+            *run.texts,
+            max_tokens=run.max_tokens(provider),
+            picture_tokens=run.picture_tokens(provider),
+            takes_larger=provider.profile_of(run.model).charges_larger,
+        )
         group = None if run.on_fallback or run.job.probes_account else run.job.batch_id
         answer = await self._budget.reserve(
             run.model, tokens, within_seconds=run.seconds_to_deadline, stays=run.is_repairing, group=group

@@ -12,7 +12,7 @@ broker has lost everything. Each round, in this order, and none waits for anothe
     5  one job of each parked account may try, every few minutes; what a day's spend cap held up starts the next day
     6  due rows -> messages, as far as each queue's window has room, fairly over batches
 
-The next round comes at once when the first jobs of a batch have let the others start.
+The next round comes at once when the first jobs of a batch have let others start.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from workers.budget.records import EVICT_AFTER_SECONDS
@@ -60,7 +61,7 @@ AHEAD_SECONDS = 6.0
 """A model gets as many messages as it can start in this time: more would delay other models and batches.
 Several rounds' worth, so that a slow one leaves no worker idle."""
 FIRST_JOBS_SECONDS = 0.1
-"""Between two looks whether a batch's first jobs have succeeded: a full bucket gains nothing while the rest waits."""
+"""Between two looks at what a batch's first jobs have shown: a full bucket gains nothing while the rest waits."""
 LOCK_SECONDS = 3.0
 """A row that somebody holds for longer belongs to a process that was stopped; the step is tried again next round."""
 TAKE_UP_SECONDS = 10.0
@@ -125,7 +126,8 @@ class Feeder(OwnThread):
         self._missing_seconds = missing_seconds
         self._missing: dict[Feed, dict[str, float]] = {}
         """Rows that seemed to have no message in every round since then, by the feeder's clock."""
-        self._waiting_for_first_jobs: frozenset[int] = frozenset()
+        self._waiting_for_first_jobs: dict[int, int] = {}
+        """Batch -> how many of its jobs may run before one has succeeded."""
 
     def stop(self) -> None:
         """End after the round that is under way, and let another feeder in at once."""
@@ -155,7 +157,8 @@ class Feeder(OwnThread):
             seconds -= FIRST_JOBS_SECONDS
             before = self._waiting_for_first_jobs
             self._apart("first_jobs", self._look_at_first_jobs)
-            if before - self._waiting_for_first_jobs:
+            now = self._waiting_for_first_jobs
+            if any(now.get(batch_id, inf) > allowed for batch_id, allowed in before.items()):
                 return False
         return self._stopping.wait(seconds)
 
@@ -176,7 +179,7 @@ class Feeder(OwnThread):
             self._watched, self._missing = {}, {}  # while the store is away, no heartbeat moves and no worker claims
             raise
         if not has_lease:
-            self._watched, self._missing, self._waiting_for_first_jobs = {}, {}, frozenset()
+            self._watched, self._missing, self._waiting_for_first_jobs = {}, {}, {}
             return False
         self._apart("dead_workers", self._free_dead_workers)  # first, for it needs no broker
         self._apart("epoch", self._check_epoch)

@@ -49,6 +49,8 @@ class Admission(StrEnum):
     """What becomes of a request that wants to be sent."""
 
     MAY_SEND = "may_send"
+    MAY_SEND_FIRST = "may_send_first"
+    """The rest of its batch waits until the provider has taken a request of it: its headers are to be told at once."""
     CLAIM_LOST = "claim_lost"
     """Its job is another's now."""
     NO_ROOM = "no_room"
@@ -57,6 +59,11 @@ class Admission(StrEnum):
     """Its batch, model, account or queue was paused, or its account parked, while it waited: the job goes back."""
     CLOSED = "closed"
     """Its batch or its day waits for somebody's word: the job goes back, and no attempt is spent."""
+
+    @property
+    def may_send(self) -> bool:
+        """The request's row is open."""
+        return self in (Admission.MAY_SEND, Admission.MAY_SEND_FIRST)
 
 
 @dataclass(slots=True)
@@ -99,9 +106,16 @@ class Gates:
         """Attempt id -> what becomes of it, in order; what may be sent holds its upper bound from now on."""
         known = self._known(openings) if self.caps or self.days else frozenset()
         return {
-            opening.attempt_id: Admission.MAY_SEND if opening.attempt_id in known else self._admit(opening)
+            opening.attempt_id: self._sent(opening) if opening.attempt_id in known else self._admit(opening)
             for opening in openings
         }
+
+    def hear(self, batch_ids: Collection[int]) -> None:
+        """The provider has taken requests of these batches: more may follow before the first answer."""
+        if unheard := [batch_id for batch_id in sorted(batch_ids) if self._is_unheard(batch_id)]:
+            self.connection.execute(
+                update(batch_gates).where(batch_gates.c.batch_id.in_(unheard)).values(heard_at=now_seconds())
+            )
 
     def write(self) -> None:
         """Store what was held and given back."""
@@ -149,7 +163,14 @@ class Gates:
         refused = self._refuse(opening, cap, day) if cap is not None or day is not None else None
         if refused is None:
             self._take(opening.batch_id, key, opening.most_usd or 0.0)
-        return refused or Admission.MAY_SEND
+        return refused or self._sent(opening)
+
+    def _sent(self, opening: AttemptOpening) -> Admission:
+        return Admission.MAY_SEND_FIRST if self._is_unheard(opening.batch_id) else Admission.MAY_SEND
+
+    def _is_unheard(self, batch_id: int) -> bool:
+        row = self.rows.get(batch_id)
+        return row is not None and row.proven_at is None and row.heard_at is None and row.closed_at is None
 
     def _refuse(self, opening: AttemptOpening, cap: SpendCap | None, day: SpendCap | None) -> Admission | None:
         batch_id, usd = opening.batch_id, opening.most_usd
@@ -249,13 +270,14 @@ def lock_gates(
     openings: Collection[AttemptOpening] = (),
     closings: Collection[AttemptClosing] = (),
     endings: Collection[JobEnding] = (),
+    heard: Collection[int] = (),
 ) -> Gates:
     """Lock the gates that this work goes through; to be called before its jobs are locked.
 
     `day_caps` are the worker's, empty where nothing is opened; a closing counts towards the day on which its request
-    was opened.
+    was opened. `heard` are batches of which the provider has taken a request.
     """
-    touched = {each.batch_id for each in openings} | {each.batch_id for each in endings}
+    touched = {*heard, *(each.batch_id for each in openings), *(each.batch_id for each in endings)}
     for some in in_lists([closing.attempt_id for closing in closings]):
         capped = select(batch_gates.c.batch_id).where(batch_gates.c.max_usd.is_not(None))
         touched.update(
@@ -286,7 +308,7 @@ def admit(
     paused = paused_openings(connection, held)
     admitted = gates.admit([each for each in held if each.attempt_id not in paused])
     admitted.update(dict.fromkeys(paused, Admission.PAUSED))
-    sent = [opening for opening in held if admitted[opening.attempt_id] is Admission.MAY_SEND]
+    sent = [opening for opening in held if admitted[opening.attempt_id].may_send]
     if sent:
         open_attempts(connection, sent, locked=locked)
     return {each.attempt_id: admitted.get(each.attempt_id, Admission.CLAIM_LOST) for each in openings}

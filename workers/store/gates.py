@@ -282,5 +282,5 @@ def _reopen(connection: Connection, batch_id: int, *, since: float) -> None:
     connection.execute(
         update(batch_gates)
         .where(batch_gates.c.batch_id == batch_id)
-        .values(closed_at=None, closed_by=None, message=None)
+        .values(closed_at=None, closed_by=None, message=None, heard_at=None)
     )

@@ -30,6 +30,8 @@ class JobUpdate:
     release: Release | None = None
     kept: JobEnding | None = None
     """An answer that is paid for while its round needs another request."""
+    heard_batch: int | None = None
+    """The provider has taken a request of this batch, and answers it."""
 
     @property
     def job_ids(self) -> set[str]:
@@ -49,6 +51,7 @@ def apply_updates(
         close_attempts(connection, closings)
     if kept := [each.kept for each in updates if each.kept]:
         keep_answers(connection, kept, locked=locked)
+    gates.hear({each.heard_batch for each in updates if each.heard_batch is not None})
     endings = [each.ending for each in updates if each.ending]
     accepted = finish_jobs(connection, endings, locked=locked) if endings else set()
     gates.judge_first([each for each in endings if each.job_id in accepted])

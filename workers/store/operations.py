@@ -85,8 +85,10 @@ def recall(connection: Connection, operations: Sequence[Operation], *, worker_id
     for operation in claims.keys() - held:
         operation.result = None
     for operation, opening in openings.items():
-        if operation.result is Admission.MAY_SEND and not _is_held(
-            locked.get(opening.job_id), opening.claim, opening.worker_id
+        if (
+            isinstance(operation.result, Admission)
+            and operation.result.may_send
+            and not _is_held(locked.get(opening.job_id), opening.claim, opening.worker_id)
         ):
             operation.result = Admission.CLAIM_LOST
     return True

@@ -261,6 +261,7 @@ batch_gates = Table(
     Column("closed_at", Double),
     Column("closed_by", String(32)),
     Column("message", Text),
+    Column("heard_at", Double),
     comment="what may start of a batch; an older release's batch has no row: proven, without pilot, cap or closing",
 )
 

@@ -131,7 +131,7 @@ class Writer:
         return cast("ClaimedJob | NotDue | None", await self._submit(Claim(job_id)))
 
     async def open_attempt(self, opening: AttemptOpening) -> Admission:
-        """Returns when the ledger holds the request; nothing may be sent but with `MAY_SEND`."""
+        """Returns when the ledger holds the request; nothing may be sent but where it `may_send`."""
         return cast("Admission", await self._submit(opening))
 
     def persist(self, update: JobUpdate) -> asyncio.Future[bool]:
@@ -297,6 +297,7 @@ class Writer:
             openings=openings,
             closings=[each.closing for each in updates if each.closing],
             endings=[each.ending for each in updates if each.ending],
+            heard=[each.heard_batch for each in updates if each.heard_batch is not None],
         )
 
     def _replay(self, operations: list[Operation], error: BaseException) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.bench.processes import broker, standin
-from ops.bench.quota.contenders import NAMES, start_of
+from ops.bench.quota.contenders import NAMES, UNGATED, start_of
 from ops.bench.quota.curve import draw
 from ops.bench.quota.measure import Drain, measure
 from ops.bench.quota.scenario import Move, Scenario
@@ -55,14 +55,19 @@ def main() -> None:
 
 
 def _print_cold(scenario: Scenario, options: argparse.Namespace) -> None:
-    """A start without a word about the limits, and one that was told them."""
-    cold, told = (
-        _run(NAMES[0], replace(scenario, is_known=is_known), limit_seconds=options.limit_seconds)
-        for is_known in (False, True)
-    )
+    """A start without a word about the limits, one that was told them, and one whose first jobs hold up no others."""
+    known = replace(scenario, is_known=True)
+    starts = ((NAMES[0], scenario), (NAMES[0], known), (UNGATED, known))
+    cold, told, ungated = (_run(name, start, limit_seconds=options.limit_seconds) for name, start in starts)
     _print(scenario, [cold])
-    _print(replace(scenario, is_known=True), [told])
-    print(json.dumps({"cold_over_known": round(cold.seconds / told.seconds, 3), "refused": cold.refused}))
+    _print(known, [told, ungated])
+    ratios = {
+        "cold_over_known": cold.seconds / told.seconds,
+        "cold_over_ungated": cold.seconds / ungated.seconds,
+        "known_over_ungated": told.seconds / ungated.seconds,
+        "cold_over_ideal": cold.seconds / cold.ideal_seconds,
+    }
+    print(json.dumps({name: round(ratio, 3) for name, ratio in ratios.items()} | {"refused": cold.refused}))
 
 
 def _run(name: str, scenario: Scenario, *, limit_seconds: float) -> Drain:
@@ -193,7 +198,7 @@ def _options() -> argparse.Namespace:
     add("--max-tokens", type=int, default=usual.max_tokens)
     add("--streaming", choices=("served", "refused", "ignored"), default=usual.streaming)
     add("--limit-headers", action=argparse.BooleanOptionalAction, default=True)
-    add("--cold", action="store_true", help="our side alone, without and with the limits known in advance")
+    add("--cold", action="store_true", help="our side alone: limits unknown, told, and told and ungated")
     add("--move", type=_read_move, action="append", default=[], metavar="SECONDS:WHAT=VALUE")
     add("--peers", action="store_true", help="every contender")
     add("--only", choices=NAMES, nargs="*")

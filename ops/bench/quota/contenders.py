@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ops.bench.quota.scenario import Scenario
 
 NAMES = ("gradequeue", "gather", "autoretry", "countdown")
+UNGATED = "ungated"
+"""Ours, with batches whose first jobs hold up no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +31,19 @@ class Start:
 def start_of(name: str, scenario: Scenario, *, base_url: str, broker_url: str, folder: Path) -> Start:
     """What to run for a contender; `folder` is empty and its own."""
     environment = {**os.environ, "GRADEQUEUE_STANDIN_URL": base_url}
+    profiles = folder / "profiles.json"
+    profiles.write_text(json.dumps({"models": {MODEL: {"charges_larger": True}}}))  # as OpenAI does, and the stand-in
+    environment["GRADEQUEUE_MODEL_PROFILES"] = str(profiles)
     if scenario.is_known:
         told = {"GRADEQUEUE_RPM": scenario.rpm, "GRADEQUEUE_TPM": scenario.tpm}
         environment |= {setting: str(limit) for setting, limit in told.items() if limit}
-    if name == "gradequeue":
+    if name in (NAMES[0], UNGATED):
         rows = [{"id": f"job-{number}", "prompt": prompt(number)} for number in range(scenario.jobs)]
+        program = "ops.bench.quota.ungated" if name == UNGATED else "producer.cli.main"
         jobs = folder / "jobs.jsonl"
         jobs.write_text("".join(json.dumps(row) + "\n" for row in rows))
         command = [
-            sys.executable, "-m", "producer.cli.main", "run", str(jobs), "--schema", "feedback", "--model", MODEL,
+            sys.executable, "-m", program, "run", str(jobs), "--schema", "feedback", "--model", MODEL,
             "--offline", "--processes", str(scenario.processes), "--concurrency", str(scenario.in_flight),
             "--max-tokens", str(scenario.max_tokens), "--data-dir", str(folder / "data"),
             "--out", str(folder / "grades.jsonl"),

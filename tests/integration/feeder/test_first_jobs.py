@@ -10,7 +10,7 @@ from tests.store.steps import enqueue, new_job, persist, success
 from tests.support.broker_messages import messages, take
 from tests.support.wait import wait_until
 from workers.store.enqueue import add_jobs, open_batch
-from workers.store.first_jobs import batches_waiting_for_first_jobs
+from workers.store.first_jobs import FIRST_HEARD, batches_waiting_for_first_jobs
 from workers.store.gates import FIRST_JOBS, GateRequest
 
 if TYPE_CHECKING:
@@ -42,10 +42,27 @@ def test_the_first_success_lets_the_rest_of_a_batch_follow_before_the_next_round
         feeder.stop()
 
 
+def test_the_first_headers_let_more_follow_before_the_next_round_is_due(
+    store: Store, broker: redis.Redis, new_feeder: Callable[..., Feeder]
+):
+    batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest())
+    add_jobs(store, batch, [new_job(f"b{number}") for number in range(FIRST_HEARD + 5)])
+    feeder = new_feeder(period_seconds=3600.0)
+    feeder.start()
+    try:
+        wait_until(lambda: len(messages(broker)) == FIRST_JOBS, "the first jobs are published")
+        take(broker, store, FIRST_JOBS)
+        persist(store, heard_batch=batch.id)
+
+        wait_until(lambda: len(messages(broker)) == FIRST_HEARD + 5 - FIRST_JOBS, "the others are published, in steps")
+    finally:
+        feeder.stop()
+
+
 def test_who_waits_for_the_first_jobs_is_known_while_they_run(store: Store, feeder: Feeder, broker: redis.Redis):
-    def waiting() -> frozenset[int]:
+    def waiting() -> set[int]:
         with store.snapshot() as connection:
-            return batches_waiting_for_first_jobs(connection)
+            return set(batches_waiting_for_first_jobs(connection))
 
     batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest())
     add_jobs(store, batch, [new_job(f"b{number}") for number in range(5)])

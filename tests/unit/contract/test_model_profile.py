@@ -123,6 +123,7 @@ def test_another_server_sets_its_own_prices():
     assert not profile_of("gpt-6.1-terra", "127.0.0.1").takes_service_tier
     assert profile_of("gpt-6.1-terra").takes_service_tier
     assert profile_of("gpt-4o").takes_service_tier
+    assert (profile_of("gpt-4o").charges_larger, profile_of("gpt-4o", "127.0.0.1").charges_larger) == (True, False)
 
 
 def test_the_end_of_a_model_is_counted_in_days_and_names_a_replacement():

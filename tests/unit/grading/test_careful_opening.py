@@ -6,12 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 
 from tests.support.playing import Playing, grant
+from tests.support.wait import until
 from tests.unit.grading.test_grader import ledger, published
 from workers.completion.classify import Transient
 from workers.contract.outcome import Failure, FailureKind
 from workers.grading.grader import Finished, Grader
+from workers.store.gates import GateRequest, open_gate
+from workers.store.tables import batch_gates, jobs
 from workers.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -38,6 +42,19 @@ async def grader(store: Store, playing: Playing) -> AsyncIterator[Grader]:
     await asyncio.to_thread(writer.stop, patience_seconds=5.0)
 
 
+def first_of_its_batch(store: Store, **parameters: object) -> str:
+    job_id = published(store, **parameters)
+    with store.transaction() as connection:
+        batch_id = connection.execute(select(jobs.c.batch_id)).scalar_one()
+        open_gate(connection, batch_id, GateRequest(), batch="b", is_new=True)
+    return job_id
+
+
+def heard_at(store: Store) -> float | None:
+    with store.snapshot() as connection:
+        return connection.execute(select(batch_gates.c.heard_at)).scalar_one()
+
+
 async def test_its_headers_reach_the_budget_before_it_ends_and_only_once(
     grader: Grader, playing: Playing, store: Store
 ):
@@ -49,6 +66,40 @@ async def test_its_headers_reach_the_budget_before_it_ends_and_only_once(
     assert playing.samples[0].answered
     assert not playing.samples[0].has_headers, "they are as old as the answer took"
     assert playing.learned == [(False, True)]
+
+
+async def test_the_first_call_of_a_batch_tells_that_it_was_taken_before_it_ends(
+    grader: Grader, playing: Playing, store: Store
+):
+    ends = asyncio.Event()
+    playing.answers, playing.gates, playing.hears_at_once = [], [ends], True
+    running = asyncio.create_task(grader.run(first_of_its_batch(store)))
+    await until(lambda: heard_at(store) is not None)
+
+    assert not running.done()
+    ends.set()
+    assert await running == Finished(None)
+    assert playing.requests[0].is_streamed
+
+
+async def test_where_streams_are_in_vain_its_answer_tells(grader: Grader, playing: Playing, store: Store):
+    playing.answers, playing.streams_in_vain = [], True
+
+    assert await grader.run(first_of_its_batch(store)) == Finished(None)
+
+    assert playing.requests[0].on_limits is None
+    assert heard_at(store) is None
+
+
+async def test_what_another_model_takes_says_nothing_of_the_batchs_own(grader: Grader, playing: Playing, store: Store):
+    playing.answers = []
+    playing.endings.append(Transient("The call took too long", None, None, timed_out=True))
+    job_id = first_of_its_batch(store, fallback_model="gpt-4o-mini", max_retries=0)
+
+    assert await grader.run(job_id) == Finished(None)
+
+    assert [request.is_streamed for request in playing.requests] == [True, False]
+    assert heard_at(store) is None
 
 
 async def test_any_other_call_is_sent_as_always(grader: Grader, playing: Playing, store: Store):

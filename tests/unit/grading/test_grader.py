@@ -15,6 +15,7 @@ from tests.support.playing import Playing
 from tests.support.wait import until
 from workers.budget.records import NotGranted
 from workers.completion.classify import Blocked, Throttled, Transient
+from workers.contract.model_profile import ModelProfile
 from workers.contract.outcome import AccountState, Failure, FailureKind
 from workers.contract.registry import builtin_registry
 from workers.grading.grader import Dropped, Finished, Grader, Snoozed
@@ -84,6 +85,17 @@ async def test_a_call_is_reserved_before_it_is_made_and_settled_after(grader: Gr
 
     assert playing.told == ["reserve", "confirm", "complete", "settle"]
     assert playing.tokens == 80 + 1000, "input estimate and max_tokens"
+
+
+@pytest.mark.parametrize(("max_tokens", "tokens"), [(1000, 1000), (50, 80)])
+async def test_where_the_provider_takes_the_larger_of_input_and_output_so_does_the_budget(
+    grader: Grader, playing: Playing, store: Store, max_tokens: int, tokens: int
+):
+    playing.profile = ModelProfile(charges_larger=True)
+
+    await grader.run(published(store, max_tokens=max_tokens))
+
+    assert playing.tokens == tokens
     assert playing.requests[0].asks_standard_tier, "the tier that the ledger's prices and the caps are of"
     assert playing.samples[0].requests.remaining == 59
     assert ledger(store) == {"answered": 1}

@@ -17,7 +17,6 @@ from workers.contract.outcome import Failure
 from workers.grading.following import schema_of
 from workers.grading.records import Run
 from workers.log import get_logger
-from workers.store.admission import Admission
 from workers.store.lanes.placing import send_live
 from workers.store.lanes.submissions import tokens_in_flight
 from workers.store.lanes.waiting import candidates, take, waiting_groups
@@ -151,7 +150,7 @@ async def _fill(
             input_tokens=sum(each.tokens for each in fitting),
         )
         work.after("taken")
-        sent = [each for each in fitting if admitted[each.opening.attempt_id] is Admission.MAY_SEND]
+        sent = [each for each in fitting if admitted[each.opening.attempt_id].may_send]
         taken += len(sent)
         if len(sent) < len(found):
             break
@@ -185,7 +184,7 @@ def _asked(work: LaneWork, found: list[ClaimedJob], lane: Lane, submission_id: s
             lane=lane,
             submission_id=submission_id,
         )
-        tokens = charge_tokens(*run.texts, max_tokens=0) + run.picture_tokens(provider)
+        tokens = charge_tokens(*run.texts, max_tokens=0, picture_tokens=run.picture_tokens(provider))
         asked.append(
             _Asked(job=job, opening=opening, tokens=tokens, characters=sum(map(len, run.texts)) + len(job.prompt))
         )

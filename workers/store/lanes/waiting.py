@@ -183,11 +183,11 @@ def take(
     held = [replace(each, claim=each.claim + 1) for each in openings if each.job_id in taken]
     admitted = admit(connection, held, locked=locked, gates=gates)
     gates.write()
-    refused = [each.job_id for each in held if admitted[each.attempt_id] is not Admission.MAY_SEND]
+    refused = [each.job_id for each in held if not admitted[each.attempt_id].may_send]
     refused += [row.id for row in rows if row.id not in taken]
     for some in in_lists(refused):
         connection.execute(update(jobs).where(jobs.c.id.in_(some)).values(state=JobState.READY, worker_id=None))
-    sent = sum(admission is Admission.MAY_SEND for admission in admitted.values())
+    sent = sum(admission.may_send for admission in admitted.values())
     if sent:
         _count(
             connection,
