@@ -15,7 +15,7 @@ from producer.page.charts import show_charts
 from producer.page.comparing import show_comparing
 from producer.page.deciding import show_last_word
 from producer.page.downloads import show_downloads
-from producer.page.outage import says_when_away
+from producer.page.outage import dialog_says_when_away, says_when_away
 from producer.page.plain_text import plain
 from producer.page.releasing import show_releasing
 from producer.page.rescoring import show_rescoring
@@ -194,7 +194,7 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
 
 
 @st.dialog("Cancel what has not finished?")
-@says_when_away
+@dialog_says_when_away
 def _confirm_cancel(batch: Batch) -> None:
     st.write(
         "Finished results are kept, and so is an answer that still arrives. Cancelled submissions can be graded again."
