@@ -53,7 +53,7 @@ def test_it_has_a_pid_a_session_a_folder_and_an_environment_of_its_own(tmp_path:
     process.communicate()
 
 
-def test_a_process_that_a_forked_command_starts_is_seen_by_its_command_line(bench: Bench):
+def test_a_process_that_a_forked_command_starts_is_seen_by_what_it_has_open(bench: Bench):
     running = bench.start("worker", "--queues", "bulk", "--offline")
     try:
         while not bench.worker_pids():

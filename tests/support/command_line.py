@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -161,10 +161,12 @@ class Bench:
 
 def _open_files(pid: int) -> list[str]:
     """Names of what the process has open; none when it has ended."""
-    try:
-        return [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return []
+    names = []
+    with suppress(OSError):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                names.append(str(each.readlink()))
+    return names
 
 
 def sha256(text: str) -> str:
