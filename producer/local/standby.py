@@ -28,7 +28,7 @@ class StandbyWorker:
         with theirs:
             self._process = subprocess.Popen(
                 python_module("workers.process.celery_worker", STANDBY),
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,

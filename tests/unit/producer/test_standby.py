@@ -87,7 +87,7 @@ def test_one_that_nobody_needs_is_ended(waiting: StandbyWorker):
 def test_it_ends_by_itself_when_the_process_that_started_it_is_gone():
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen([sys.executable, "-P", "-c", WAITS], stdin=theirs)
+        process = subprocess.Popen([sys.executable, "-P", "-c", WAITS], stdin=theirs.fileno())
     ours.close()
     assert process.wait(SECONDS) == 7
 
