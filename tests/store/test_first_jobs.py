@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.store.steps import failure, opening, persist, publish, success
-from tests.store.test_gates import batch_of, gate_of, started
+from tests.store.test_gates import ask, batch_of, gate_of, started
 from workers.contract.outcome import FailureKind
 from workers.store.admission import Admission, admit, lock_gates
 from workers.store.first_jobs import (
@@ -67,6 +67,21 @@ def allowed(store: Store) -> dict[int, int]:
 )
 def test_more_may_run_in_growing_steps_and_never_all(seconds: float | None, jobs: int):
     assert first_jobs_allowed(seconds) == jobs
+
+
+@pytest.mark.parametrize(
+    ("usd", "jobs"), [(None, MOST_HEARD), (0.0, MOST_HEARD), (0.1, 100), (1.0, 10), (9.0, FIRST_JOBS)]
+)
+def test_no_more_run_than_their_unread_answers_may_cost(usd: float | None, jobs: int):
+    assert first_jobs_allowed(LONG_AGO, dearest_usd=usd) == jobs
+
+
+def test_what_the_first_request_can_cost_bounds_how_many_follow_it(store: Store):
+    batch_id = batch_of(store, 20, GateRequest())
+    ask(store, started(store), usd=2.0)
+    heard(store, batch_id, seconds_ago=LONG_AGO)
+
+    assert len(publish(store)) == 5 - FIRST_JOBS
 
 
 def test_a_batch_whose_request_was_taken_lets_more_start_and_its_first_success_all(store: Store):
