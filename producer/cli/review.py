@@ -10,7 +10,7 @@ from producer.cli.options import batch_argument, command_with, data_dir_option, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producer.review.doubt import Doubt
+    from producer.review.reading_order import ReadingOrder
     from producer.review.review import Review
 
 
@@ -67,7 +67,7 @@ def review(
     Then decide: gradequeue approve, override, hold, and release what students may see.
     """
     from producer.cli.reviewing import opened_review
-    from producer.review.signs import doubtful_first
+    from producer.review.reading_order import ReadingOrder
     from producer.terminal.words import command
     from workers.contract.decision import ReviewState
     from workers.contract.errors import InvalidInput
@@ -81,37 +81,37 @@ def review(
             "(columns id and total)"
         )
     with opened_review(data_dir, batch) as opened:
-        order = doubtful_first(opened, against=against)
+        order = ReadingOrder(opened, against=against)
         if hand_sample is not None:
-            _print_sample(order, hand_sample, as_json=as_json)
+            _print_sample(order, hand_sample, batch=batch, as_json=as_json)
         elif hand_grades is not None:
             _print_reading(order, hand_grades, read, within, tolerance, batch=batch, as_json=as_json)
         else:
-            shown = [each for each in order if not undecided or each.item.official.state is ReviewState.UNDECIDED]
+            shown = [each.id for each in order.items if not undecided or each.state is ReviewState.UNDECIDED]
             _print_list(opened, order, shown[:first], as_json=as_json)
 
 
-def _print_list(opened: Review, order: Sequence[Doubt], shown: Sequence[Doubt], *, as_json: bool) -> None:
+def _print_list(opened: Review, order: ReadingOrder, shown: Sequence[str], *, as_json: bool) -> None:
     import json
 
     from producer.cli.reviewing import to_gradebook
-    from producer.review.listing import as_line, review_summary, review_table
+    from producer.review.listing import MOST_ROWS, as_line, review_summary, review_table
     from producer.terminal.console import out, write_data
     from producer.terminal.words import command
     from workers.contract.decision import ReviewState
 
     if as_json:
-        for doubt in shown:
+        for doubt in order.doubts(shown):
             write_data(json.dumps(as_line(doubt), ensure_ascii=False) + "\n")
         return
-    out.print(review_table(shown, opened.batch))
-    for line in review_summary([doubt.item for doubt in order], opened.rule()):
+    out.print(review_table(list(order.doubts(shown[:MOST_ROWS])), opened.batch, of=len(shown)))
+    for line in review_summary(order.items, opened.rule()):
         out.print(line, soft_wrap=True)
     if opened.has_standin():
         out.print("STAND-IN PROVIDER: these grades are not real and cannot be released", style="bold magenta")
         return
-    undecided = [doubt.item.row for doubt in order if doubt.item.official.state is ReviewState.UNDECIDED]
-    if any(row.result is not None for row in undecided):
+    undecided = [each for each in order.items if each.state is ReviewState.UNDECIDED]
+    if any(not each.has_failed for each in undecided):
         next_step = (
             f"{command('approve', opened.batch, 'ID...')}, or "
             f"{command('approve', opened.batch, options=['--unflagged'])}"
@@ -123,13 +123,13 @@ def _print_list(opened: Review, order: Sequence[Doubt], shown: Sequence[Doubt], 
     out.print(f"next: {next_step}", soft_wrap=True)
 
 
-def _print_sample(order: Sequence[Doubt], count: int, *, as_json: bool) -> None:
+def _print_sample(order: ReadingOrder, count: int, *, batch: str, as_json: bool) -> None:
     import json
 
     from producer.review.reading import hand_sample
     from producer.terminal.console import err, write_data
 
-    chosen = hand_sample(order, count)
+    chosen = hand_sample(batch, order.items, count)
     if as_json:
         write_data(json.dumps(chosen, ensure_ascii=False) + "\n")
         return
@@ -138,7 +138,7 @@ def _print_sample(order: Sequence[Doubt], count: int, *, as_json: bool) -> None:
 
 
 def _print_reading(
-    order: Sequence[Doubt],
+    order: ReadingOrder,
     hand_grades: Path,
     count: int | None,
     within: float | None,
@@ -158,7 +158,8 @@ def _print_reading(
     if as_json:
         write_data(json.dumps(found.as_json(), ensure_ascii=False) + "\n")
         return
-    out.print(review_table(found.doubts, batch, most_rows=len(found.doubts)))
-    out.print(f"read these {len(found.doubts)}; then")
+    doubts = list(order.doubts(found.to_read))
+    out.print(review_table(doubts, batch, of=len(doubts)))
+    out.print(f"read these {len(doubts)}; then")
     for sentence in found.sentences():
         out.print(sentence, soft_wrap=True)

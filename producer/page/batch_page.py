@@ -22,7 +22,7 @@ from producer.page.rescoring import show_rescoring
 from producer.page.retry_form import retry_form
 from producer.page.services import client
 from producer.page.spending import show_gate, show_limits
-from producer.page.students import ask_choice, choose, context_of, open_student, show_students
+from producer.page.students import ask_choice, choose, kept_rubrics, open_student, show_students
 from producer.page.waiting import show_going_on, why_it_waits
 from producer.page.who import may_decide, may_own
 from producer.page.words import ACTIONS, flag_advice, flag_title
@@ -146,7 +146,7 @@ def _start_review(board: Board) -> None:
     """Open the student to read first among those nobody decided about."""
     choice = Choice(show=Show.UNDECIDED)
     choose(board.batch, choice)
-    first = board.students(choice, context=context_of(board), at_most=1).rows
+    first = board.students(choice, rubrics=kept_rubrics(), at_most=1).rows
     if first:
         open_student(board.batch, first[0].id)
 

@@ -39,7 +39,7 @@ def _look_once() -> None:
         for batch in client.batches(at_most=1):
             board = board_of(client, batch.name)
             board.glance()
-            board.students(Choice(), context=board.context(), at_most=PER_PAGE)
+            board.students(Choice(), at_most=PER_PAGE)
             board.count_students(Choice())
 
 

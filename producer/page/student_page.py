@@ -17,7 +17,7 @@ from producer.page.deciding import show_correction, show_decisions, show_last_wo
 from producer.page.plain_text import plain
 from producer.page.result_view import show_criteria, show_value
 from producer.page.services import client
-from producer.page.students import STUDENT, choice_of, context_of, open_student
+from producer.page.students import STUDENT, choice_of, kept_rubrics, open_student, other_reasons
 from producer.page.style import show_work
 from producer.page.words import (
     ACTIONS,
@@ -31,7 +31,7 @@ from producer.page.words import (
     without_passage,
 )
 from producer.review.by_hand import is_by_hand
-from producer.review.glance import most_points_of
+from producer.review.glance import most_points_of, reasons_to_read
 from producer.review.opening import board_of
 from producer.review.submission import marked_html, parts_of, quotes_in
 from producer.terminal.words import STANDIN_NOTICE, cost, counted, moment
@@ -54,12 +54,13 @@ def show(batch: str, item_id: str) -> None:
     board = board_of(client(), batch)
     st.button("All students", icon=":material/arrow_back:", type="tertiary", key="to list", on_click=_close)
     try:
-        found, around = board.student(item_id, choice_of(batch), context=context_of(board))
+        found, around = board.student(item_id, choice_of(batch), rubrics=kept_rubrics())
     except InvalidInput as problem:
         st.error("There is no such student.")
         st.text(problem)
         return
     official = official_grade(found.decisions)
+    reasons = other_reasons(reasons_to_read(found, official))
     found = replace(found, context=_context_of(found, official))
     _way(batch, around)
     st.header(plain(item_id), anchor=False)
@@ -77,6 +78,8 @@ def show(batch: str, item_id: str) -> None:
         st.subheader("Grade", anchor=False)
         show_decisions(batch, found, official, around)
         _problems(found)
+        for reason in reasons:
+            st.caption(plain(f"Read with care: {reason}"))
         _grade(found, result, quotes)
         if takes_grade_by_hand(found, result):
             show_by_hand(batch, found, official, result)

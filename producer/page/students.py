@@ -12,14 +12,14 @@ from producer.page.fields import one_of
 from producer.page.paging import page_at, turn_pages
 from producer.page.plain_text import plain
 from producer.page.words import failure_title, flag_title, points, state_title
-from producer.review.glance import Choice, Show, SortBy, most_points_of
+from producer.review.glance import Choice, KeptRubrics, Show, Sign, SortBy
 from workers.contract.decision import ReviewState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from producer.review.glance import BatchGlance, Board, StudentLine
+    from producer.review.glance import BatchGlance, Board, Reason, StudentLine
     from workers.contract.flag import FlagKind
 
 STUDENT = "student"
@@ -63,13 +63,19 @@ def open_student(batch: str, item_id: str) -> None:
 
 
 def context_of(board: Board) -> Mapping[str, Any]:
-    """The batch's rubric or catalogue, read once for the session; empty without one."""
+    """The rubric or catalogue of the batch's first item, read once for the session; empty without one."""
     context: Mapping[str, Any]
     name, context = st.session_state.get("context of batch", (None, {}))
     if name != board.batch or not context:
         context = board.context()
         st.session_state["context of batch"] = (board.batch, context)
     return context
+
+
+def kept_rubrics() -> KeptRubrics:
+    """What this session has read of the rubrics of the batch that it looks at."""
+    kept: KeptRubrics = st.session_state.setdefault("rubrics", KeptRubrics())
+    return kept
 
 
 def ask_choice(glance: BatchGlance) -> None:
@@ -96,32 +102,55 @@ def name_of(metadata: Mapping[str, object]) -> str:
 
 def show_students(board: Board, schema: str | None) -> None:
     """The students of the present choice, and where none is, why."""
-    choice, context = choice_of(board.batch), context_of(board)
+    choice = choice_of(board.batch)
+    rubrics = kept_rubrics()
     found = page_at(
-        _PLACE, (board.batch, choice), lambda at: board.students(choice, context=context, at=at, at_most=PER_PAGE)
+        _PLACE, (board.batch, choice), lambda at: board.students(choice, rubrics=rubrics, at=at, at_most=PER_PAGE)
     )
     if not found.rows:
         st.info("No results yet." if choice == Choice() else "No student here. Choose All, or search for less.")
         return
     if any(line.is_standin for line in found.rows):
         st.caption("Stand-in grades are test data, not real grades.")
-    most = most_points_of(context)
     with st.container(gap="xsmall"):
         for line in found.rows:
-            _line(board.batch, line, schema=schema, most=most)
+            _line(board.batch, line, schema=schema)
     turn_pages(_PLACE, found)
+    if choice.sort is SortBy.DOUBT:
+        _say_compared(board)
     is_all = found.previous is None and found.next is None
     st.caption(f"{len(found.rows) if is_all else board.count_students(choice):,} in this list")
 
 
-def _line(batch: str, line: StudentLine, *, schema: str | None, most: float | None) -> None:
+def other_reasons(reasons: Iterable[Reason]) -> list[str]:
+    """Why to read a grade, beside failures, flags and decisions, which have badges."""
+    return [each.text for each in reasons if each.sign in {Sign.REPAIRED, Sign.BORDER, Sign.NEIGHBOURS}]
+
+
+def _say_compared(board: Board) -> None:
+    """What the order of reading counts, and what it does not know yet."""
+    known = board.comparison()
+    counts = "Counted: failures, flags, repaired answers, and grades close to a border of their own rubric"
+    second = "A second grading is compared under Compare, or with `gradequeue review --against`."
+    if known.is_current:
+        st.caption(f"{counts}, and grades far from those of nearly equal work. {second}")
+        return
+    old = "" if known.compared_at is None else " since the newest results"
+    st.caption(f"{counts}. Not compared with nearly equal work yet{old}. {second}")
+    if st.button("Compare nearly equal work", key="compare works", help="Reads every submission once; some seconds."):
+        with st.spinner("Comparing"):
+            board.compare_works()
+        st.rerun()
+
+
+def _line(batch: str, line: StudentLine, *, schema: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         if st.button(plain(line.id), type="tertiary", key=f"student {line.id}"):
             open_student(batch, line.id)
             st.rerun()  # the whole page: this list is drawn by itself
         if (name := name_of(line.metadata)) and name != line.id:
             st.text(name)
-        if (said := points(line.points, schema=schema, most=line.official_most or most)) != "":
+        if (said := points(line.points, schema=schema, most=line.most_points)) != "":
             st.text(said)
         if line.failure_kind is not None:
             st.badge(failure_title(line.failure_kind), color="red", icon=":material/error:")
@@ -129,6 +158,8 @@ def _line(batch: str, line: StudentLine, *, schema: str | None, most: float | No
             st.badge(flag_title(kind), color="orange", icon=":material/flag:")
         if line.is_stale:
             st.badge("graded again since", color="orange")
+        for reason in other_reasons(line.reasons):
+            st.caption(plain(reason))
         if line.state is not ReviewState.UNDECIDED:
             state = state_title(line.state, is_by_hand=line.failure_kind is not None)
             st.badge(plain(f"{state} by {line.decided_by}"), color="blue")

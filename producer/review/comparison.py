@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from producer.review.doubt import headline
 from producer.review.hand_grades import TOTAL
 from workers.contract.errors import InvalidInput, ServiceUnavailable
+from workers.contract.headline import headline
 from workers.store.results import read_contexts
 
 if TYPE_CHECKING:

@@ -9,11 +9,15 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from producer.inputs.courses.roster import titles_that_name
-from producer.review.doubt import EDGE_SHARE, EDGE_WEIGHT, FAILED_WEIGHT, FLAG_WEIGHT, STALE_WEIGHT
+from producer.review.doubt import Signs, doubts_of, most_points_of, reasons_of
+from producer.review.kept_rubrics import KeptRubrics
+from producer.review.likeness import compare_works
+from producer.review.neighbours import METHOD
 from producer.terminal.gate_notices import closed_notice
 from producer.terminal.notices import RECENT_SECONDS, hold_notices
 from workers.contract.decision import ReviewState
 from workers.contract.errors import InvalidInput
+from workers.contract.headline import headline
 from workers.store.charts import Charts, read_charts
 from workers.store.day_caps import DayGate, read_days
 from workers.store.decisions import AuditEntry, read_audit, read_officials, rebuild_standings
@@ -28,7 +32,7 @@ from workers.store.pauses import BatchPauses, Pause, PauseScope, pauses_of
 from workers.store.progress import Counts
 from workers.store.results import read_context, read_results
 from workers.store.stored_jobs import StoredJob, read_jobs
-from workers.store.student_choice import Choice, Doubts, Show, SortBy
+from workers.store.student_choice import Choice, Reason, Show, Sign, SortBy
 from workers.store.students import (
     Neighbours,
     StudentLine,
@@ -37,6 +41,7 @@ from workers.store.students import (
     read_students,
     read_titles,
 )
+from workers.store.work_comparisons import Comparison, read_comparison
 from workers.store.worker_reports import latest_budgets
 
 if TYPE_CHECKING:
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
     from workers.contract.decision import Official, ReleaseRule
     from workers.contract.origin import BatchOrigin
     from workers.store.gates import BatchGate
+    from workers.store.student_choice import Doubts
 
 __all__ = [
     "BatchChoice",
@@ -57,7 +63,9 @@ __all__ = [
     "Charts",
     "Choice",
     "ClosedBy",
+    "Comparison",
     "DayGate",
+    "KeptRubrics",
     "Neighbours",
     "OneStudent",
     "Page",
@@ -65,12 +73,15 @@ __all__ = [
     "Pause",
     "PauseScope",
     "Place",
+    "Reason",
     "Round",
     "Show",
+    "Sign",
     "SortBy",
     "StudentLine",
     "WhichBatches",
     "most_points_of",
+    "reasons_to_read",
 ]
 
 MOST_LOOKED_AT = 50
@@ -163,19 +174,21 @@ class Board:
         return context or {}
 
     def students(
-        self, choice: Choice, *, context: Mapping[str, Any] | None = None, at: Place | None = None, at_most: int = 25
+        self, choice: Choice, *, rubrics: KeptRubrics | None = None, at: Place | None = None, at_most: int = 25
     ) -> Page[StudentLine]:
         """A page of the students with a result or a failure: the first, or the one at `previous` or `next` of another.
 
-        Five queries, a search in six.
+        Five queries, a search in six; one more where `rubrics` does not hold those of this batch yet.
         """
         with self._store.snapshot() as connection:
-            batch_id = self._batch_id(connection)
-            choice = _searching(connection, batch_id, choice)
-            page = read_students(connection, batch_id, choice, _doubts(context or {}), at=at, at_most=at_most)
+            header = find_batch(connection, self.batch)
+            choice = _searching(connection, header.id, choice)
+            kept = rubrics or KeptRubrics()
+            doubts = kept.doubts(connection, self.batch, header.opened)
+            page = read_students(connection, header.id, choice, doubts, at=at, at_most=at_most)
             corrected = [line.id for line in page.rows if line.state is ReviewState.OVERRIDDEN]
             officials = read_officials(connection, self.batch, corrected)
-        return page.mapped([replace(line, official_most=_most_stated(officials.get(line.id))) for line in page.rows])
+        return page.mapped([_with_reasons(line, doubts, kept, officials.get(line.id)) for line in page.rows])
 
     def count_students(self, choice: Choice) -> int:
         """How many students with a result or a failure there are under this choice; the database counts."""
@@ -184,7 +197,7 @@ class Board:
             return count_students(connection, batch_id, _searching(connection, batch_id, choice))
 
     def student(
-        self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None
+        self, item_id: str, choice: Choice, *, rubrics: KeptRubrics | None = None
     ) -> tuple[OneStudent, Neighbours]:
         """One student with who comes before and after, in eight queries; raises `InvalidInput` when there is none."""
         with self._store.snapshot() as connection:
@@ -193,14 +206,25 @@ class Board:
                 find_batch(connection, self.batch)
                 raise InvalidInput(f"{self.batch} has no student {item_id!r}")
             choice = _searching(connection, found.batch_id, choice)
-            return found, read_neighbours(connection, found.batch_id, choice, _doubts(context or {}), item_id)
+            doubts = (rubrics or KeptRubrics()).doubts(connection, self.batch, found.opened)
+            return found, read_neighbours(connection, found.batch_id, choice, doubts, item_id)
 
-    def neighbours(self, item_id: str, choice: Choice, *, context: Mapping[str, Any] | None = None) -> Neighbours:
+    def neighbours(self, item_id: str, choice: Choice, *, rubrics: KeptRubrics | None = None) -> Neighbours:
         """Who comes before and after this student, in three queries."""
         with self._store.snapshot() as connection:
-            batch_id = self._batch_id(connection)
-            choice = _searching(connection, batch_id, choice)
-            return read_neighbours(connection, batch_id, choice, _doubts(context or {}), item_id)
+            header = find_batch(connection, self.batch)
+            choice = _searching(connection, header.id, choice)
+            doubts = (rubrics or KeptRubrics()).doubts(connection, self.batch, header.opened)
+            return read_neighbours(connection, header.id, choice, doubts, item_id)
+
+    def comparison(self) -> Comparison:
+        """Whether the order of reading knows which grades differ from those of nearly the same work; one query."""
+        with self._store.snapshot() as connection:
+            return read_comparison(connection, self.batch, method=METHOD)
+
+    def compare_works(self) -> None:
+        """Find these grades, about a millisecond per work; nothing to do where no outcome has come since."""
+        compare_works(self._store, self.batch)
 
     def charts(self, *, most_points: float | None = None) -> Charts:
         """Grades, pace and cost, in two queries."""
@@ -227,10 +251,38 @@ class Board:
         return find_batch(connection, self.batch).id
 
 
-def most_points_of(context: Mapping[str, Any]) -> float | None:
-    """The rubric's maximum; None where there is no rubric."""
-    criteria = [each for each in context.get("criteria") or () if each.get("enabled", True)]
-    return sum(float(each["max_points"]) for each in criteria) if criteria else None
+def reasons_to_read(found: OneStudent, official: Official) -> tuple[Reason, ...]:
+    """Why this student stands where he does in the order of reading, the strongest reason first."""
+    doubts = doubts_of({"own": found.context or {}})
+    decision = official.decision
+    signs = Signs(
+        points=headline(found.row.result),
+        failure_kind=found.row.failure_kind if official.result is None else None,
+        is_stale=decision is not None and decision.round < found.row.round,
+        flags=[flag.kind for flag in found.row.flags],
+        is_repaired=found.is_repaired,
+        borders=doubts.borders.get("own", ()),
+        outlier=found.outlier,
+    )
+    return reasons_of(signs)
+
+
+def _with_reasons(line: StudentLine, doubts: Doubts, rubrics: KeptRubrics, official: Official | None) -> StudentLine:
+    has_grade = line.state in {ReviewState.APPROVED, ReviewState.OVERRIDDEN}
+    signs = Signs(
+        points=line.model_points,
+        failure_kind=None if has_grade else line.failure_kind,
+        is_stale=line.is_stale,
+        flags=line.flags,
+        is_repaired=line.is_repaired,
+        borders=doubts.borders.get(line.context_hash or "", ()),
+        outlier=line.outlier,
+    )
+    return replace(
+        line,
+        most_points=_most_stated(official) or rubrics.most_points(line.context_hash),
+        reasons=reasons_of(signs),
+    )
 
 
 def _most_stated(official: Official | None) -> float | None:
@@ -246,15 +298,3 @@ def _searching(connection: Connection, batch_id: int, choice: Choice) -> Choice:
         return choice
     titles = titles_that_name(read_titles(connection, batch_id, at_most=MOST_LOOKED_AT))
     return replace(choice, searched=tuple(titles))
-
-
-def _doubts(context: Mapping[str, Any]) -> Doubts:
-    starts = sorted(float(band["score_min"]) for band in context.get("overall_bands") or ())[1:]
-    return Doubts(
-        failed=FAILED_WEIGHT,
-        stale=STALE_WEIGHT,
-        edge=EDGE_WEIGHT,
-        flag=FLAG_WEIGHT,
-        edges=starts,
-        edge_width=EDGE_SHARE * (most_points_of(context) or 0.0),
-    )

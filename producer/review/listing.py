@@ -13,22 +13,21 @@ from workers.contract.decision import ReviewState
 from workers.contract.headline import headline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from producer.review.doubt import Doubt
-    from producer.review.review import ReviewItem
     from workers.contract.decision import Official, ReleaseRule
+    from workers.store.students import Ordered
 
 MOST_ROWS = 40
 
 
-def review_table(doubts: Sequence[Doubt], batch: str, *, most_rows: int = MOST_ROWS) -> Table:
-    """The first items, one row each."""
+def review_table(shown: Sequence[Doubt], batch: str, *, of: int) -> Table:
+    """These items, the first `of` so many, one row each."""
     title = f"{batch}: what to read first"
-    if len(doubts) > most_rows:
-        title += f" ({most_rows} of {len(doubts)})"
+    if len(shown) < of:
+        title += f" ({len(shown)} of {of})"
     table = Table(title=title, title_justify="left")
-    shown = doubts[:most_rows]
     names = [display_name(doubt.item.row.metadata) for doubt in shown]
     has_names = any(names)
     for column in ("id", *(["name"] if has_names else []), "model said", "official", "decided", "why read it"):
@@ -46,13 +45,12 @@ def review_table(doubts: Sequence[Doubt], batch: str, *, most_rows: int = MOST_R
     return table
 
 
-def review_summary(items: Iterable[ReviewItem], rule: ReleaseRule) -> Iterator[str]:
+def review_summary(items: Sequence[Ordered], rule: ReleaseRule) -> Iterator[str]:
     """How far the review is, in two lines."""
-    items = list(items)
-    states = Counter(item.official.state for item in items)
+    states = Counter(item.state for item in items)
     counts = ", ".join(f"{states[state]} {state.value.replace('_', ' ')}" for state in ReviewState)
-    released = sum(item.official.released for item in items)
-    changed = sum(item.official.changed_since_release for item in items)
+    released = sum(item.released for item in items)
+    changed = sum(item.changed for item in items)
     yield f"{len(items)} ended: {counts}"
     again = f" ({changed} changed since)" if changed else ""
     yield f"{released} released{again}; rule: {rule.sentence}"

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from workers.store.work_comparisons import Outlier
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+METHOD = 1
+"""Counted up when another way of comparing is used, so that kept findings are made again."""
 LEAST_ALIKE = 0.5
 """Share of word sequences that two neighbours have in common."""
 LEAST_NEIGHBOURS = 2
@@ -29,17 +32,6 @@ _LEAST_SKETCH = 8
 _MOST_SHARED = 50
 """A sequence in more works than this is common text, and would make every pair a candidate."""
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-
-
-@dataclass(frozen=True, slots=True)
-class Outlier:
-    """A grade that differs from those of works which are nearly the same."""
-
-    expected: float
-    """Median of the neighbours' grades."""
-    neighbours: int
-    share: float
-    """Distance as a share of the scale, above 0 to 1."""
 
 
 def outliers(works: Iterable[tuple[str, str]], grades: Mapping[str, float], *, scale: float) -> dict[str, Outlier]:
@@ -56,7 +48,7 @@ def outliers(works: Iterable[tuple[str, str]], grades: Mapping[str, float], *, s
         if len(near) < LEAST_NEIGHBOURS:
             continue
         expected = median(grades[each] for each in near)
-        share = min(1.0, abs(grades[item_id] - expected) / scale)
+        share = round(min(1.0, abs(grades[item_id] - expected) / scale), 4)
         if share > OUTLIER_SHARE:
             found[item_id] = Outlier(expected, len(near), share)
     return found

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from producer.review.hand_grades import TOTAL
-from producer.review.signs import scale_of
-from workers.contract.decision import ReviewState
 from workers.contract.errors import InvalidInput, ServiceUnavailable
-from workers.contract.headline import headline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Iterator
 
-    from producer.review.doubt import Doubt
     from producer.review.hand_grades import HandGrades
+    from producer.review.reading_order import ReadingOrder
     from producer.review.unread import Graded, Reading
+    from workers.store.students import Ordered
 
 LEAST_HAND_GRADES = 10
 USUAL_HAND_GRADES = 30
@@ -29,8 +28,8 @@ TOLERANCE_SHARE = 0.05
 class ReadingList:
     """What to read, in order, and what is known about the rest."""
 
-    doubts: tuple[Doubt, ...]
-    """To read: what has no grade, then the most doubtful."""
+    to_read: tuple[str, ...]
+    """Ids, in order: what has no grade, then the most doubtful."""
     bound: Reading
     hand_grades: int
     """Of items of this batch."""
@@ -55,7 +54,7 @@ class ReadingList:
         """For scripts."""
         bound = self.bound
         return {
-            "to_read": [doubt.item.row.id for doubt in self.doubts],
+            "to_read": list(self.to_read),
             "unread": bound.unread,
             "hand_grades": self.hand_grades,
             "calibrated_by": bound.calibrated_by,
@@ -66,15 +65,16 @@ class ReadingList:
         }
 
 
-def hand_sample(order: Sequence[Doubt], count: int) -> list[str]:
+def hand_sample(batch: str, items: Iterable[Ordered], count: int) -> list[str]:
     """Ids to grade by hand: drawn by a hash of batch and id, so that they are the same at every call."""
-    graded = [doubt.item.row for doubt in order if headline(doubt.item.row.result) is not None]
-    graded.sort(key=lambda row: hashlib.sha256(f"by hand\0{row.batch}\0{row.id}".encode()).digest())
-    return [row.id for row in graded[:count]]
+    graded = (item.id for item in items if item.points is not None)
+    return heapq.nsmallest(
+        count, graded, key=lambda item_id: hashlib.sha256(f"by hand\0{batch}\0{item_id}".encode()).digest()
+    )
 
 
 def reading_list(
-    order: Sequence[Doubt],
+    order: ReadingOrder,
     person: HandGrades,
     *,
     count: int | None = None,
@@ -91,14 +91,15 @@ def reading_list(
         raise ServiceUnavailable(
             "disk", "--read and --within need the extra `statistics`: pip install 'gradequeue[statistics]'"
         ) from None
-    graded = _in_order(order, person)
+    was_read = order.read_by_people()
+    graded = list(_in_order(order.items, person, was_read))
     hand_grades = sum(item.error is not None for item in graded)
     if hand_grades < LEAST_HAND_GRADES:
         raise InvalidInput(
             f"{hand_grades} of the hand grades belong to grades of this batch; at least {LEAST_HAND_GRADES} are needed "
             f"and about {USUAL_HAND_GRADES} are useful, in a column `total`"
         )
-    near = tolerance or TOLERANCE_SHARE * scale_of([doubt.item for doubt in order])
+    near = tolerance or TOLERANCE_SHARE * order.scale()
     if near <= 0:
         raise InvalidInput("all grades are equal and their scale is unknown; give --tolerance in points")
     if count is not None:
@@ -106,36 +107,19 @@ def reading_list(
     else:
         bound = read_until(graded, (within or 0.0) * len(graded), tolerance=near)
     chosen = set(bound.to_read)
+    chosen |= {item.id for item in order.items if item.points is None and item.id not in was_read}
     return ReadingList(
-        doubts=tuple(
-            doubt for doubt in order if doubt.item.row.id in chosen or (_has_no_grade(doubt) and not _was_read(doubt))
-        ),
-        bound=bound,
-        hand_grades=hand_grades,
+        to_read=tuple(item.id for item in order.items if item.id in chosen), bound=bound, hand_grades=hand_grades
     )
 
 
-def _in_order(order: Sequence[Doubt], person: HandGrades) -> list[Graded]:
+def _in_order(items: Iterable[Ordered], person: HandGrades, was_read: Collection[str]) -> Iterator[Graded]:
     from producer.review.unread import Graded  # noqa: PLC0415 - see above
 
     totals = person.by_field.get(TOTAL, {})
-    found = []
-    for doubt in order:
-        said = headline(doubt.item.row.result)
-        if said is None:
+    for item in items:
+        if item.points is None:
             continue
-        by_hand = totals.get(doubt.item.row.id)
-        error = None if by_hand is None else abs(said - by_hand)
-        found.append(Graded(doubt.item.row.id, error, is_read=_was_read(doubt)))
-    return found
-
-
-def _has_no_grade(doubt: Doubt) -> bool:
-    return headline(doubt.item.row.result) is None
-
-
-def _was_read(doubt: Doubt) -> bool:
-    """A person corrected or held it. An approval may be one of hundreds at once, and so may what was taken over."""
-    official = doubt.item.official
-    is_taken_over = official.decision is not None and official.decision.source is not None
-    return official.state in {ReviewState.OVERRIDDEN, ReviewState.ON_HOLD} and not is_taken_over
+        by_hand = totals.get(item.id)
+        error = None if by_hand is None else abs(item.points - by_hand)
+        yield Graded(item.id, error, is_read=item.id in was_read)

@@ -18,17 +18,19 @@ from workers.contract.errors import InvalidInput
 from workers.contract.schema_files.source import content_digest
 from workers.settings import STANDIN_PROVIDER
 from workers.store.decisions import (
+    are_standings_behind,
     note_download,
     read_audit,
     read_decisions,
     read_last_act,
     read_officials,
     read_release_rule,
+    rebuild_standings,
     set_release_rule,
 )
 from workers.store.enqueue import save_context
 from workers.store.overviews import find_batch, read_origin
-from workers.store.results import read_context, read_contexts, read_ended_ids, read_results
+from workers.store.results import read_context, read_ended_ids, read_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -68,6 +70,18 @@ class Review:
         self._registry = registry
         self.batch = batch
 
+    @property
+    def store(self) -> Store:
+        """Where the batch is."""
+        return self._store
+
+    def renew_standings(self) -> None:
+        """Let the store's lists know what an earlier release decided meanwhile."""
+        with self._store.snapshot() as connection:
+            is_behind = are_standings_behind(connection, find_batch(connection, self.batch).id)
+        if is_behind:
+            rebuild_standings(self._store, self.batch)
+
     def items(self, item_ids: Collection[str] | None = None) -> Iterator[ReviewItem]:
         """Every item with an end, or these, in input order, a page at a time."""
         with self._store.snapshot() as connection:
@@ -99,13 +113,6 @@ class Review:
             first = next(read_results(connection, self.batch, ended_only=True, at_most=1), None)
             context = read_context(connection, first.context_hash) if first and first.context_hash else None
         return context or {}
-
-    def band_starts(self) -> dict[str, tuple[float, ...]]:
-        """Where the bands of each of the batch's rubrics begin, by the rubric's hash, without the lowest."""
-        return {
-            context_hash: tuple(sorted(float(band["score_min"]) for band in rubric.get("overall_bands") or ())[1:])
-            for context_hash, rubric in self.read(read_contexts).items()
-        }
 
     def has_standin(self) -> bool:
         """Whether the grades are a rehearsal's."""

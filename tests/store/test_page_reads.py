@@ -11,13 +11,14 @@ from sqlalchemy import delete, event, update
 
 from producer.client import JobClient
 from producer.review.corrections import Correction
-from producer.review.glance import Board, Choice, Show, SortBy
+from producer.review.glance import Board, Choice, KeptRubrics, Show, SortBy
 from tests.store.steps import claim, enqueue, failure, new_job, persist, publish
 from tests.store.test_review import Answer, review
 from workers.contract.decision import ReviewState
 from workers.contract.flag import Flag, FlagKind
 from workers.contract.outcome import Success
 from workers.contract.registry import builtin_registry
+from workers.store.enqueue import save_context
 from workers.store.ledger import JobEnding
 from workers.store.progress import Counts, read_progress
 from workers.store.retention import purge
@@ -203,6 +204,8 @@ def test_no_part_of_the_page_asks_more_than_eight_queries_or_fetches_every_row(s
     size = 60
     board = graded(store, **{f"s{number:02}": (10.0, (FLAG,)) for number in range(size)})
     review(store).approve([f"s{number:02}" for number in range(40)], by="Kim")
+    kept = KeptRubrics()
+    board.students(Choice(), rubrics=kept)
     asked: list[str] = []
     fetched: list[object] = []
 
@@ -220,10 +223,11 @@ def test_no_part_of_the_page_asks_more_than_eight_queries_or_fetches_every_row(s
     for part in (
         board.glance,
         board.charts,
-        lambda: board.students(Choice(), at_most=5),
-        lambda: board.students(Choice(sort=SortBy.LOWEST), at_most=5),
+        board.comparison,
+        lambda: board.students(Choice(), rubrics=kept, at_most=5),
+        lambda: board.students(Choice(sort=SortBy.LOWEST), rubrics=kept, at_most=5),
         lambda: board.count_students(Choice(show=Show.UNDECIDED)),
-        lambda: board.student("s30", Choice()),
+        lambda: board.student("s30", Choice(), rubrics=kept),
     ):
         asked.clear()
         fetched.clear()
@@ -261,20 +265,23 @@ def test_pages_and_neighbours_are_the_one_list_cut_up_whichever_way_it_is_read(s
         connection.execute(
             update(standings).where(standings.c.decided_by == "Kim", standings.c.points == 0).values(round=0)
         )
-    context = {"criteria": [{"max_points": 60}], "overall_bands": [{"score_min": 0}, {"score_min": 30}]}
+    rubric = {"criteria": [{"max_points": 60}], "overall_bands": [{"score_min": 0}, {"score_min": 30}]}
+    save_context(store, context_hash="r", content=rubric)
+    with store.transaction() as connection:
+        connection.execute(update(jobs).where(jobs.c.item_id < "s20").values(context_hash="r"))
 
     for show in (Show.ALL, Show.UNDECIDED, Show.FAILED):
         choice = Choice(show=show, sort=sort)
-        whole = [line.id for line in board.students(choice, context=context, at_most=99).rows]
+        whole = [line.id for line in board.students(choice, at_most=99).rows]
         assert len(whole) == board.count_students(choice)
-        pages = [board.students(choice, context=context, at_most=4)]
+        pages = [board.students(choice, at_most=4)]
         while (behind := pages[-1].next) is not None:
-            pages.append(board.students(choice, context=context, at=behind, at_most=4))
+            pages.append(board.students(choice, at=behind, at_most=4))
         assert [line.id for page in pages for line in page.rows] == whole
         for number in range(len(pages) - 1, 0, -1):
-            back = board.students(choice, context=context, at=pages[number].previous, at_most=4)
+            back = board.students(choice, at=pages[number].previous, at_most=4)
             assert [line.id for line in back.rows] == [line.id for line in pages[number - 1].rows]
-        around = [board.neighbours(item_id, choice, context=context) for item_id in whole]
+        around = [board.neighbours(item_id, choice) for item_id in whole]
         assert [each.previous for each in around] == [None, *whole[:-1]]
         assert [each.next for each in around] == [*whole[1:], None]
         assert [each.number for each in around] == list(range(1, len(whole) + 1))

@@ -9,11 +9,13 @@ import pytest
 from pydantic import RootModel
 from sqlalchemy import func, select, update
 
+from producer.client import JobClient
 from producer.gradebook.feedback import feedback_markdown
 from producer.gradebook.grade import Standing
 from producer.review.corrections import Correction
-from producer.review.doubt import by_doubt
+from producer.review.glance import Board
 from producer.review.grades import grades_of
+from producer.review.reading_order import ReadingOrder
 from producer.review.review import Review
 from producer.review.steps import is_sampled
 from tests.store.steps import claim, enqueue, failure, new_job, persist, publish
@@ -25,10 +27,8 @@ from workers.contract.registry import builtin_registry
 from workers.store.decisions import ConflictingDecision
 from workers.store.enqueue import open_batch
 from workers.store.ledger import JobEnding
-from workers.store.overviews import find_batch
 from workers.store.retention import purge
-from workers.store.student_choice import Choice, Doubts
-from workers.store.students import read_students
+from workers.store.student_choice import Choice
 from workers.store.tables import batches, decisions
 
 if TYPE_CHECKING:
@@ -269,12 +269,11 @@ def test_a_grade_by_hand_is_read_first_no_longer_and_stays_what_it_is_under_new_
     graded(store, {"ada": REPORT, "bob": None})
     review(store).override("bob", Correction(fields={"total_deduction": "15"}), by="Kim", reason="on paper")
 
-    assert [doubt.reasons for doubt in by_doubt(review(store).items())] == [(), ()]
-    with store.snapshot() as connection:
-        batch_id = find_batch(connection, "b").id
-        doubts = Doubts(failed=6, stale=6, edge=0, flag={})
-        lines = read_students(connection, batch_id, Choice(), doubts, at_most=9).rows
-    assert [(line.id, line.points) for line in lines] == [("ada", 10.0), ("bob", 15.0)]
+    order = ReadingOrder(review(store))
+    assert [doubt.reasons for doubt in order.doubts(["ada", "bob"])] == [(), ()]
+    board = Board(JobClient(store=store, publisher=None, registry=builtin_registry(), provider="p"), "b")
+    lines = board.students(Choice()).rows
+    assert [(line.id, line.points, line.reasons) for line in lines] == [("ada", 10.0, ()), ("bob", 15.0, ())]
 
 
 def test_a_grade_by_hand_of_a_rehearsal_is_never_released(store: Store):

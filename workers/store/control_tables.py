@@ -1,4 +1,4 @@
-"""Tables of what people set while jobs run, and of what they are told.
+"""Tables of what people set while jobs run, of what they are told, and of what is found for them.
 
 Only `workers.store` imports this; times are as in `tables`.
 """
@@ -89,4 +89,28 @@ broker_epochs = Table(
     Column("name", String(64), primary_key=True),
     Column("epoch", String(64), nullable=False),
     comment="the epoch last seen in the broker; another or none there means that its messages are gone",
+)
+
+work_comparisons = Table(
+    "work_comparisons",
+    metadata,
+    Column("batch_id", Integer, ForeignKey("batches.id"), primary_key=True, autoincrement=False),
+    Column("method", Integer, nullable=False),
+    Column("ended", Integer, nullable=False),
+    Column("newest_at", Double),
+    Column("compared_at", Double, nullable=False),
+    comment="when a batch's works were compared with each other, and of which outcomes: how many, and the newest",
+)
+
+outliers = Table(
+    "outliers",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
+    Column("batch_id", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("expected", Double, nullable=False),
+    Column("neighbours", Integer, nullable=False),
+    Column("share", Double, nullable=False),
+    Index("ix_outliers_batch", "batch_id"),
+    comment="grades that differ from those of nearly the same work; made again by the next comparison",
 )

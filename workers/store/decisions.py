@@ -7,14 +7,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from workers.contract.decision import CONTEXT_SOURCE, Decision, DecisionKind, Official, ReleaseRule, official_grade
 from workers.contract.errors import InvalidInput
 from workers.store.overviews import find_batch
 from workers.store.sql import in_lists, lock_batch
 from workers.store.standings import write_standings
-from workers.store.tables import audit_entries, batches, decisions, jobs, now_seconds
+from workers.store.tables import audit_entries, batches, decisions, jobs, now_seconds, standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -138,6 +138,14 @@ def read_last_act(connection: Connection, batch_name: str) -> Act | None:
         .limit(1)
     ).one_or_none()
     return row and Act(kind=DecisionKind(row.kind), by=row.decided_by, at=row.decided_at, reason=row.reason)
+
+
+def are_standings_behind(connection: Connection, batch_id: int) -> bool:
+    """An earlier release decided about items of the batch: make the standings again before they are read."""
+    newest = select(func.max(decisions.c.id)).where(decisions.c.batch_id == batch_id).scalar_subquery()
+    known = select(func.max(standings.c.last_id)).where(standings.c.batch_id == batch_id).scalar_subquery()
+    row = connection.execute(select(newest.label("newest"), known.label("known"))).one()
+    return bool(row.newest != row.known)
 
 
 def rebuild_standings(store: Store, batch_name: str) -> None:

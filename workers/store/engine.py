@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
-HEAD_REVISION = "0026_heard"
+HEAD_REVISION = "0027_reading_order"
 """The schema this code works with; a test holds it equal to the newest migration."""
 MOVING = "moving"
 """The revision of a copy that is not complete; see `moving`."""

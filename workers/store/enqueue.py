@@ -127,7 +127,7 @@ def open_batch(
             open_gate(connection, header.id, gate, batch=name, is_new=new_id_of_batch is not None)
         if header.queue != queue:
             connection.execute(update(batches).where(batches.c.id == header.id).values(queue=queue))
-    return BatchHeader(id=header.id, name=name, provider=provider, queue=queue)
+    return replace(header, queue=queue)
 
 
 def save_context(store: Store, *, context_hash: str, content: Mapping[str, object]) -> None:

@@ -12,9 +12,12 @@ from workers.contract.headline import headline
 from workers.contract.identity import named_text
 from workers.contract.origin import BatchOrigin
 from workers.contract.outcome import FailureKind
+from workers.store.control_tables import outliers
 from workers.store.decisions import read_decisions
+from workers.store.repairs import is_repaired
 from workers.store.results import read_results
 from workers.store.tables import batches, contexts, jobs, outcomes
+from workers.store.work_comparisons import IS_OUTLIER, OUTLIER, outlier_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from workers.contract.decision import Decision
     from workers.store.results import ResultRow
+    from workers.store.work_comparisons import Outlier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,12 @@ class OneStudent:
     origin: BatchOrigin = field(repr=False)
     context: Mapping[str, object] | None = field(repr=False)
     """The rubric or catalogue that it was graded by."""
+    opened: int
+    """Jobs of its batch."""
+    is_repaired: bool
+    """The first answer was invalid."""
+    outlier: Outlier | None
+    """How the grade differs from those of nearly the same work."""
     rounds: tuple[Round, ...]
     """Oldest first, the present one among them."""
     decisions: tuple[Decision, ...] = field(repr=False)
@@ -56,11 +66,15 @@ class OneStudent:
 def read_student(connection: Connection, batch_name: str, item_id: str) -> OneStudent | None:
     """At most six queries; None when the batch has no such item."""
     job = connection.execute(
-        select(jobs.c.id, jobs.c.batch_id, jobs.c.prompt, jobs.c.pseudonyms, contexts.c.content, batches.c.origin)
+        select(
+            jobs.c.id, jobs.c.batch_id, jobs.c.prompt, jobs.c.pseudonyms, contexts.c.content, batches.c.origin,
+            batches.c.opened, is_repaired().label("is_repaired"), *OUTLIER,
+        )
         .join(batches, batches.c.id == jobs.c.batch_id)
         .outerjoin(contexts, contexts.c.hash == jobs.c.context_hash)
+        .outerjoin(outliers, IS_OUTLIER)
         .where(batches.c.name == batch_name, jobs.c.item_id == item_id, jobs.c.position < batches.c.opened)
-    ).one_or_none()
+    ).one_or_none()  # fmt: skip
     if job is None:
         return None
     rounds = connection.execute(
@@ -77,6 +91,9 @@ def read_student(connection: Connection, batch_name: str, item_id: str) -> OneSt
         prompt=None if job.prompt is None else named_text(job.prompt, job.pseudonyms or {}),
         origin=BatchOrigin.from_json(job.origin or {}),
         context=job.content,
+        opened=job.opened,
+        is_repaired=bool(job.is_repaired),
+        outlier=outlier_in(job),
         rounds=tuple(
             Round(
                 number=each.round,

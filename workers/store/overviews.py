@@ -36,13 +36,15 @@ class BatchHeader:
     name: str
     provider: str
     queue: str
+    opened: int
+    """Jobs that were enqueued to the end."""
 
 
 def look_up_batch(connection: Connection, name: str) -> BatchHeader | None:
     """The batch of this name, or None."""
-    columns = (batches.c.id, batches.c.name, batches.c.provider, batches.c.queue)
+    columns = (batches.c.id, batches.c.name, batches.c.provider, batches.c.queue, batches.c.opened)
     row = connection.execute(select(*columns).where(batches.c.name == name)).one_or_none()
-    return None if row is None else BatchHeader(id=row.id, name=row.name, provider=row.provider, queue=row.queue)
+    return None if row is None else BatchHeader(**row._mapping)  # noqa: SLF001 - a Row's public view
 
 
 def find_batch(connection: Connection, name: str) -> BatchHeader:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import ENDED_STATES
 from workers.store.bulk import among
+from workers.store.control_tables import outliers
 from workers.store.sql import IS_UNFINISHED, LIST_LENGTH, in_lists, lock_jobs
 from workers.store.tables import batches, decisions, flags, jobs, now_seconds, outcomes, standings
 
@@ -124,6 +125,7 @@ def _purge_jobs(connection: Connection, job_ids: list[str]) -> int:
         update(decisions).where(among(connection, decisions.c.job_id, ended)).values(result=None, reason="")
     )
     connection.execute(update(standings).where(among(connection, standings.c.job_id, ended)).values(points=None))
+    connection.execute(delete(outliers).where(among(connection, outliers.c.job_id, ended)))
     return len(ended)
 
 
@@ -155,5 +157,5 @@ def forget_for_good(store: Store) -> None:
             connection.exec_driver_sql(statement)
 
 
-_FORGETTING = ("jobs", "outcomes", "flags", "decisions", "standings")
+_FORGETTING = ("jobs", "outcomes", "flags", "decisions", "standings", "outliers")
 """Tables that a purge changes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,40 @@ class SortBy(StrEnum):
     HIGHEST = "highest"
 
 
+class Sign(StrEnum):
+    """What makes a grade doubtful."""
+
+    FAILED = "failed"
+    STALE = "stale"
+    FLAG = "flag"
+    REPAIRED = "repaired"
+    BORDER = "border"
+    NEIGHBOURS = "neighbours"
+    OTHER_GRADING = "other_grading"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason to read a grade."""
+
+    sign: Sign
+    weight: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """Where a band of a rubric begins; points from `low` to `high`, both included, are close to it."""
+
+    start: float
+    low: float
+    high: float
+
+    def is_near(self, points: float) -> bool:
+        """Whether a level more or less may change the band."""
+        return self.low <= points <= self.high
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubts:
     """How much each reason to read a grade weighs, and where a grade is close to a border."""
@@ -43,9 +77,12 @@ class Doubts:
     failed: float
     stale: float
     edge: float
+    repaired: float
+    outlier: float
+    """Of a grade that differs from its neighbours' by the whole scale; less in proportion."""
     flag: Mapping[FlagKind, float]
-    edges: Sequence[float] = ()
-    edge_width: float = 0.0
+    borders: Mapping[str, Sequence[Border]] = field(default_factory=dict)
+    """By the hash of the rubric that an item was graded by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

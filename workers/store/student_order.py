@@ -11,15 +11,32 @@ import operator
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Integer, and_, case, cast, func, literal, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Integer,
+    String,
+    and_,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    values,
+)
 
 from workers.contract.decision import ReviewState
 from workers.contract.flag import FlagKind
 from workers.contract.outcome import ENDED_STATES, JobState
+from workers.store.control_tables import outliers
 from workers.store.flags import OF_THE_INPUT, is_flagged
 from workers.store.pages import Key
+from workers.store.repairs import IS_REPAIR, is_repaired
 from workers.store.student_choice import Show, SortBy
-from workers.store.tables import batches, flags, jobs, outcomes, standings
+from workers.store.tables import attempts, batches, flags, jobs, outcomes, standings
 from workers.store.tallies import job_tallies
 
 if TYPE_CHECKING:
@@ -30,6 +47,8 @@ if TYPE_CHECKING:
     from workers.store.student_choice import Choice, Doubts
 
 _NO_DOUBT = literal(0.0)
+_MOST_PARTS = 50
+"""Of the scale, each a condition of a statement; the rubrics of one batch have mostly one scale."""
 _COLUMNS = (
     jobs.c.id, jobs.c.item_id, jobs.c.position, jobs.c.round,
     outcomes.c.points, outcomes.c.failure_kind, outcomes.c.is_standin,
@@ -143,15 +162,23 @@ def _doubted(batch_id: int, doubts: Doubts) -> CompoundSelect[Any]:
         select(standings.c.job_id)
         .join(jobs, jobs.c.id == standings.c.job_id)
         .where(standings.c.batch_id == batch_id, _is_stale()),
+        select(attempts.c.job_id).where(attempts.c.batch_id == batch_id, IS_REPAIR),
+        select(outliers.c.job_id).where(outliers.c.batch_id == batch_id),
     ]
-    if near := _near(doubts):
+    if near := [outcomes.c.points.between(*each) for each in _near(doubts)]:
         found.append(select(outcomes.c.job_id).where(outcomes.c.batch_id == batch_id, or_(*near)))
     return union_all(*found)
 
 
-def _near(doubts: Doubts) -> list[ColumnElement[bool]]:
-    """The points are close to one of the borders."""
-    return [outcomes.c.points.between(edge - doubts.edge_width, edge + doubts.edge_width) for edge in doubts.edges]
+def _near(doubts: Doubts) -> list[tuple[float, float]]:
+    """Points that are close to a border of any rubric: parts of the scale that do not touch."""
+    found: list[tuple[float, float]] = []
+    for low, high in sorted({(border.low, border.high) for some in doubts.borders.values() for border in some}):
+        if found and low <= found[-1][1]:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return found if len(found) <= _MOST_PARTS else [(found[0][0], found[-1][1])]
 
 
 def _weight_of_flags(doubts: Doubts) -> ColumnElement[float]:
@@ -165,13 +192,33 @@ def _weight_of_flags(doubts: Doubts) -> ColumnElement[float]:
     return func.coalesce(present.correlate(jobs).scalar_subquery(), 0.0)
 
 
+def _weight_of_border(doubts: Doubts) -> ColumnElement[float]:
+    """Of the job's own rubric."""
+    rows = [(name, border.low, border.high) for name, some in doubts.borders.items() for border in some]
+    if not rows:
+        return _NO_DOUBT
+    own = values(column("hash", String), column("low", Double), column("high", Double), name="own").data(rows)
+    borders = own.cte()  # unnamed, because a statement may hold several
+    near = select(borders.c.hash).where(
+        borders.c.hash == jobs.c.context_hash, outcomes.c.points.between(borders.c.low, borders.c.high)
+    )
+    return case((near.correlate(jobs, outcomes).exists(), doubts.edge), else_=0.0)
+
+
+def _weight_of_neighbours(doubts: Doubts) -> ColumnElement[float]:
+    """Of a grade that is far from those of nearly the same work, as the last comparison found it."""
+    share = select(outliers.c.share).where(outliers.c.job_id == jobs.c.id, outliers.c.round == jobs.c.round)
+    return func.coalesce(share.correlate(jobs).scalar_subquery() * doubts.outlier, 0.0)
+
+
 def _doubt(doubts: Doubts) -> ColumnElement[float]:
-    near = _near(doubts)
     return (
         _weight_of_flags(doubts)
         + case((outcomes.c.failure_kind.is_not(None) & ~_has_grade(), doubts.failed), else_=0.0)
         + case((_is_stale(), doubts.stale), else_=0.0)
-        + (case((or_(*near), doubts.edge), else_=0.0) if near else _NO_DOUBT)
+        + case((is_repaired(), doubts.repaired), else_=0.0)
+        + _weight_of_border(doubts)
+        + _weight_of_neighbours(doubts)
     )
 
 

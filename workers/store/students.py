@@ -12,19 +12,24 @@ from sqlalchemy import func, select
 
 from workers.contract.decision import ReviewState
 from workers.contract.outcome import FailureKind
+from workers.store.control_tables import outliers
 from workers.store.flags import flags_by_round, flags_of_round
 from workers.store.pages import is_beyond, read_page
+from workers.store.repairs import is_repaired
+from workers.store.student_choice import Choice
 from workers.store.student_order import counted, doubtful, keys_of, listed, own_row
-from workers.store.tables import jobs
+from workers.store.tables import jobs, outcomes
+from workers.store.work_comparisons import IS_OUTLIER, OUTLIER, outlier_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import CTE, Connection, Row, ScalarSelect
 
     from workers.contract.flag import Flag, FlagKind
     from workers.store.pages import Page, Place
-    from workers.store.student_choice import Choice, Doubts
+    from workers.store.student_choice import Doubts, Reason
+    from workers.store.work_comparisons import Outlier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +51,16 @@ class StudentLine:
     released: bool
     changed: bool
     """The student sees another grade than the official one."""
-    official_most: float | None = None
-    """Of how many the official points are, where a correction says so: other points may have been computed since."""
+    is_repaired: bool = False
+    """Its first answer was invalid."""
+    outlier: Outlier | None = None
+    context_hash: str | None = None
+    """The rubric or catalogue that it was graded by."""
+    most_points: float | None = None
+    """Of how many, as a correction says it, for other points may have been computed since; else the own rubric. Filled
+    by who knows both, as the reasons are."""
+    reasons: tuple[Reason, ...] = ()
+    """Why to read it, the strongest first."""
     metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property
@@ -71,15 +84,68 @@ def read_students(
     if not ids:
         return page.mapped(())
     # apart from the order, which would read them of everybody
-    beside = connection.execute(select(jobs.c.id, jobs.c.metadata).where(jobs.c.id.in_(ids)))
-    metadata: dict[str, Mapping[str, object]] = {row.id: row.metadata for row in beside}
+    beside = {row.id: row for row in connection.execute(_BESIDE.where(jobs.c.id.in_(ids)))}
     carried = flags_by_round(connection, ids)
-    return page.mapped([_line(row, flags_of_round(carried, row.id, row.round), metadata[row.id]) for row in page.rows])
+    return page.mapped([_line(row, flags_of_round(carried, row.id, row.round), beside[row.id]) for row in page.rows])
+
+
+_BESIDE = select(
+    jobs.c.id, jobs.c.metadata, jobs.c.context_hash, is_repaired().label("is_repaired"), *OUTLIER
+).outerjoin(outliers, IS_OUTLIER)
 
 
 def count_students(connection: Connection, batch_id: int, choice: Choice) -> int:
     """How many there are under this choice; the database counts."""
     return connection.execute(counted(batch_id, choice)).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """One student in the order of doubt, and no more than orders and counts need."""
+
+    id: str
+    doubt: float
+    points: float | None
+    has_failed: bool
+    """Of the model; a person may have graded it since."""
+    state: ReviewState
+    released: bool
+    changed: bool
+
+
+def read_whole_order(connection: Connection, batch_id: int, doubts: Doubts) -> Iterator[Ordered]:
+    """Everybody with a result or a failure, the most doubtful first, as pages list them."""
+    choice = Choice()
+    rows = listed(batch_id, choice, doubtful(batch_id, choice, doubts))
+    found = select(
+        rows.c.item_id,
+        rows.c.key0,
+        rows.c.points,
+        rows.c.failure_kind,
+        rows.c.standing,
+        rows.c.released,
+        rows.c.changed,
+    )
+    for row in connection.execute(found.order_by(*(key.column for key in keys_of(rows, choice.sort)))):
+        yield Ordered(
+            id=row.item_id,
+            doubt=-row.key0,
+            points=row.points,
+            has_failed=row.failure_kind is not None,
+            state=ReviewState(row.standing or ReviewState.UNDECIDED),
+            released=bool(row.released),
+            changed=bool(row.released and row.changed),
+        )
+
+
+def read_grades(connection: Connection, batch_id: int) -> dict[str, float]:
+    """The model's grades of a batch by item id."""
+    rows = (
+        select(jobs.c.item_id, outcomes.c.points)
+        .join(outcomes, (outcomes.c.job_id == jobs.c.id) & (outcomes.c.round == jobs.c.round))
+        .where(jobs.c.batch_id == batch_id, outcomes.c.points.is_not(None))
+    )
+    return {row.item_id: row.points for row in connection.execute(rows)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +205,7 @@ def read_titles(connection: Connection, batch_id: int, *, at_most: int) -> dict[
     return {title: value for metadata in rows for title, value in metadata.items()}
 
 
-def _line(row: Row[Any], carried: tuple[Flag, ...], metadata: Mapping[str, object]) -> StudentLine:
+def _line(row: Row[Any], carried: tuple[Flag, ...], beside: Row[Any]) -> StudentLine:
     return StudentLine(
         id=row.item_id,
         position=row.position,
@@ -154,5 +220,8 @@ def _line(row: Row[Any], carried: tuple[Flag, ...], metadata: Mapping[str, objec
         is_stale=row.decided_round is not None and row.decided_round < row.round,
         released=bool(row.released),
         changed=bool(row.released and row.changed),
-        metadata=metadata,
+        is_repaired=bool(beside.is_repaired),
+        outlier=outlier_in(beside),
+        context_hash=beside.context_hash,
+        metadata=beside.metadata,
     )

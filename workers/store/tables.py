@@ -63,6 +63,7 @@ _OF_LATER_CLAIM = column("claim") > 1
 _IN_LANE = (_STATE == JobState.READY) & column("lane").is_not(None)
 _OF_SUBMISSION = column("submission_id").is_not(None)
 _DEFERRED = (_STATE == JobState.READY) & column("not_before").is_not(None)
+_REPAIR = column("purpose") == "repair"
 
 batches = Table(
     "batches",
@@ -127,10 +128,7 @@ jobs = Table(
     UniqueConstraint("batch_id", "position"),
     Index(
         "ix_jobs_unpublished",
-        "batch_id",
-        "model",
-        "position",
-        "not_before",  # passing over the deferred reads the index alone
+        *("batch_id", "model", "position", "not_before"),  # passing over the deferred reads the index alone
         sqlite_where=_UNPUBLISHED,
         postgresql_where=_UNPUBLISHED,
     ),
@@ -181,6 +179,7 @@ attempts = Table(
     Index("ix_attempts_batch", "batch_id", "ending"),
     Index("ix_attempts_repeats", "batch_id", sqlite_where=_OF_LATER_CLAIM, postgresql_where=_OF_LATER_CLAIM),
     Index("ix_attempts_submission", "submission_id", sqlite_where=_OF_SUBMISSION, postgresql_where=_OF_SUBMISSION),
+    Index("ix_attempts_repairs", "batch_id", "job_id", "round", sqlite_where=_REPAIR, postgresql_where=_REPAIR),
     comment="one row per request to the provider; ending is null while it is in flight",
 )
 

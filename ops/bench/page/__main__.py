@@ -24,7 +24,7 @@ from ops.bench.chaos.services import Cluster, cluster
 from ops.bench.page.filled import BATCH, PROVIDER, fill
 from ops.bench.page.paint import first_paint
 from producer.client import JobClient
-from producer.review.glance import Board, Choice, Show, SortBy
+from producer.review.glance import Board, Choice, KeptRubrics, Show, SortBy
 from workers.contract.registry import builtin_registry
 from workers.store import Store
 
@@ -73,14 +73,17 @@ def main() -> None:
 def _refreshes(kind: str, store: Store) -> None:
     client = JobClient(store=store, publisher=None, registry=builtin_registry(), provider=PROVIDER)
     board = Board(client, BATCH)
-    last = board.students(Choice(sort=SortBy.LOWEST), at_most=4975).next
+    kept = KeptRubrics()
+    last = board.students(Choice(sort=SortBy.LOWEST), rubrics=kept, at_most=4975).next
     parts: dict[str, Callable[[], object]] = {
         "numbers": board.glance,
-        "students, most doubtful first": lambda: board.students(Choice()),
-        "students, lowest, the last page": lambda: board.students(Choice(sort=SortBy.LOWEST), at=last),
+        "students, most doubtful first": lambda: board.students(Choice(), rubrics=kept),
+        "students, lowest, the last page": lambda: board.students(Choice(sort=SortBy.LOWEST), rubrics=kept, at=last),
+        "rubrics of the batch, once a session": lambda: board.students(Choice(), at_most=1),
+        "whether works were compared": board.comparison,
         "how many students": lambda: board.count_students(Choice(show=Show.UNDECIDED)),
-        "students, flagged, searched": lambda: board.students(Choice(show=Show.FLAGGED, search="s00")),
-        "one student, with who comes next": lambda: board.student("s02500", Choice()),
+        "students, flagged, searched": lambda: board.students(Choice(show=Show.FLAGGED, search="s00"), rubrics=kept),
+        "one student, with who comes next": lambda: board.student("s02500", Choice(), rubrics=kept),
         "charts": board.charts,
     }
     print(f"{kind:<12}{'part of the page':<36}{'queries':>8}{'rows':>7}{'database ms':>14}{'own processor ms':>18}")

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from producer.review.neighbours import METHOD
 from workers.contract.decision import DecisionKind
 from workers.contract.flag import FlagKind
 from workers.contract.job import JobSpec
 from workers.contract.outcome import AttemptEnding, FailureKind
 from workers.store.decisions import NewDecision, decide
-from workers.store.enqueue import NewJob, add_jobs, open_batch
+from workers.store.enqueue import NewJob, add_jobs, open_batch, save_context
 from workers.store.sql import new_id
 from workers.store.tables import attempts, flags, jobs, now_seconds, outcomes
+from workers.store.work_comparisons import Outlier, keep_outliers, read_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 BATCH = "course"
 PROVIDER = "p"
-_FAILED, _FLAGGED, _DECIDED = 0.02, 0.08, 0.4
+_FAILED, _FLAGGED, _DECIDED, _REPAIRED, _FAR = 0.02, 0.08, 0.4, 0.03, 0.01
 """Shares of the students."""
 _FEEDBACK = "A sentence about the program, what it does well and what it does not. " * 12
 
@@ -47,8 +49,27 @@ def fill(store: Store, students: int, *, name: str = BATCH, seed: int = 7) -> No
         rows = connection.execute(of_batch.order_by(jobs.c.position)).all()
         failed = {row.id for row in rows if chance.random() < _FAILED}
         _end(connection, rows, failed, chance)
+    _add_doubt(store, rows, chance)
     decided = [row.item_id for row in rows if row.id not in failed and chance.random() < _DECIDED]
     decide(store, name, decided, lambda _officials: [_approval(item_id) for item_id in decided])
+
+
+def _add_doubt(store: Store, rows: Sequence[Any], chance: random.Random) -> None:
+    """Two rubrics with bands, answers that were repaired, grades far from those of nearly the same work."""
+    bands = [{"score_min": start} for start in (0, 50, 65, 80, 90)]
+    rubrics = ("one", "two")
+    for each in rubrics:
+        save_context(store, context_hash=each, content={"criteria": [{"max_points": 100}], "overall_bands": bands})
+    with store.transaction() as connection:
+        for number, each in enumerate(rubrics):
+            of_rubric = (jobs.c.batch_id == rows[0].batch_id) & (jobs.c.position % len(rubrics) == number)
+            connection.execute(update(jobs).where(of_rubric).values(context_hash=each))
+        repaired = [row for row in rows if chance.random() < _REPAIRED]
+        again = [_attempt(row, 0.0, chance) | {"purpose": "repair"} for row in repaired]
+        connection.execute(insert(attempts), again)
+        stamp = read_stamp(connection, rows[0].batch_id)
+    far = {row.id: (1, Outlier(70.0, 3, 0.2)) for row in rows if chance.random() < _FAR}
+    keep_outliers(store, rows[0].batch_id, far, stamp, method=METHOD)
 
 
 def _end(connection: Connection, rows: Sequence[Any], failed: set[str], chance: random.Random) -> None:

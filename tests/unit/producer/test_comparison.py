@@ -12,7 +12,7 @@ from producer.review.comparison import compare_with_person
 from producer.review.grades import grades_of
 from producer.review.hand_grades import HandGrades
 from producer.review.opening import review_of
-from producer.review.signs import doubtful_first
+from producer.review.reading_order import ReadingOrder
 from tests.unit.producer.test_dashboard_pages import end, enqueue, the_page_s_client
 from workers.store.enqueue import save_context
 from workers.store.tables import jobs
@@ -77,9 +77,10 @@ def test_each_grade_is_close_to_the_borders_of_its_own_rubric(client: JobClient)
         with client.store.transaction() as connection:
             connection.execute(update(jobs).where(jobs.c.item_id == student).values(context_hash=student))
 
-    order = doubtful_first(review_of(client, "b"))
+    order = ReadingOrder(review_of(client, "b"))
 
-    assert [(each.item.row.id, each.reasons) for each in order] == [
+    listed = order.doubts([each.id for each in order.items])
+    assert [(each.item.row.id, each.reasons) for each in listed] == [
         ("ben", ("close to the border at 80 points",)),
         ("anna", ()),
     ]

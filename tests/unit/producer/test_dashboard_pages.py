@@ -18,6 +18,7 @@ from producer.page.tables import csv_file, jsonl_file
 from producer.page.who import Role
 from producer.review.glance import BatchOrder, Board, Show
 from workers.contract.errors import ServiceUnavailable
+from workers.contract.headline import headline
 from workers.contract.registry import builtin_registry
 from workers.store.retention import purge
 from workers.store.tables import batches, jobs, outcomes
@@ -69,6 +70,7 @@ def end(
             insert(outcomes).values(
                 job_id=row.id, round=row.round, batch_id=row.batch_id, claim=row.claim, finished_at=0.0,
                 result=None if kind else json.dumps(result), failure_kind=kind, is_standin=False,
+                points=None if kind else headline(result),
             )
         )  # fmt: skip
         state = "failed" if kind else "succeeded"
