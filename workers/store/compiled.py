@@ -7,7 +7,7 @@ the rows of a small commit. Errors, broken connections and transactions are SQLA
 from __future__ import annotations
 
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,38 +15,42 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Executable
 
 
+class _Text(NamedTuple):
+    """What one kind of database is sent."""
+
+    text: str
+    names: Sequence[str] | None
+    """In the order of the driver's parameters; None where they have names."""
+    fixed: Mapping[str, Any]
+    """Values that are the statement's own."""
+
+
 class Compiled:
-    """One statement for one kind of database. Its rows are the driver's own: no types of ours are applied."""
+    """A statement. Its rows are the driver's own: no types of ours are applied."""
 
     def __init__(self, statement: Executable) -> None:
         self._statement: Any = statement
-        self._text = ""
-        self._names: Sequence[str] | None = None
-        """In the order of the driver's parameters; None where they have names."""
-        self._fixed: Mapping[str, Any] = {}
-        """Values that are the statement's own."""
+        self._texts: dict[str, _Text] = {}
+        """By the database's kind."""
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Execute it with one value for each name."""
-        self._compile(connection)
-        named = {**self._fixed, **values}
-        given: Any = named if self._names is None else tuple([named[name] for name in self._names])
-        return connection.exec_driver_sql(self._text, given)
+        text, names, fixed = self._compiled(connection)
+        named = {**fixed, **values}
+        given: Any = named if names is None else tuple([named[name] for name in names])
+        return connection.exec_driver_sql(text, given)
 
     def execute_many(self, connection: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
         """Execute it for each row (SQLite); a column's parameter is `all_` and its name."""
-        self._compile(connection)
+        text, names, fixed = self._compiled(connection)
         given = {f"all_{name}": values for name, values in columns.items()}
         count = len(next(iter(columns.values())))
-        rows = zip(
-            *[given.get(name) or repeat(self._fixed.get(name), count) for name in self._names or ()], strict=True
-        )
-        connection.exec_driver_sql(self._text, list(rows))
+        rows = zip(*[given.get(name) or repeat(fixed.get(name), count) for name in names or ()], strict=True)
+        connection.exec_driver_sql(text, list(rows))
 
-    def _compile(self, connection: Connection) -> None:
-        if self._text:
-            return
-        made = self._statement.compile(dialect=connection.dialect)
-        self._fixed = made.params
-        self._names = made.positiontup
-        self._text = made.string  # last: another thread goes by it
+    def _compiled(self, connection: Connection) -> _Text:
+        kind = connection.dialect.name
+        if kind not in self._texts:
+            made = self._statement.compile(dialect=connection.dialect)
+            self._texts[kind] = _Text(made.string, made.positiontup, made.params)
+        return self._texts[kind]

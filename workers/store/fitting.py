@@ -39,11 +39,12 @@ def fitted_columns(table: Table, columns: Mapping[str, Sequence[Any]]) -> dict[s
 
 
 def _fitted_column(table: Table, name: str, values: Sequence[Any]) -> list[Any]:
-    fit = _fits(table.name)[name]
-    if isinstance(table.c[name].type, JSON):  # equal ones may be written differently
+    fit, kind, first = _fits(table.name)[name], table.c[name].type, values[0]
+    if isinstance(kind, JSON):  # equal ones may be written differently
         return [None if value is None else json.dumps(fit(value)) for value in values]
-    if values.count(values[0]) == len(values):
-        return [None if values[0] is None else fit(values[0])] * len(values)
+    # 1 and True are equal, and as texts are not
+    if values.count(first) == len(values) and (first is None or isinstance(first, str) or not isinstance(kind, String)):
+        return [None if first is None else fit(first)] * len(values)
     return [None if value is None else fit(value) for value in values]
 
 
