@@ -6,8 +6,9 @@ import gc
 import os
 import subprocess
 import sys
-from functools import cache
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck
@@ -20,11 +21,12 @@ from tests.support.quick_processes import COLD, ForkServer, QuickPopen
 from tests.support.stores import new_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from pathlib import Path
+    from collections.abc import Generator, Iterator
 
     from workers.store import Store
 
+FORK_ADDRESS = "fork server"
+FORK_SERVER = pytest.StashKey[ForkServer]()
 GRADEQUEUE_SETTINGS = ("OPENAI_", "REDIS_URL", "DATABASE_URL", "GRADEQUEUE_")
 
 os.environ.pop("COLUMNS", None)  # xdist tells its processes how wide its own terminal is, and tables would be folded
@@ -61,23 +63,37 @@ def _main_module_of_pytest() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """One server for all processes of a run; it belongs to the one that starts the others."""
+    config: pytest.Config = node.config
+    if FORK_SERVER not in config.stash:
+        folder = tempfile.TemporaryDirectory(prefix="gq-fork-")
+        config.add_cleanup(folder.cleanup)
+        config.stash[FORK_SERVER] = server = ForkServer(Path(folder.name))
+        config.add_cleanup(server.close)
+    node.workerinput[FORK_ADDRESS] = config.stash[FORK_SERVER].address
+
+
 @pytest.fixture(scope="session")
-def _fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], ForkServer]]:
-    """Starts it at the first call."""
-    started = cache(lambda: ForkServer(tmp_path_factory.mktemp("fork")))
-    yield started
-    if started.cache_info().currsize:
-        started().close()
+def _fork_address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    shared: dict[str, str] = getattr(request.config, "workerinput", {})
+    if FORK_ADDRESS in shared:
+        yield shared[FORK_ADDRESS]
+        return
+    server = ForkServer(tmp_path_factory.mktemp("fork"))
+    yield server.address
+    server.close()
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _processes_start_quickly(request: pytest.FixtureRequest, _fork_server: Callable[[], ForkServer]) -> Iterator[None]:
+def _processes_start_quickly(request: pytest.FixtureRequest, _fork_address: str) -> Iterator[None]:
     """Unless the tests of a module are about the start."""
     if request.node.get_closest_marker(COLD):
         yield
         return
     with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(QuickPopen, "server", staticmethod(lambda: _fork_server().address))
+        changed.setattr(QuickPopen, "server", staticmethod(lambda: _fork_address))
         changed.setattr(subprocess, "Popen", QuickPopen)
         yield
 

@@ -9,13 +9,13 @@ import streamlit as st
 
 from producer.page import batch_list, batch_page, new_batch, student_page
 from producer.page.batch_list import BATCH
-from producer.page.login import ask, is_in, sign_out
+from producer.page.login import JUST_IN, ask, is_in, sign_out
 from producer.page.outage import says_when_away
 from producer.page.plain_text import plain
 from producer.page.services import settings
 from producer.page.students import STUDENT
 from producer.page.style import use_style
-from producer.page.who import person, role
+from producer.page.who import may_own, person, role
 
 
 def main() -> None:
@@ -30,6 +30,8 @@ def main() -> None:
     if not is_in():
         ask()
         return
+    if st.session_state.pop(JUST_IN, False) and page is grade and not may_own():
+        st.switch_page(batches)
     if name := st.session_state.pop("open_batch", None):
         st.switch_page(batches, query_params={BATCH: name})
     says_when_away(page.run)()

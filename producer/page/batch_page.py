@@ -15,7 +15,7 @@ from producer.page.charts import show_charts
 from producer.page.comparing import show_comparing
 from producer.page.deciding import show_last_word
 from producer.page.downloads import show_downloads
-from producer.page.outage import says_when_away
+from producer.page.outage import dialog_says_when_away, says_when_away
 from producer.page.plain_text import plain
 from producer.page.releasing import show_releasing
 from producer.page.rescoring import show_rescoring
@@ -107,15 +107,20 @@ def _numbers(batch: Batch, board: Board, drawn: BatchGlance, *, was_live: bool) 
         numbers |= {
             "Being graded": str(glance.running),
             "Waiting": str(glance.waiting),
-            "Speed": rate(glance.jobs_per_second),
-            "Time left": duration(glance.seconds_left),
         }
+    if not glance.is_finished and not _is_stopped(glance):
+        numbers |= {"Speed": rate(glance.jobs_per_second), "Time left": duration(glance.seconds_left)}
     numbers |= {"Cost": cost(glance.cost_usd, glance.provider)}
     with st.grid(min_column_width=140):
         for label, number in numbers.items():
             st.metric(label, number)
     _say_waiting(glance)
     show_gate(batch, glance)
+
+
+def _is_stopped(glance: BatchGlance) -> bool:
+    """Nothing more starts before somebody acts, so the pace of before says nothing about the time that is left."""
+    return glance.closed is not None or glance.park is not None or not glance.live_workers
 
 
 def _say_waiting(glance: BatchGlance) -> None:
@@ -189,7 +194,7 @@ def _tabs(batch: Batch, board: Board, glance: BatchGlance) -> None:
 
 
 @st.dialog("Cancel what has not finished?")
-@says_when_away
+@dialog_says_when_away
 def _confirm_cancel(batch: Batch) -> None:
     st.write(
         "Finished results are kept, and so is an answer that still arrives. Cancelled submissions can be graded again."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,11 +13,13 @@ from producer.terminal.words import cost, counted
 from workers.settings import STANDIN_PROVIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from producer.review.glance import BatchGlance, Board, Charts
+    from producer.review.glance import Bars, BatchGlance, Board, Charts
 
 _HEIGHT = 240
+_COUNTS = {"tickMinStep": 1, "format": ",d"}
+"""An axis of whole numbers."""
 
 
 def show_charts(board: Board, glance: BatchGlance, *, schema: str | None) -> None:
@@ -26,10 +27,11 @@ def show_charts(board: Board, glance: BatchGlance, *, schema: str | None) -> Non
     if not glance.finished:
         st.info("Charts appear with the first results.")
         return
-    charts = board.charts(most_points=most_points_of(context_of(board)))
+    most = most_points_of(context_of(board))
+    charts = board.charts(most_points=most)
     with st.grid(2, min_column_width=320):
         with st.container():
-            _grades(charts, is_deduction=schema in DEDUCTIONS)
+            _grades(charts, is_deduction=schema in DEDUCTIONS, has_scale=most is not None)
         with st.container():
             _to_look_at(glance)
         with st.container():
@@ -38,16 +40,17 @@ def show_charts(board: Board, glance: BatchGlance, *, schema: str | None) -> Non
             _cost(charts, glance)
 
 
-def _grades(charts: Charts, *, is_deduction: bool) -> None:
+def _grades(charts: Charts, *, is_deduction: bool, has_scale: bool) -> None:
     what = "Points deducted" if is_deduction else "Points"
     st.subheader(f"{what} by student", anchor=False)
     bars = charts.grades
     if not bars.values:
         st.caption("These results have no number.")
         return
-    said = f"{counted(int(sum(bars.values)), 'student')}, from {bars.low:g} to {bars.high:g} points"
+    reach = f"on a scale from {bars.low:g} to {bars.high:g}" if has_scale else f"from {bars.low:g} to {bars.high:g}"
+    said = f"{counted(int(sum(bars.values)), 'student')} with points, {reach}"
     st.caption(said)
-    _draw(what, [round(start, 2) for start in bars.starts], "Students", bars.values, alt=said)
+    _columns(bars, "quantitative", what, "Students", alt=said)
 
 
 def _to_look_at(glance: BatchGlance) -> None:
@@ -59,11 +62,11 @@ def _to_look_at(glance: BatchGlance) -> None:
         return
     said = ", ".join(f"{count} {title}" for title, count in mix)
     st.caption(said)
-    titles, counts = zip(*mix, strict=True)
-    st.bar_chart(
-        {"What": titles, "Students": counts}, x="What", y="Students", horizontal=True, sort="-Students", height=_HEIGHT,
-        alt=said,
-    )  # fmt: skip
+    axes = {
+        "y": {"field": "what", "type": "nominal", "sort": "-x", "title": None, "axis": {"labelLimit": 220}},
+        "x": {"field": "students", "type": "quantitative", "title": "Students", "axis": _COUNTS},
+    }
+    _draw([{"what": title, "students": count} for title, count in mix], axes, alt=said)
 
 
 def _pace(charts: Charts) -> None:
@@ -72,7 +75,7 @@ def _pace(charts: Charts) -> None:
     minutes = (bars.high - bars.low) / 60
     said = f"{int(sum(bars.values)):,} in {minutes:.1f} minutes (times in UTC)"
     st.caption(said)
-    _draw("Time", list(map(_moment, bars.starts)), "Results", bars.values, alt=said)
+    _columns(bars, "temporal", "Time", "Results", alt=said)
 
 
 def _cost(charts: Charts, glance: BatchGlance) -> None:
@@ -86,12 +89,30 @@ def _cost(charts: Charts, glance: BatchGlance) -> None:
         return
     said = f"{cost(glance.cost_usd)} so far"
     st.caption(said)
-    _draw("Time", list(map(_moment, bars.starts)), "US dollars", bars.values, alt=said)
+    _columns(bars, "temporal", "Time", "US dollars", alt=said)
 
 
-def _draw(x: str, starts: Sequence[object], y: str, values: Sequence[float], *, alt: str) -> None:
-    st.bar_chart({x: starts, y: values}, x=x, y=y, height=_HEIGHT, alt=alt)
+def _columns(bars: Bars, scale: str, x: str, y: str, *, alt: str) -> None:
+    """A column for each part of the range, as wide as the part; times are seconds, shown in UTC."""
+    is_time = scale == "temporal"
+    unit, zone = (1000, {"scale": {"type": "utc"}}) if is_time else (1, {})
+    width = (bars.high - bars.low) / max(1, len(bars.values))
+    axes = {
+        "x": {"field": "from", "type": scale, "title": x, **zone},
+        "x2": {"field": "to"},
+        "y": {"field": "number", "type": "quantitative", "title": y, "axis": {} if y == "US dollars" else _COUNTS},
+        "y2": {"datum": 0},
+    }
+    rows = [
+        {"from": start * unit, "to": (start + (width or 1.0)) * unit, "number": number}
+        for start, number in zip(bars.starts, bars.values, strict=True)
+    ]
+    _draw(rows, axes, alt=alt)
 
 
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _draw(rows: Sequence[Mapping[str, object]], axes: Mapping[str, object], *, alt: str) -> None:
+    """By a specification of ours, which needs none of the libraries that Streamlit's own charts load first."""
+    st.vega_lite_chart(
+        {"data": {"values": list(rows)}, "mark": {"type": "bar", "tooltip": True}, "encoding": axes}, height=_HEIGHT,
+        alt=alt,
+    )  # fmt: skip

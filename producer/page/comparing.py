@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from producer.page.drift_view import show_drift
-from producer.page.outage import says_when_away
+from producer.page.outage import dialog_says_when_away
 from producer.page.plain_text import plain
 from producer.page.releasing import keep_done, say_done
 from producer.page.scatter_form import show_scatter
@@ -74,7 +74,7 @@ def _line(move: Move) -> dict[str, object]:
 
 
 @st.dialog("Make these grades official?")
-@says_when_away
+@dialog_says_when_away
 def _confirm_apply(name: str, other: str, changed: int) -> None:
     st.write(f"{counted(changed, 'grade')} of {plain(other)} become official here. You can take it back.")
     if st.button("Make them official", type="primary", key="really apply"):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from producer.review.glance import Neighbours, OneStudent
     from workers.contract.decision import Official
 
+MOST_FIELDS_AT_ONCE = 24
+"""A longer form is drawn when it is opened: with sixty criteria it has more elements than all else on the page."""
 _SAID = "what the decision did"
 """Key in the session: (is it a problem, sentence), said once on the next drawing."""
 
@@ -86,8 +88,15 @@ def show_correction(batch: str, found: OneStudent, official: Official, result: o
     """The form that corrects a grade; points, total and band are computed from it."""
     if not may_decide() or not isinstance(result, dict):
         return
-    with st.expander("Correct this grade", icon=":material/edit:"):
-        fields = _editable(found, result)
+    fields = _editable(found, result)
+    is_long = len(fields) > MOST_FIELDS_AT_ONCE
+    opened = st.expander(
+        "Correct this grade", icon=":material/edit:", on_change="rerun" if is_long else "ignore",
+        key=f"correct {found.row.id}",
+    )  # fmt: skip
+    with opened:
+        if is_long and not opened.open:
+            return
         if not fields:
             st.caption("This kind of result cannot be corrected here.")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,6 +15,7 @@ from producer.page.who import person
 from producer.regrading.drift_html import drawn_by_chance, drift_html, histogram_svg, intervals_svg, scatter_svg
 from producer.regrading.drift_report import Verdict
 from producer.regrading.gradings import drift_of
+from producer.regrading.repeats import repeats_of
 from producer.review.opening import review_of
 from producer.terminal.words import counted
 from workers.contract.errors import ServiceUnavailable
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from producer.regrading.drift_report import DriftReport, FieldVerdict
     from producer.regrading.totals import Mover
 
+_KEPT = "last comparison"
+"""Key in the session: what the last report was made of, and the report."""
+KEPT_SECONDS = 600.0
+"""A report quotes feedback: after a purge, which changes no count, no session shows it for longer."""
 _WORDS = {
     Verdict.UNCHANGED: "the same",
     Verdict.NOISE: "no more than by chance",
@@ -35,8 +41,7 @@ def show_drift(old: str, new: str) -> None:
     if not st.toggle("Is it more than chance?", key=f"drift {old} {new}"):
         return
     try:
-        with st.spinner("Comparing every grade of both"):
-            report = _report(old, new)
+        report = _kept_report(old, new)
     except ServiceUnavailable as problem:
         if problem.service != "disk":
             raise
@@ -63,12 +68,28 @@ def show_drift(old: str, new: str) -> None:
     )  # fmt: skip
 
 
-def _report(old: str, new: str) -> DriftReport:
+def _kept_report(old: str, new: str) -> DriftReport:
+    """The report, made again when a batch that it comes from is another one since: a click elsewhere does not wait."""
+    made_of = _made_of(old, new)
+    of, at, report = st.session_state.get(_KEPT, (None, 0.0, None))
+    if report is None or of != made_of or monotonic() - at > KEPT_SECONDS:
+        with st.spinner("Comparing every grade of both"):
+            report = drift_of(client().batch(old), client().batch(new), exists=_exists, registry=client().registry)
+        st.session_state[_KEPT] = (made_of, monotonic(), report)
+    kept: DriftReport = report
+    return kept
+
+
+def _made_of(old: str, new: str) -> list[tuple[object, ...]]:
+    """Counts of both and of their repeats: every new result comes with a request or a changed count."""
     asked = client()
-    return drift_of(
-        asked.batch(old), asked.batch(new), exists=lambda name: asked.find_batch(name) is not None,
-        registry=asked.registry,
-    )  # fmt: skip
+    names = [each for name in (old, new) for each in (name, *repeats_of(name, _exists))]
+    found = [(name, asked.batch(name).progress()) for name in names]
+    return [(name, now.succeeded, now.failed, now.total, dict(now.attempts), now.usage) for name, now in found]
+
+
+def _exists(name: str) -> bool:
+    return client().find_batch(name) is not None
 
 
 def _noted(report: DriftReport, by: str) -> bytes:

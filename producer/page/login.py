@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LONGEST_PAUSE_SECONDS = 5.0
 """Of one wrong guess; it keeps a thread of the page."""
 LONGEST_NAME = 100
+JUST_IN = "just in"
+"""Key in the session until the first drawing after the form."""
 
 throttle = GuessThrottle()
 
@@ -79,7 +81,7 @@ def ask() -> None:
             st.error("Enter your name: decisions about grades carry it.")
             return
         set_person((name or "").strip(), role)
-        st.session_state.is_in = True
+        st.session_state.is_in = st.session_state[JUST_IN] = True
         st.rerun()
     wait_seconds = throttle.wait_seconds(address)
     throttle.failed(address)

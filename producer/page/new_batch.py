@@ -30,8 +30,8 @@ from producer.page.understood import show_first_prompt
 from producer.page.upload_form import MOST_PROBLEMS, TYPED_NAME, read_the_rest, tell, uploaded
 from producer.page.uploads import Upload, build_specs_of
 from producer.page.who import may_own
-from producer.page.words import result_kind
-from producer.terminal.words import counted, enqueued
+from producer.page.words import added, result_kind
+from producer.terminal.words import counted
 from workers.contract.errors import GradequeueError, InvalidInput
 from workers.contract.identity import IdentityRule
 from workers.contract.job import JobParameters, JobSpec, QueueName
@@ -141,7 +141,7 @@ def _suggested_template(upload: Upload, scheme: GradingScheme | None, kit: Kit) 
 def _parameters(profile: ModelProfile, kit: Kit) -> JobParameters:
     of_kit = kit.parameters
     with st.expander("More options"):
-        first, second, third = st.columns(3)
+        first, second = st.columns(2)
         effort = first.selectbox(
             "Effort", profile.efforts or (), index=_place(profile.efforts or (), of_kit.effort),
             placeholder="the model's own", key=f"effort {kit.name}",
@@ -159,10 +159,10 @@ def _parameters(profile: ModelProfile, kit: Kit) -> JobParameters:
             "Longest answer (tokens)", 1, None, of_kit.max_tokens, key=f"max_tokens {kit.name}",
             placeholder=f"{output_limit(profile, None, effort)}",
         )  # fmt: skip
-        repair = third.toggle(
+        repair = st.toggle(
             "Let the model correct an invalid answer once", of_kit.allow_repair, key=f"allow_repair {kit.name}"
         )
-        again = third.toggle(
+        again = st.toggle(
             "Grade suspicious work twice", bool(of_kit.counterfactual), key=f"counterfactual {kit.name}",
             help="Work with a passage that seems to address the grader is graded once more without it.",
         )  # fmt: skip
@@ -323,7 +323,7 @@ def _enqueue(
     st.session_state.pop("known work", None)
     forget_last_kit()
     st.session_state.pop("fence", None)  # the next batch gets its own
-    st.session_state[ENQUEUED] = (name, enqueued(report.new, report.existing))
+    st.session_state[ENQUEUED] = (name, added(report.new, report.existing))
     st.session_state.open_batch = name
     st.rerun()
 

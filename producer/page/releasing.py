@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from producer.page.outage import says_when_away
+from producer.page.outage import dialog_says_when_away
 from producer.page.plain_text import plain
 from producer.page.services import client
 from producer.page.who import may_decide, may_own, person
@@ -64,7 +64,7 @@ def show_releasing(name: str, glance: BatchGlance) -> None:
 
 
 @st.dialog("Release grades to students?")
-@says_when_away
+@dialog_says_when_away
 def _confirm_release(name: str) -> None:
     st.write("Every grade that the rule allows becomes visible to its student. You can take it back.")
     if st.button("Release them", type="primary", key="really release"):
@@ -74,7 +74,7 @@ def _confirm_release(name: str) -> None:
 
 
 @st.dialog("Take all grades back?")
-@says_when_away
+@dialog_says_when_away
 def _confirm_recall(name: str) -> None:
     st.write("Students no longer see any grade of this batch. Decisions stay.")
     if st.button("Take them back", type="primary", key="really recall"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from producer.page.outage import says_when_away
+from producer.page.outage import dialog_says_when_away
 from producer.page.plain_text import plain
 from producer.page.services import client
 from producer.page.who import may_own
@@ -36,7 +36,7 @@ def show_scatter(batch: str) -> None:
 
 
 @st.dialog("Measure the model's own scatter?")
-@says_when_away
+@dialog_says_when_away
 def _ask(batch: str) -> None:
     glance = board_of(client(), batch).glance()
     st.write(

@@ -14,7 +14,7 @@ from producer.page.services import payer, payer_client, settings
 from producer.page.waiting import GRADE_THE_REST, park_sentence
 from producer.page.who import may_own
 from producer.review.glance import ClosedBy
-from producer.terminal.estimates import cost_interval, judged_by
+from producer.terminal.estimates import cost_interval
 from producer.terminal.gate_notices import cap_line, price_of_rest
 from producer.terminal.words import cost, counted
 from workers.contract.errors import GradequeueError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from producer.batch import Batch
+    from producer.inputs.estimate import Estimate
     from producer.review.glance import BatchGlance
     from workers.contract.job import JobSpec
 
@@ -60,12 +61,21 @@ def show_estimate(specs: Sequence[JobSpec], *, context: Mapping[str, object] | N
         return
     show_ending_models({model for spec in specs for model in (spec.model, spec.parameters.fallback_model) if model})
     for each in payer_client().estimate(specs, context=context):
-        st.caption(
-            plain(
-                f"Likely cost with {each.model}: {cost_interval(each)}; at most {cost(each.most_cost_usd)}, without "
-                f"retries. Estimated from: {judged_by(each)}."
-            )
-        )
+        st.caption(plain(likely_cost(each)))
+
+
+def likely_cost(estimate: Estimate) -> str:
+    """A sentence on the cost and where it comes from. Pure."""
+    if estimate.cost_usd is None:
+        return f"What grading with {estimate.model} costs is not known: the model has no price here."
+    if estimate.is_first_run:
+        source = "Nothing like it was graded here before, so this goes from the shortest answer to the longest allowed."
+    else:
+        source = f"Judged by {counted(estimate.earlier_answers, 'earlier answer')} of this model to such work."
+    return (
+        f"Likely cost with {estimate.model}: {cost_interval(estimate)}; at most {cost(estimate.most_cost_usd)}, "
+        f"without retries. {source}"
+    )
 
 
 def show_ending_models(models: Iterable[str]) -> None:
@@ -134,7 +144,7 @@ def show_gate(batch: Batch, progress: BatchGlance) -> None:
         return
     with st.container(border=True):
         if progress.provider != STANDIN_PROVIDER or is_pilot_over:
-            st.text(price_of_rest(batch.costs(), progress.provider))
+            st.text(price_of_rest(batch.costs(), progress.provider, noun="submission"))
         new_cap = None
         if progress.gate.max_usd is not None:
             new_cap = st.number_input("Spend at most (USD)", 0.0, None, progress.gate.max_usd, key="new cap")
@@ -171,7 +181,10 @@ def show_limits(glance: BatchGlance) -> None:
     for budget in glance.budgets:
         with st.container(border=True):
             st.markdown(f"**{plain(budget.get('model', ''))}**")
-            for what, left, limit in _budget_lines(budget):
+            lines = _budget_lines(budget)
+            if not lines:
+                st.caption("The provider names no limit of this model.")
+            for what, left, limit in lines:
                 st.text(f"{what} a minute: {left:,.0f} left of {limit:,.0f}")
 
 

@@ -7,7 +7,7 @@ escaped, so that quotations can be marked in it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
@@ -18,14 +18,13 @@ from producer.page.plain_text import plain
 from producer.page.result_view import show_criteria, show_value
 from producer.page.services import client
 from producer.page.students import STUDENT, choice_of, kept_rubrics, open_student, other_reasons
-from producer.page.style import show_work
+from producer.page.style import BESIDE, show_work
 from producer.page.words import (
     ACTIONS,
     STATES,
     failure_advice,
     failure_title,
-    flag_advice,
-    flag_title,
+    flag_lines,
     points,
     state_title,
     without_passage,
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from producer.review.glance import Neighbours, OneStudent
     from producer.review.submission import Part, Quote
     from workers.contract.decision import Official
-    from workers.contract.flag import Flag
 
 
 def show(batch: str, item_id: str) -> None:
@@ -55,9 +53,8 @@ def show(batch: str, item_id: str) -> None:
     st.button("All students", icon=":material/arrow_back:", type="tertiary", key="to list", on_click=_close)
     try:
         found, around = board.student(item_id, choice_of(batch), rubrics=kept_rubrics())
-    except InvalidInput as problem:
-        st.error("There is no such student.")
-        st.text(problem)
+    except InvalidInput:
+        st.error("There is no such student, or no such batch.")
         return
     official = official_grade(found.decisions)
     reasons = other_reasons(reasons_to_read(found, official))
@@ -71,7 +68,7 @@ def show(batch: str, item_id: str) -> None:
     result = _shown_result(found, official)
     quotes = quotes_in(result)
     work, grade = st.columns(2, gap="medium")
-    with work:
+    with work, st.container(key=BESIDE):
         st.subheader("Submission", anchor=False)
         _submission(found, found.origin.fence, quotes)
     with grade:
@@ -174,24 +171,19 @@ def _pieces(part: Part, quotes: Sequence[Quote]) -> None:
 
 
 def _problems(found: OneStudent) -> None:
-    row = found.row
+    row, context = found.row, cast("Mapping[str, Any]", found.context or {})
     if row.failure_kind is not None:
         st.error(failure_advice(row.failure_kind, row.flags))
         st.text(row.failure_message or "")
-    for flag in row.flags:
-        st.warning(plain(_flag_line(flag)), icon=":material/flag:")
+    names = {str(each["criterion_id"]): str(each["name"]) for each in context.get("criteria") or ()}
+    for line in flag_lines(row.flags, names):
+        st.warning(plain(line), icon=":material/flag:")
     if said := without_passage(row.provenance):
         st.text(said)
     if row.same_as is not None:
         st.text(f"Graded once with {row.same_as}, whose work is the same.")
     if row.is_purged:
         st.text("The texts of this submission were purged; only counts and cost are left.")
-
-
-def _flag_line(flag: Flag) -> str:
-    place = f" ({flag.path})" if flag.path else ""
-    title = flag_title(flag.kind)
-    return f"{title[0].upper()}{title[1:]}{place}: {flag_advice(flag.kind)}"
 
 
 def _grade(found: OneStudent, result: object, quotes: Sequence[Quote]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+BESIDE = "beside"
+"""Key of what stays in view beside a longer column."""
 _STYLE = """<style>
 .stMainBlockContainer { padding-top: 4.5rem; padding-bottom: 2rem; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
@@ -13,6 +15,14 @@ button kbd { color: inherit !important; opacity: 1 !important; }
 .work { white-space: pre-wrap; overflow-wrap: anywhere; font-family: monospace; font-size: 0.85rem; margin: 0;
   max-height: 620px; overflow: auto; padding: 0.75rem; border: 1px solid #c9c9c9; border-radius: 8px; }
 .work.short { max-height: 320px; }
+@media (min-width: 641px) {
+  .stColumn > .stVerticalBlock > :has(> .st-key-beside) { position: sticky; top: 4rem; }
+  .st-key-beside .work { max-height: calc(100vh - 9rem); }
+}
+[data-testid="stBaseButton-tertiary"] { text-align: left; }
+[data-testid="stBaseButton-tertiary"] :is(div, span, p) {
+  white-space: normal !important; overflow: visible !important; text-overflow: clip !important; overflow-wrap: anywhere;
+}
 .work mark { background: #ffe08a; color: #1f1f1f; border-radius: 2px; }
 .work sup { font-weight: bold; padding-left: 2px; }
 </style>"""

@@ -38,12 +38,12 @@ def show_understood(upload: Upload) -> None:
     if in_part := len(upload.in_part):
         counts.append(f"{in_part} graded in part")
     if upload.problems:
-        counts.append(f"{counted(len(upload.problems), 'file')} not taken")
+        counts.append(f"{len(upload.problems):,} not taken")
     st.success("Understood: " + ", ".join(counts), icon=":material/fact_check:")
     work = work_columns(upload.columns)
     with st.expander("Who handed in what", icon=":material/group:"):
         lines = [_line(item, work) for item in upload.items[:MOST_ROWS]]
-        filled = [name for name in lines[0] if any(line[name] is not None for line in lines)]
+        filled = [name for name in lines[0] if any(line[name] != "" for line in lines)]
         st.dataframe(
             [{name: line[name] for name in filled} for line in lines], hide_index=True, height=260, key="understood",
             alt="One row for each student: where the work comes from, how long it is, and what is left out",
@@ -94,9 +94,9 @@ def _line(item: InputItem, work: Collection[str]) -> dict[str, object]:
     characters = sum(len(str(item.fields[name])) for name in item.fields if name in work)
     return {
         "student": item.id,
-        "name": known_as(item.metadata).get("name"),
+        "name": known_as(item.metadata).get("name") or "",
         "from": item.where,
         "characters": characters,
-        "not graded": (WITH_A_MODEL_THAT_SEES if item.depends_on_sight else item.left_out) or None,
-        "files without text": "; ".join(item.not_read) or None,
+        "not graded": (WITH_A_MODEL_THAT_SEES if item.depends_on_sight else item.left_out) or "",
+        "files without text": "; ".join(item.not_read),
     }

@@ -33,7 +33,7 @@ TRY_AGAIN, GO_ON, GRADE_THE_REST = "Try the account again", "Continue", "Grade t
 
 def why_it_waits(glance: BatchGlance) -> list[str]:
     """A sentence per reason, the one that stops most first; empty when nothing waits. Pure."""
-    lanes = [f"In the lane {each.lane}: {lane_line(each)}." for each in glance.lanes]
+    lanes = [f"For a lower price: {lane_line(each)}." for each in glance.lanes]
     holds = [*glance.holds, *lanes]
     if not glance.waiting:
         return holds if glance.running else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from producer.terminal.words import counted
 from workers.contract.decision import DecisionKind, ReleaseRule, ReviewState
 from workers.contract.flag import FlagKind, is_unfounded
 from workers.contract.headline import TOTALS
@@ -115,6 +116,8 @@ _RESULTS = {
     "error_report": "Errors with deductions",
     "feedback": "Feedback with a score",
 }
+MOST_PLACES = 5
+"""Places named in one sentence about a flag; the rest is counted."""
 DEDUCTIONS = frozenset({"exam_errors", "error_report"})
 """Kinds of result whose number says what is deducted."""
 
@@ -147,9 +150,49 @@ def flag_advice(kind: FlagKind) -> str:
     return FLAGS[kind][1] if kind in FLAGS else kind.advice
 
 
+def flag_lines(flags: Iterable[Flag], criteria: Mapping[str, str]) -> list[str]:
+    """A sentence for each kind of flag, with every place that carries it; `criteria`: names by id."""
+    places: dict[FlagKind, dict[str, None]] = {}
+    for flag in flags:
+        places.setdefault(flag.kind, {}).setdefault(_place(flag.path, criteria))
+    return [_flag_line(kind, [place for place in found if place]) for kind, found in places.items()]
+
+
+def _flag_line(kind: FlagKind, places: list[str]) -> str:
+    title = flag_title(kind)
+    more = f"; and {len(places) - MOST_PLACES} more" if len(places) > MOST_PLACES else ""
+    where = f" ({'; '.join(places[:MOST_PLACES])}{more})" if places else ""
+    return f"{title[0].upper()}{title[1:]}{where}: {flag_advice(kind)}"
+
+
+def _place(path: str, criteria: Mapping[str, str]) -> str:
+    """A field of the result in words, such as `Style` or `Style, error 3`; a place in the work as it is."""
+    if " " in path or not path:
+        return path
+    steps = [step for step in path.split(".") if step not in {"criteria", "evidence"}]
+    said = []
+    for step in steps:
+        name, _, number = step.removesuffix("]").partition("[")
+        title = criteria.get(name, name.replace("_", " "))
+        said.append(f"{title.removesuffix('s')} {int(number) + 1}" if number.isdigit() else title)
+    return ", ".join(said)
+
+
 def state_title(state: ReviewState, *, is_by_hand: bool) -> str:
     """In a few words; a grade that replaces none of the model's is no correction."""
     return "graded by hand" if is_by_hand and state is ReviewState.OVERRIDDEN else STATES[state]
+
+
+def added(new: int, existing: int) -> str:
+    """What pressing the button did; work that the batch holds already is neither graded nor paid for again."""
+    if not existing:
+        return f"{counted(new, 'submission')} added."
+    if not new:
+        return (
+            f"Nothing was added: the batch has {counted(existing, 'submission')} like these. Nothing is paid for again."
+        )
+    others = "was in the batch already and costs" if existing == 1 else "were in the batch already and cost"
+    return f"{counted(new, 'submission')} added; {existing:,} {others} nothing again."
 
 
 def result_kind(schema: str, registry: SchemaRegistry) -> str:

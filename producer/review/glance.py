@@ -18,7 +18,7 @@ from producer.terminal.notices import RECENT_SECONDS, hold_notices
 from workers.contract.decision import ReviewState
 from workers.contract.errors import InvalidInput
 from workers.contract.headline import headline
-from workers.store.charts import Charts, read_charts
+from workers.store.charts import Bars, Charts, read_charts
 from workers.store.day_caps import DayGate, read_days
 from workers.store.decisions import AuditEntry, read_audit, read_officials, rebuild_standings
 from workers.store.gates import ClosedBy
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from workers.store.student_choice import Doubts
 
 __all__ = [
+    "Bars",
     "BatchChoice",
     "BatchGlance",
     "BatchOrder",

@@ -64,16 +64,18 @@ class Costs:
     to_send: int
 
 
-def price_of_rest(costs: Costs, provider: str) -> str:
-    """The likely cost of the jobs still to send, from the cost of the finished ones."""
-    rest = f"The other {costs.to_send} jobs"
+def price_of_rest(costs: Costs, provider: str, *, noun: str = "job") -> str:
+    """The likely cost of the jobs still to send, from the cost of the finished ones; `noun` is what they are called."""
+    is_one = costs.to_send == 1
+    rest = f"The last {noun}" if is_one else f"The other {costs.to_send:,} {noun}s"
     if provider == STANDIN_PROVIDER:
-        return f"{rest} cost nothing: the stand-in grades them."
+        return f"{rest} {'costs' if is_one else 'cost'} nothing: the stand-in grades {'it' if is_one else 'them'}."
     if not costs.usd:
-        return f"the cost of {rest} is unknown: the model has no price here, or no job has ended."
+        return f"{rest}: the cost is not known, because the model has no price here or no {noun} has ended."
     interval = interval_of_rest(costs.usd, costs.to_send)
+    span = f"{cost(interval.low)} to {cost(interval.high)}"
     return (
-        f"{rest} are likely to cost {cost(interval.likely)} ({cost(interval.low)} to {cost(interval.high)}), judged by "
+        f"{rest} {'is' if is_one else 'are'} likely to cost {cost(interval.likely)} ({span}), judged by "
         f"{len(costs.usd)} finished ones."
     )
 

@@ -90,7 +90,7 @@ def _hold_notice(budget: Mapping[str, Any]) -> str:
     what = f"{budget['model']} is held: {_HELD_FOR[budget['held_for']]}"
     when = f", since {moment(since, with_seconds=True)}" if since is not None else ""
     said = f" ({cause})" if cause else ""
-    return f"{what}{when}{said}. One job at a time tries again; the others wait."
+    return f"{what}{when}{said}. One request at a time tries again; the others wait."
 
 
 def lane_notices(refused: Mapping[tuple[str, Lane, str], str]) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def test_from_upload_to_download_through_a_refresh_and_a_restart_of_the_page(sta
     bomb = archive({f"{number}.py": b"0" * (4 * 2**20) for number in range(130)})
     stack.standin.configure(latency_ms="1500-2500", faults=[])
 
-    with open_browser() as page:
+    with stack.told(), open_browser() as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(stack.page_url)
@@ -139,7 +139,7 @@ def test_failures_are_explained_run_again_alone_and_html_stays_text(stack: Stack
     wait_until(lambda: finished(stack, "evil *batch*"), "both have failed")
     stack.standin.configure(latency_ms="10-20", faults=[])
 
-    with open_browser(size=PHONE) as page:
+    with stack.told(), open_browser(size=PHONE) as page:
         enter(page, f"{stack.page_url}/batches")
         page.get_by_role("button", name="evil *batch*").click()
         page.get_by_text(evil, exact=True).last.wait_for()
@@ -164,7 +164,7 @@ def test_what_has_not_finished_is_cancelled_after_a_question(stack: Stack):
             [Item(f"s{number}", f"Grade {number} {MARKER}") for number in range(3)],
             name="unwanted", schema="feedback", model="standin", queue="interactive",
         )  # fmt: skip
-    with open_browser() as page:
+    with stack.told(), open_browser() as page:
         enter(page, f"{stack.page_url}/batches?batch=unwanted")
         page.get_by_role("button", name="Cancel the rest").click()
         page.get_by_role("button", name="Cancel them").click()

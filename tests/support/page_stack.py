@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from producer.client import JobClient
@@ -47,6 +48,18 @@ class Stack(LocalStack):
             yield client
         finally:
             client.close()
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """A failure in the block tells how far every batch was then, and which services had ended."""
+        try:
+            yield
+        except Exception as error:
+            with self.client() as client:
+                batches = [f"{each.name}: {client.batch(each.name).progress()}" for each in client.batches()]
+            ended = [f"{name} ended" for name in self.ended()]
+            error.add_note("\n".join([f"{datetime.now(UTC):%H:%M:%S} the store says:", *batches, *ended]))
+            raise
 
     def flower(self, path: str, *, auth: str | None = f"operator:{PASSWORD}", method: str = "GET") -> tuple[int, str]:
         request = urllib.request.Request(f"http://{self.address('flower', 5555)}{path}", method=method)

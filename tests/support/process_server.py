@@ -1,6 +1,7 @@
-"""`python -P -m tests.support.process_server ADDRESS PADDING`: forks our programs on request; see `quick_processes`.
+"""`python -P -m tests.support.process_server SOCKET PADDING`: forks our programs on request; see `quick_processes`.
 
-One thread. A request is one connection: streams, command, folder and environment in; the pid out, and in the end the
+One thread. `SOCKET` is the number of an inherited one that listens, so that requests wait until everything is imported.
+A request is one connection: streams, command, folder and environment in; the pid out, and in the end the
 exit status. `PADDING` is room in which a child writes its own command, for `ps` and for who looks for it there.
 """
 
@@ -61,12 +62,10 @@ def _start_of(module: str) -> Callable[[], object]:
 
 
 class Server:
-    def __init__(self, address: str) -> None:
+    def __init__(self, listener: socket.socket) -> None:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, socket.socket] = {}
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(address)
-        self._listener.listen(64)
+        self._listener = listener
         self._woken, wakes = socket.socketpair()
         self._woken.settimeout(0)
         wakes.settimeout(0)
@@ -78,8 +77,6 @@ class Server:
         """Fork what is asked for, until standard input ends; in a child, returns what it is to run."""
         for watched in (self._listener, self._woken, sys.stdin):
             self._selector.register(watched, selectors.EVENT_READ)
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
         while True:
             for key, _events in self._selector.select():
                 if key.fileobj is self._woken:
@@ -174,10 +171,12 @@ def main() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
     gc.freeze()
-    address = sys.argv[1]
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    listener.set_inheritable(False)
+    address = listener.getsockname()
     QuickPopen.server = staticmethod(lambda: address)
     subprocess.Popen = QuickPopen  # type: ignore[misc]
-    run = Server(address).serve()
+    run = Server(listener).serve()
     run()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -28,7 +29,6 @@ COLD = "cold_start"
 PROGRAMS = ("producer.cli.main", "workers.process.celery_worker", "ops.standin")
 TITLE_BYTES = 4096
 """Room for a command as `ps` shows it."""
-START_SECONDS = 60.0
 
 _RealPopen: Any = subprocess.Popen
 
@@ -77,7 +77,9 @@ class QuickPopen(_RealPopen):  # type: ignore[misc]
         self._server.connect(ask_server())
         socket.send_fds(self._server, [len(body).to_bytes(4, "big")], [*streams, *kept])
         self._server.sendall(body)
-        self.pid = int.from_bytes(self._server.recv(4), "big")
+        if not (pid := self._server.recv(4)):
+            raise OSError("the process server has ended")
+        self.pid = int.from_bytes(pid, "big")
         self._child_created = True
         self._reading = threading.Lock()
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
@@ -115,20 +117,49 @@ class QuickPopen(_RealPopen):  # type: ignore[misc]
 
 
 class ForkServer:
-    """The process that forks; it ends with this one. Started when the first test wants it."""
+    """The process that forks; it ends with this one. It starts when the first test asks it for something.
+
+    One serves all processes of a run: it imports for two CPU seconds.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.address = str(folder / "fork")
-        self._process: subprocess.Popen[bytes] = _RealPopen(
-            [sys.executable, "-P", "-m", "tests.support.process_server", self.address, " " * TITLE_BYTES],
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.address)
+        self._listener.listen(64)
+        self._closed, self._closes = socket.socketpair()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        """Held while it is started, and while it is ended."""
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with self._listener:  # closed when the server has ended, so that who waits for an answer is told
+            ready, _, _ = select.select([self._listener, self._closed], [], [])
+            with self._lock:
+                if self._closed in ready:
+                    return
+                self._process = self._started()
+            self._process.wait()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        number = self._listener.fileno()
+        process: subprocess.Popen[bytes] = _RealPopen(
+            [sys.executable, "-P", "-m", "tests.support.process_server", str(number), " " * TITLE_BYTES],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            pass_fds=[number],
             cwd="/",
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n", "the process server did not start"
+        return process
 
     def close(self) -> None:
-        self._process.terminate()
-        self._process.communicate()
+        self._closes.close()
+        with self._lock:
+            if self._process is not None:
+                self._process.terminate()
+        self._thread.join()
+        if self._process is not None:
+            self._process.communicate()
+        self._closed.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Double, ForeignKey, Index, Integer, String, Table, Text, column
 
+from workers.store.partial_index import partial_index
 from workers.store.tables import metadata
 
 _OPEN = column("cleaned_at").is_(None)
@@ -45,7 +46,7 @@ submissions = Table(
     Column("settled_at", Double),
     Column("cleaned_at", Double),
     Column("message", Text),
-    Index("ix_submissions_open", "account", "next_look_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    partial_index("ix_submissions_open", "account", "next_look_at", where=_OPEN),
     Index("ix_submissions_batch", "batch_id"),
     Index("ix_submissions_ended", "account", "ended_at"),
     comment="requests handed over together; its id is the provider's marker and holds its jobs' claims",

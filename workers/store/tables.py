@@ -37,10 +37,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     column,
+    event,
 )
 
 from workers.contract.outcome import JobState
 from workers.store.clock import now_seconds as now_seconds  # noqa: PLC0414 - most who name a table name its clock too
+from workers.store.partial_index import know_conditions, partial_index
 
 metadata = MetaData(
     naming_convention={
@@ -50,6 +52,7 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+event.listen(metadata, "before_create", know_conditions)
 
 _STATE = column("state", String)
 _UNPUBLISHED = (_STATE == JobState.READY) & column("published_at").is_(None)
@@ -126,21 +129,17 @@ jobs = Table(
     Column("lane", String(16)),  # null: live
     UniqueConstraint("batch_id", "item_id"),
     UniqueConstraint("batch_id", "position"),
-    Index(
-        "ix_jobs_unpublished",
-        *("batch_id", "model", "position", "not_before"),  # passing over the deferred reads the index alone
-        sqlite_where=_UNPUBLISHED,
-        postgresql_where=_UNPUBLISHED,
-    ),
-    Index("ix_jobs_waiting", "batch_id", "published_at", sqlite_where=_WAITING, postgresql_where=_WAITING),
-    Index("ix_jobs_running", "worker_id", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
-    Index("ix_jobs_deferred", "batch_id", "not_before", sqlite_where=_DEFERRED, postgresql_where=_DEFERRED),
-    Index("ix_jobs_suspect", "batch_id", "position", sqlite_where=_SUSPECT, postgresql_where=_SUSPECT),
-    Index("ix_jobs_leaders", "batch_id", "twin_key", sqlite_where=_IS_LEADER, postgresql_where=_IS_LEADER),
-    Index("ix_jobs_followers", "batch_id", sqlite_where=_IS_FOLLOWER, postgresql_where=_IS_FOLLOWER),
-    Index("ix_jobs_following", "leader_id", sqlite_where=_FOLLOWING, postgresql_where=_FOLLOWING),
+    # passing over the deferred reads the index alone
+    partial_index("ix_jobs_unpublished", "batch_id", "model", "position", "not_before", where=_UNPUBLISHED),
+    partial_index("ix_jobs_waiting", "batch_id", "published_at", where=_WAITING),
+    partial_index("ix_jobs_running", "worker_id", where=_RUNNING),
+    partial_index("ix_jobs_deferred", "batch_id", "not_before", where=_DEFERRED),
+    partial_index("ix_jobs_suspect", "batch_id", "position", where=_SUSPECT),
+    partial_index("ix_jobs_leaders", "batch_id", "twin_key", where=_IS_LEADER),
+    partial_index("ix_jobs_followers", "batch_id", where=_IS_FOLLOWER),
+    partial_index("ix_jobs_following", "leader_id", where=_FOLLOWING),
     Index("ix_jobs_batch_state", "batch_id", "state", "position"),
-    Index("ix_jobs_lane", "batch_id", "model", "deadline_at", sqlite_where=_IN_LANE, postgresql_where=_IN_LANE),
+    partial_index("ix_jobs_lane", "batch_id", "model", "deadline_at", where=_IN_LANE),
 )
 
 attempts = Table(
@@ -177,9 +176,9 @@ attempts = Table(
     Column("submission_id", String(32)),
     Index("ix_attempts_job", "job_id", "round"),
     Index("ix_attempts_batch", "batch_id", "ending"),
-    Index("ix_attempts_repeats", "batch_id", sqlite_where=_OF_LATER_CLAIM, postgresql_where=_OF_LATER_CLAIM),
-    Index("ix_attempts_submission", "submission_id", sqlite_where=_OF_SUBMISSION, postgresql_where=_OF_SUBMISSION),
-    Index("ix_attempts_repairs", "batch_id", "job_id", "round", sqlite_where=_REPAIR, postgresql_where=_REPAIR),
+    partial_index("ix_attempts_repeats", "batch_id", where=_OF_LATER_CLAIM),
+    partial_index("ix_attempts_submission", "submission_id", where=_OF_SUBMISSION),
+    partial_index("ix_attempts_repairs", "batch_id", "job_id", "round", where=_REPAIR),
     comment="one row per request to the provider; ending is null while it is in flight",
 )
 

@@ -111,6 +111,14 @@ class LocalStack:
         self.start(name)
         self.wait_until_ready(name)
 
+    def ended(self) -> list[str]:
+        """The services of which a process has ended by itself; one-shots are meant to."""
+        return [
+            name
+            for name, processes in self._processes.items()
+            if not self._services[name].is_one_shot and any(process.poll() is not None for process in processes)
+        ]
+
     def wait_until_ready(self, name: str) -> None:
         """Until the service's own health check passes, or a one-shot has ended well."""
         service = self._services[name]

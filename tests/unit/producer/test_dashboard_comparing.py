@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from producer.page import drift_view
+from producer.regrading.gradings import drift_of
 from producer.regrading.repeats import repeat_name
 from producer.review.opening import review_of
 from tests.unit.producer.test_dashboard_pages import end, enqueue, the_page_s_client
@@ -120,15 +121,15 @@ def test_the_report_is_read_when_it_is_asked_for_and_its_file_is_in_the_audit_lo
     graded(client, "b")
     graded(client, "again", shift=5)
     asked: list[str] = []
-    report_on = drift_view._report
-    monkeypatch.setattr(drift_view, "_report", lambda *given: asked.append(given[0]) or report_on(*given))
+    report_on = drift_view._kept_report
+    monkeypatch.setattr(drift_view, "_kept_report", lambda *given: asked.append(given[0]) or report_on(*given))
 
     app = compared()
     assert asked == []
     switched_on(app)
     assert asked == ["b"]
 
-    file = drift_view._noted(drift_view._report("b", "again"), "Kim")
+    file = drift_view._noted(drift_view._kept_report("b", "again"), "Kim")
     assert b"<svg" in file
     for name in ("b", "again"):
         assert [(each.by, each.detail) for each in review_of(client, name).audit()] == [
@@ -142,6 +143,23 @@ def test_where_the_statistics_are_not_installed_the_page_says_so(client: JobClie
 
     graded(client, "b")
     graded(client, "again", shift=5)
-    monkeypatch.setattr(drift_view, "_report", is_missing)
+    monkeypatch.setattr(drift_view, "_kept_report", is_missing)
     app = switched_on(compared())
     assert any("is not installed" in each.value for each in app.info)
+
+
+def test_the_report_is_made_again_only_when_a_result_is_another_one(client: JobClient, monkeypatch: pytest.MonkeyPatch):
+    made = []
+    monkeypatch.setattr(drift_view, "drift_of", lambda *given, **named: made.append(1) or drift_of(*given, **named))
+    graded(client, "b")
+    graded(client, "again", shift=5)
+    enqueue(client, *STUDENTS, "late", name="again")
+    app = switched_on(compared())
+    app.run()
+    assert len(made) == 1
+    end(client, "late", batch="again")
+    app.run()
+    assert len(made) == 2
+    monkeypatch.setattr(drift_view, "KEPT_SECONDS", -1.0)  # a purge meanwhile would change no count
+    app.run()
+    assert len(made) == 3

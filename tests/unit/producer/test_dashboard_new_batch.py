@@ -88,7 +88,7 @@ def test_an_upload_becomes_a_batch_and_its_page_says_how_much_is_new(client: Job
     app = sent(named(uploaded(ANNA, BEN), "week1"))
 
     assert app.query_params["batch"] == "week1"
-    assert [info.value for info in app.info if "new" in info.value] == ["2 new"]
+    assert [info.value for info in app.info if "added" in info.value] == ["2 submissions added\\."]
     assert client.batch("week1").progress().total == 2
 
 
@@ -97,7 +97,8 @@ def test_the_same_upload_again_says_that_nothing_is_new(client: JobClient):
 
     app = sent(named(uploaded(ANNA, BEN), "week1"))
     said = [info.value for info in app.info]
-    assert "0 new, 2 already enqueued\\: nothing is graded or paid for again" in said
+    expected = "Nothing was added: the batch has 2 submissions like these. Nothing is paid for again."
+    assert expected in [each.replace("\\", "") for each in said]
     assert app.run().info[0].value == said[0], "it stays while the page is open"
     app.button(key="back").click().run()
     app.button(key="open week1").click().run()
@@ -166,7 +167,9 @@ def test_more_students_are_added_to_what_was_there(client: JobClient):
     sent(named(uploaded(ANNA, BEN), "week1"))
 
     app = sent(named(uploaded(ANNA, CLEO), "week1"))
-    assert "1 new, 1 already enqueued" in [info.value for info in app.info]
+    assert "1 submission added; 1 was in the batch already and costs nothing again." in [
+        info.value.replace("\\", "") for info in app.info
+    ]
     assert client.batch("week1").progress().total == 3
 
 

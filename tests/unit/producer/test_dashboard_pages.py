@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import streamlit as st
 from sqlalchemy import insert, select, update
 from streamlit.testing.v1 import AppTest
 
@@ -82,6 +84,18 @@ def page_of_batch() -> None:
     from producer.page.outage import says_when_away
 
     says_when_away(batch_page.show)("b", back=lambda: None)
+
+
+def page_of_batch_a_while_later() -> None:
+    import streamlit as st
+
+    from producer.page import batch_page, outage
+
+    st.fragment.timed.clear()  # type: ignore[attr-defined]
+    outage.says_when_away(batch_page.show)("b", back=lambda: None)
+    for draw in st.fragment.timed:  # type: ignore[attr-defined]
+        if draw.__module__ == outage.__name__:
+            draw()
 
 
 def page_of_student() -> None:
@@ -179,24 +193,44 @@ def test_a_store_that_goes_away_is_a_sentence_in_every_part_of_a_page(
         assert "the store does not answer" in texts(app)
 
 
-def test_what_shows_progress_goes_on_when_the_store_is_back(client: JobClient, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("part", ["glance", "students"])
+def test_a_page_that_met_no_store_is_drawn_again_by_itself(
+    client: JobClient, monkeypatch: pytest.MonkeyPatch, part: str
+):
+    """The whole page, and the list of a batch that is over, which no timer of its own draws again."""
     enqueue(client, "anna")
-    answers = iter([False])  # the first look meets no store
-    real = Board.glance
+    end(client, "anna")
+    answers, real = iter([False]), getattr(Board, part)  # the first look meets no store
+    seen: list[bool] = []
 
-    def glance(board: Board) -> Any:
-        if next(answers, True):
-            return real(board)
+    def look(board: Board, *arguments: object, **options: object) -> Any:
+        seen.append(next(answers, True))
+        if seen[-1]:
+            return real(board, *arguments, **options)
         raise ServiceUnavailable("store", "gone")
 
-    monkeypatch.setattr(Board, "glance", glance)
-    app = opened(page_of_batch)
-    assert not app.exception
-    assert [AWAY in error.value for error in app.error] == [True]
+    monkeypatch.setattr(Board, part, look)
+    monkeypatch.setattr(st, "fragment", remembered(st.fragment))
+    app = opened(page_of_batch_a_while_later)
 
-    app.run()
+    assert seen == [False, True]
+    assert not app.exception
     assert not app.error
-    assert "Waiting" in [metric.label for metric in app.metric]
+    assert "Cost" in [metric.label for metric in app.metric]
+
+
+def remembered(real: Any) -> Any:
+    """`st.fragment`, which keeps what the browser would ask for again."""
+
+    def fragment(draw: Any = None, *, run_every: float | None = None) -> Any:
+        if draw is None:
+            return partial(fragment, run_every=run_every)
+        if run_every is not None:
+            fragment.timed.append(draw)  # type: ignore[attr-defined]
+        return real(draw, run_every=run_every)
+
+    fragment.timed = []  # type: ignore[attr-defined]
+    return fragment
 
 
 def test_a_dialog_says_so_too(client: JobClient, monkeypatch: pytest.MonkeyPatch):

@@ -68,8 +68,8 @@ def test_who_is_told_and_the_weight_are_asked_before_the_button(client: JobClien
 @pytest.mark.usefixtures("client")
 def test_a_price_that_is_unknown_is_said_before_the_button_and_refuses_a_cap():
     app = named(uploaded(ANNA), "week2")
-    (said,) = [caption.value.replace("\\", "") for caption in app.caption if "Likely cost with m" in caption.value]
-    assert "unknown: no price of m is known (prices are known for api.openai.com only)" in said
+    (said,) = [caption.value.replace("\\", "") for caption in app.caption if "grading with m" in caption.value]
+    assert said == "What grading with m costs is not known: the model has no price here."
     app.number_input(key="max cost").set_value(2.0).run()
     app = sent(app)
     assert any("price of m at p is unknown" in text for text in texts(app))
@@ -83,7 +83,7 @@ def test_who_needs_the_grades_later_lets_the_jobs_wait(client: JobClient):  # no
     assert startable(client) == 0
     [look] = client.batch("week4").progress().lanes
     assert (str(look.lane), look.waiting) == ("batch", 2)
-    assert "In the lane batch: 2 to be handed over." in why_it_waits(Board(client, "week4").glance())
+    assert "For a lower price: 2 to be handed over." in why_it_waits(Board(client, "week4").glance())
 
 
 @pytest.fixture

@@ -12,8 +12,10 @@ from producer.cli.dashboard import EVERYWHERE, LOOPBACK, page_command
 from producer.page.login import is_right
 from producer.page.plain_text import plain
 from producer.page.tables import STANDIN_MARK, table_of
-from producer.page.words import without_passage
+from producer.page.words import added, flag_advice, flag_lines, without_passage
+from producer.terminal.gate_notices import Costs, price_of_rest
 from tests.unit.producer.test_drift import row
+from workers.contract.flag import Flag, FlagKind
 
 
 @given(st.text())
@@ -76,3 +78,43 @@ def test_what_a_passage_was_worth_is_said_in_points(finding: dict[str, object] |
     found = without_passage(None if finding is None else {"counterfactual": finding})
     assert (found is None) == (said is None)
     assert said is None or said in (found or "")
+
+
+def test_flags_of_one_kind_are_one_sentence_that_names_criteria_as_the_rubric_does():
+    found = [
+        Flag(kind=FlagKind.EVIDENCE_NOT_FOUND, path=path, message="")
+        for path in ("criteria.c1.evidence", "criteria.c2.errors[0].evidence", "errors[2].evidence", "model_answer")
+    ]
+    places = [Flag(kind=FlagKind.INJECTION_SUSPECTED, path="line 12, characters 4-60", message="")]
+    whole = [Flag(kind=FlagKind.OFF_TASK, path="", message="")]
+    advice = flag_advice(FlagKind.EVIDENCE_NOT_FOUND)
+
+    assert flag_lines([*found, *places, *whole, *whole], {"c1": "Style", "c2": "Loops"}) == [
+        f"Quotation not found (Style; Loops, error 1; error 3; model answer): {advice}",
+        f"Addresses the grader (line 12, characters 4-60): {flag_advice(FlagKind.INJECTION_SUSPECTED)}",
+        f"Other or empty work: {flag_advice(FlagKind.OFF_TASK)}",
+    ]
+
+
+def test_more_places_than_one_reads_are_counted():
+    found = [Flag(kind=FlagKind.CANNOT_ASSESS, path=f"criteria.c{number}", message="") for number in range(60)]
+
+    assert flag_lines(found, {})[0].startswith("Could not judge (c0; c1; c2; c3; c4; and 55 more): ")
+
+
+def test_what_an_upload_added_is_said_in_whole_sentences():
+    assert added(1, 0) == "1 submission added."
+    assert added(3, 2) == "3 submissions added; 2 were in the batch already and cost nothing again."
+
+
+@pytest.mark.parametrize(
+    ("left", "usd", "said"),
+    [
+        (1, (), "The last submission: the cost is not known, because the model has no price here or no submission has"),
+        (21, (), "The other 21 submissions: the cost is not known"),
+        (1, (0.5, 0.5), "The last submission is likely to cost $0.5000"),
+        (1200, (0.5, 0.5), "The other 1,200 submissions are likely to cost $600"),
+    ],
+)
+def test_the_price_of_the_rest_is_a_sentence_for_one_and_for_many(left: int, usd: tuple[float, ...], said: str):
+    assert price_of_rest(Costs(usd=usd, to_send=left), "p", noun="submission").startswith(said)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import permutation_test, t
 
 from producer.regrading.histogram import MOST_VALUES, Histogram
 from producer.regrading.shift import Moved, _Counted, _p_of_scatter, _p_of_shift, judge_numbers
@@ -22,6 +21,8 @@ def counted(numbers: np.ndarray) -> _Counted:
 
 @pytest.mark.parametrize(("seed", "count", "shift"), [(1, 30, 0.0), (2, 80, 0.2), (3, 12, 0.3), (4, 200, -0.1)])
 def test_signs_flipped_by_counts_are_signs_flipped_one_by_one(seed: int, count: int, shift: float):
+    from scipy.stats import permutation_test  # costs every process that collects more than a second
+
     numbers = some(seed, count, shift)
     by_scipy = permutation_test(
         (numbers,), lambda flipped, axis=-1: np.mean(flipped, axis=axis), permutation_type="samples",
@@ -33,6 +34,8 @@ def test_signs_flipped_by_counts_are_signs_flipped_one_by_one(seed: int, count: 
 
 @pytest.mark.parametrize(("seed", "wider"), [(1, 1.0), (2, 1.3), (3, 1.6)])
 def test_differences_handed_out_by_counts_are_permuted_one_by_one(seed: int, wider: float):
+    from scipy.stats import permutation_test
+
     here, there = np.round(some(seed, 90, 0.0) * wider * 2) / 2, some(seed + 10, 40, 0.0)
     by_scipy = permutation_test(
         (np.abs(here), np.abs(there)), lambda one, other, axis=-1: np.mean(one, axis=axis) - np.mean(other, axis=axis),
@@ -44,6 +47,8 @@ def test_differences_handed_out_by_counts_are_permuted_one_by_one(seed: int, wid
 
 
 def test_the_interval_is_students():
+    from scipy.stats import t
+
     numbers = some(7, 60, 0.4)
     [shift], _labels = judge_numbers([Moved(differences=Histogram.of(numbers.tolist()))])
     half = t.ppf(0.975, 59) * numbers.std(ddof=1) / 60**0.5

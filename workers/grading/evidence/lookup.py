@@ -16,9 +16,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rapidfuzz import fuzz
-from rapidfuzz.distance import Levenshtein
-
 from workers.grading.evidence.folding import SEPARATOR, Submission, folded
 
 if TYPE_CHECKING:
@@ -130,6 +127,8 @@ def _resembles(quotation: str, submission: Submission) -> bool:
     wanted, text = folded(quotation, breaks_are_written=True), submission.with_breaks
     if not SHORTEST_FUZZY <= len(wanted) <= LONGEST_FUZZY or len(text) < len(wanted):
         return False
+    from rapidfuzz import fuzz  # noqa: PLC0415 - 2 MB that few workers need
+
     found = fuzz.partial_ratio_alignment(wanted, text, score_cutoff=FUZZY_THRESHOLD)
     if found is None:
         return False
@@ -150,4 +149,8 @@ def _is_slip(word: str, written: str) -> bool:
     if not (word.isalpha() and written.isalpha()):
         return False
     slips = min(2, min(len(word), len(written)) // LETTERS_PER_SLIP)
-    return slips > 0 and Levenshtein.distance(word, written, score_cutoff=slips) <= slips
+    if slips == 0:
+        return False
+    from rapidfuzz.distance import Levenshtein  # noqa: PLC0415 - as above
+
+    return Levenshtein.distance(word, written, score_cutoff=slips) <= slips
