@@ -91,8 +91,12 @@ def agreement(
     *,
     highest: float | None = None,
     step: float | None = None,
+    more: int = 0,
 ) -> Agreement:
-    """Compare two gradings by item id. `highest` is the scale's end, `step` the distance of neighbouring levels."""
+    """Compare two gradings by item id. `highest` is the scale's end, `step` the distance of neighbouring levels.
+
+    `more`: items that the model graded, and that are not in `model` because no person did.
+    """
     ids = sorted(person.keys() & model.keys())
     hand = np.array([person[each] for each in ids], dtype=float)
     said = np.array([model[each] for each in ids], dtype=float)
@@ -110,7 +114,7 @@ def agreement(
     return Agreement(
         field=field,
         pairs=len(ids),
-        missing=len(person.keys() ^ model.keys()),
+        missing=len(person.keys() ^ model.keys()) + more,
         exact=figure(lambda a, b: float(np.mean(a == b))),
         adjacent=figure(lambda a, b: float(np.mean(np.abs(a - b) <= near + 1e-9))),
         bias=figure(lambda a, b: float(np.mean(b - a))),

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from producer.review.hand_grades import TOTAL
 from workers.contract.errors import InvalidInput, ServiceUnavailable
 from workers.contract.headline import headline
-from workers.store.results import read_contexts
+from workers.store.overviews import find_batch
+from workers.store.results import read_contexts, read_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
 
     from producer.review.agreement import Agreement
     from producer.review.hand_grades import HandGrades
@@ -42,7 +45,8 @@ def compare_with_person(review: Review, person: HandGrades) -> Comparison:
         raise ServiceUnavailable(
             "disk", "agreement needs the extra `statistics`: pip install 'gradequeue[statistics]'"
         ) from None
-    said, has_standin = _said(review)
+    wanted = {item_id for grades in person.by_field.values() for item_id in grades}
+    said, has_standin = _said(review, wanted)
     rubrics = list(review.read(read_contexts).values())
     scales = _scales(rubrics)
     names = _names(rubrics)
@@ -53,26 +57,44 @@ def compare_with_person(review: Review, person: HandGrades) -> Comparison:
             ignored.append(column)
             continue
         scale = scales.get(field, _Scale())
-        found.append(agreement(field, grades, said[field], highest=scale.highest, step=scale.step))
+        known = said[field]
+        found.append(agreement(field, grades, known.grades, highest=scale.highest, step=scale.step, more=known.others))
         if missing := person.missing[column]:
             notes.append(f"{field}: {missing} cells hold no number and were left out")
     if not found:
-        known = ", ".join(said) or "none: the batch has no result with a number"
-        raise InvalidInput(f"no column is a grade of {review.batch}; its grades are: {known}")
+        listed = ", ".join(said) or "none: the batch has no result with a number"
+        raise InvalidInput(f"no column is a grade of {review.batch}; its grades are: {listed}")
     if ignored:
         notes.append(f"columns that are no grade of this batch: {', '.join(ignored)}")
     return Comparison(fields=tuple(found), notes=tuple(notes), has_standin=has_standin)
 
 
-def _said(review: Review) -> tuple[dict[str, dict[str, float]], bool]:
-    """Field -> item id -> what the model's answer gives, and whether any of it is a rehearsal's."""
-    said: dict[str, dict[str, float]] = {}
-    has_standin = False
-    for item in review.items():
-        has_standin = has_standin or item.row.is_standin
-        for field, number in _numbers(item.row.result):
-            said.setdefault(field, {})[item.row.id] = number
-    return said, has_standin
+class _Said:
+    """What the model's answers give in one field: to items that a person graded, and to how many others."""
+
+    def __init__(self) -> None:
+        self.grades: dict[str, float] = {}
+        self.others = 0
+
+
+def _said(review: Review, wanted: Collection[str]) -> tuple[dict[str, _Said], bool]:
+    """By field, and whether any of it is a rehearsal's; no more is kept than of the items wanted."""
+
+    def read(connection: Connection, batch: str) -> tuple[dict[str, _Said], bool]:
+        find_batch(connection, batch)
+        said: dict[str, _Said] = {}
+        has_standin = False
+        for row in read_results(connection, batch, ended_only=True):
+            has_standin = has_standin or row.is_standin
+            for field, number in _numbers(row.result):
+                found = said.setdefault(field, _Said())
+                if row.id in wanted:
+                    found.grades[row.id] = number
+                else:
+                    found.others += 1
+        return said, has_standin
+
+    return review.read(read)
 
 
 def _numbers(result: object) -> Iterator[tuple[str, float]]:

@@ -7,7 +7,9 @@ each (bottom-k sketches, Broder 1997). What most works share, such as a template
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter, defaultdict
+from heapq import nsmallest
 from statistics import median
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -15,7 +17,7 @@ from zlib import crc32
 from workers.store.work_comparisons import Outlier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 METHOD = 1
 """Counted up when another way of comparing is used, so that kept findings are made again."""
@@ -31,6 +33,7 @@ _LEAST_SKETCH = 8
 """Shorter works are alike by chance."""
 _MOST_SHARED = 50
 """A sequence in more works than this is common text, and would make every pair a candidate."""
+_PARTS = 64
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -42,9 +45,9 @@ def outliers(works: Iterable[tuple[str, str]], grades: Mapping[str, float], *, s
     """
     if scale <= 0:
         return {}
-    sketches = _sketches((item_id, text) for item_id, text in works if item_id in grades)
+    sketches, shared = _sketches((item_id, text) for item_id, text in works if item_id in grades)
     found = {}
-    for item_id, near in _neighbours(sketches).items():
+    for item_id, near in _neighbours(sketches, shared):
         if len(near) < LEAST_NEIGHBOURS:
             continue
         expected = median(grades[each] for each in near)
@@ -54,12 +57,29 @@ def outliers(works: Iterable[tuple[str, str]], grades: Mapping[str, float], *, s
     return found
 
 
-def _sketches(works: Iterable[tuple[str, str]]) -> dict[str, frozenset[int]]:
-    wide = {item_id: sorted(_hashes(text))[: 2 * _SKETCH] for item_id, text in works}
-    holders = Counter(value for sketch in wide.values() for value in sketch)
+def _sketches(works: Iterable[tuple[str, str]]) -> tuple[dict[str, array[int]], set[int]]:
+    """Item id -> smallest hashes of its work, rising; and those hashes that several works have."""
+    wide: dict[str, array[int]] = {}
+    parts: list[array[int]] = [array("I") for _ in range(_PARTS)]
+    for item_id, text in works:
+        smallest = nsmallest(2 * _SKETCH, _hashes(text))
+        wide[item_id] = array("I", smallest)
+        for value in smallest:
+            parts[value % _PARTS].append(value)
     most = min(_MOST_SHARED, max(len(wide) // 2, 3))
-    kept = {item_id: [value for value in sketch if holders[value] <= most] for item_id, sketch in wide.items()}
-    return {item_id: frozenset(some[:_SKETCH]) for item_id, some in kept.items() if len(some) >= _LEAST_SKETCH}
+    shared: set[int] = set()
+    common: set[int] = set()
+    for part in parts:  # a count of all at once would take most of the memory
+        for value, count in Counter(part).items():
+            if count > 1:
+                (common if count > most else shared).add(value)
+    for item_id in list(wide):
+        kept = [value for value in wide[item_id] if value not in common][:_SKETCH]
+        if len(kept) >= _LEAST_SKETCH:
+            wide[item_id] = array("I", kept)
+        else:
+            del wide[item_id]
+    return wide, shared
 
 
 def _hashes(text: str) -> set[int]:
@@ -68,19 +88,19 @@ def _hashes(text: str) -> set[int]:
     return {crc32(" ".join(each).encode()) for each in sequences}
 
 
-def _neighbours(sketches: Mapping[str, frozenset[int]]) -> dict[str, list[str]]:
-    """The most alike of each work, at most `MOST_NEIGHBOURS`."""
+def _neighbours(sketches: Mapping[str, array[int]], shared: Collection[int]) -> Iterator[tuple[str, list[str]]]:
+    """The most alike of each work, at most `MOST_NEIGHBOURS`; `shared`: the hashes that several have."""
     holders: dict[int, list[str]] = defaultdict(list)
     for item_id, sketch in sketches.items():
         for value in sketch:
-            holders[value].append(item_id)
-    found = {}
+            if value in shared:
+                holders[value].append(item_id)
     for item_id, sketch in sketches.items():
-        shared = Counter(other for value in sketch for other in holders[value] if other != item_id)
-        alike = ((_alikeness(sketch, sketches[other]), other) for other in shared)
+        others = {other for value in sketch for other in holders.get(value, ()) if other != item_id}
+        own = frozenset(sketch)
+        alike = ((_alikeness(own, frozenset(sketches[other])), other) for other in others)
         near = sorted((each for each in alike if each[0] >= LEAST_ALIKE), reverse=True)
-        found[item_id] = [other for _alike, other in near[:MOST_NEIGHBOURS]]
-    return found
+        yield item_id, [other for _alike, other in near[:MOST_NEIGHBOURS]]
 
 
 def _alikeness(one: frozenset[int], other: frozenset[int]) -> float:

@@ -20,7 +20,7 @@ SECONDS = float(os.environ.get("CHAOS_SECONDS", "24"))
 
 @pytest.mark.timeout(600)
 def test_killed_workers_a_lost_broker_and_a_restarted_store_lose_and_repeat_nothing():
-    plan = Plan(duration=SECONDS, with_postgresql=Cluster.is_possible())
+    plan = Plan(duration=SECONDS, wave=120, with_postgresql=Cluster.is_possible())
     report = run_chaos(plan)
 
     assert complaints(report, plan) == [], "\n".join([*report.events, str(report.books)])

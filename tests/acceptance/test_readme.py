@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.acceptance, pytest.mark.cold_start]
 
 REPOSITORY = Path(__file__).parents[2]
-LONGEST_SECONDS = 180
+LONGEST_SECONDS = 540
+"""All lines together, on a machine that does many other things: just less than any test may take."""
 
 
 def shell_blocks(page: Path) -> list[str]:

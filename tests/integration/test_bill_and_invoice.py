@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ops.bench.chaos.audit import open_calls
 from producer.gradebook.bill import Bill, read_bill_of
 from tests.support.scene import Scene, open_scene
 from workers.contract.job import JobParameters, JobSpec
@@ -74,8 +75,8 @@ def test_the_bill_is_the_invoice_and_its_interval_holds_what_nobody_saw_end(stor
             scene.workers.kill(pid)
         scene.workers.restart_dead()
         grade(scene, "rough", faults=["hang=0.05", "reset_body=0.05"], latency_ms="1000-2000", bill_abandoned=True)
-        scene.wait_for("rough", lambda progress: progress.running >= 12, "calls are in flight")
-        scene.workers.kill(scene.workers.pids[0])
+        one = scene.workers.pids[0]
+        scene.kill_while(lambda: open_calls(store).get(one), "calls of one worker are in flight", pids=[one])
         scene.workers.restart_dead()
         scene.wait_for("rough", lambda progress: progress.is_finished, "all is graded in spite of it")
         rough, usd = bill_of(scene, "rough"), scene.provider.invoice()["usd"] - billed["usd"]

@@ -88,13 +88,11 @@ def test_a_retry_a_kill_and_a_regrade_lose_no_flag_no_twin_and_no_counterfactual
         scene.wait_for("b", lambda progress: progress.is_finished, "everything is cancelled")
         batch.retry_failed()
 
-        def asks_again(_progress: object) -> bool:
+        def asks_again() -> bool:
             sent = requests(scene, "b", round_=2)
             return sent["counterfactual", None] > 0
 
-        scene.wait_for("b", asks_again, "a counterfactual is in flight")
-        for pid in scene.workers.pids:
-            scene.workers.kill(pid)
+        scene.kill_while(asks_again, "a counterfactual is in flight")
         scene.workers.restart_dead()
         scene.wait_for("b", lambda progress: progress.is_finished, "the batch is graded after the kill")
         check(scene, "b")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from sqlalchemy import Double, MetaData, insert, select, text
+from sqlalchemy import MetaData, select, text
 from sqlalchemy.exc import DataError, IntegrityError
 
-from workers.store.bulk import among, array_text, copy_rows, given_rows, selected
+from workers.store.bulk import among, array_text, copy_columns, insert_columns
 from workers.store.tables import audit_entries, standings
 
 if TYPE_CHECKING:
@@ -35,17 +35,17 @@ TEXTS = [
 ]
 
 
+def by_column(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
 def test_texts_come_back_as_they_were_sent(store: Store):
     with store.transaction() as connection:
-        rows = [{"at": n / 3, "by": "p", "action": "a", "batch": "b", "detail": each} for n, each in enumerate(TEXTS)]
-        if store.is_sqlite:
-            connection.execute(insert(audit_entries), rows)
-        else:
-            names, query = selected(given_rows(audit_entries, rows, others={"at": Double()}))
-            connection.execute(insert(audit_entries).from_select(names, query))
+        count = len(TEXTS)
+        columns = {"detail": TEXTS, "by": ["p"] * count, "action": ["a"] * count, "batch": ["b"] * count}
+        insert_columns(connection, audit_entries, columns, at="at")
         detail = audit_entries.c.detail
-        found = connection.execute(select(audit_entries.c.at, detail).order_by(audit_entries.c.at)).all()
-        assert [tuple(row) for row in found] == [(row["at"], row["detail"]) for row in rows]
+        assert connection.execute(select(detail).order_by(audit_entries.c.id)).scalars().all() == TEXTS
         for each in TEXTS:
             chosen = select(detail).where(among(connection, detail, [each, "not there"]))
             assert connection.execute(chosen).scalars().all() == [each]
@@ -63,15 +63,17 @@ def test_copied_rows_come_back_as_they_were_given(store: Store):
         for n, each in enumerate(map(str, given_texts))
     ]  # fmt: skip
     with pytest.raises(IntegrityError), store.transaction() as connection:
-        copy_rows(connection, standings, rows[:3])  # their jobs do not exist, and the error is as of any statement
+        copy_columns(
+            connection, standings, by_column(rows[:3])
+        )  # their jobs do not exist, and the error is as of any statement
     with pytest.raises(DataError) as refused, store.transaction() as connection:
-        copy_rows(connection, standings, rows)  # one text is too long, and is part of no message
+        copy_columns(connection, standings, by_column(rows))  # one text is too long, and is part of no message
     assert "too long" in str(refused.value)
     assert "aaa" not in str(refused.value)
     with store.transaction() as connection:
         connection.execute(text("CREATE TEMPORARY TABLE copied (LIKE standings) ON COMMIT DROP"))
         connection.execute(text("ALTER TABLE copied ALTER decided_by TYPE text"))
-        copy_rows(connection, standings.to_metadata(MetaData(), name="copied"), rows)
+        copy_columns(connection, standings.to_metadata(MetaData(), name="copied"), by_column(rows))
         found = connection.execute(text("SELECT * FROM copied ORDER BY batch_id")).mappings().all()
     assert [dict(row) for row in found] == rows
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.store.steps import failure, opening, persist, publish, success
-from tests.store.test_gates import batch_of, gate_of, started
+from tests.store.test_gates import ask, batch_of, gate_of, started
 from workers.contract.outcome import FailureKind
 from workers.store.admission import Admission, admit, lock_gates
 from workers.store.first_jobs import (
@@ -34,9 +34,12 @@ LONG_AGO = 60.0
 def heard(store: Store, batch_id: int, *, seconds_ago: float = 0.0) -> None:
     """The provider has taken a request of the batch."""
     persist(store, heard_batch=batch_id)
+    move_heard(store, seconds=-seconds_ago)
+
+
+def move_heard(store: Store, *, seconds: float) -> None:
     with store.transaction() as connection:
-        gate = batch_gates.c.batch_id == batch_id
-        connection.execute(update(batch_gates).where(gate).values(heard_at=batch_gates.c.heard_at - seconds_ago))
+        connection.execute(update(batch_gates).values(heard_at=batch_gates.c.heard_at + seconds))
 
 
 def asked(store: Store, job: ClaimedJob) -> Admission:
@@ -69,16 +72,31 @@ def test_more_may_run_in_growing_steps_and_never_all(seconds: float | None, jobs
     assert first_jobs_allowed(seconds) == jobs
 
 
+@pytest.mark.parametrize(
+    ("usd", "jobs"), [(None, MOST_HEARD), (0.0, MOST_HEARD), (0.1, 100), (1.0, 10), (9.0, FIRST_JOBS)]
+)
+def test_no_more_run_than_their_unread_answers_may_cost(usd: float | None, jobs: int):
+    assert first_jobs_allowed(LONG_AGO, dearest_usd=usd) == jobs
+
+
+def test_what_the_first_request_can_cost_bounds_how_many_follow_it(store: Store):
+    batch_id = batch_of(store, 20, GateRequest())
+    ask(store, started(store), usd=2.0)
+    heard(store, batch_id, seconds_ago=LONG_AGO)
+
+    assert len(publish(store)) == 5 - FIRST_JOBS
+
+
 def test_a_batch_whose_request_was_taken_lets_more_start_and_its_first_success_all(store: Store):
     batch_id = batch_of(store, MOST_HEARD + 50, GateRequest())
     working = started(store)
     assert allowed(store) == {batch_id: FIRST_JOBS}
 
-    heard(store, batch_id)
+    heard(store, batch_id, seconds_ago=-LONG_AGO)  # however long this test takes
     assert len(publish(store)) == FIRST_HEARD - FIRST_JOBS
     assert publish(store) == []
 
-    heard(store, batch_id, seconds_ago=LONG_AGO)
+    move_heard(store, seconds=-2 * LONG_AGO)
     assert allowed(store) == {batch_id: MOST_HEARD}
     assert len(publish(store)) == MOST_HEARD - FIRST_HEARD
     assert publish(store) == []

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from tests.store.steps import Answer, answered, claimed, failure, job_row, outcome_rows, persist, send, success
 from workers.contract.outcome import Failure, FailureKind, Success, Usage
 from workers.store.ending_json import StoredAnswer
-from workers.store.fitting import LARGEST_INTEGER, fit_attempt, fit_outcome, result_json
-from workers.store.tables import attempts
+from workers.store.fitting import LARGEST_INTEGER, fitted_columns, result_json
+from workers.store.tables import attempts, outcomes
 
 if TYPE_CHECKING:
     from workers.store import Store
@@ -100,7 +100,7 @@ ANYTHING = st.recursive(
 @settings(max_examples=40)  # each tries every column
 @given(st.fixed_dictionaries(dict.fromkeys(set(attempts.c.keys()) - {"batch_id"}, ANYTHING)))
 def test_every_value_of_a_fitted_row_is_one_that_its_column_holds(row: dict[str, Any]):
-    for name, value in fit_attempt(row).items():
+    for name, [value] in fitted_columns(attempts, {name: [value] for name, value in row.items()}).items():
         kind = attempts.c[name].type
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
         written.encode()
@@ -116,7 +116,15 @@ def test_nesting_without_end_is_cut():
     deep: list[Any] = []
     for _ in range(5000):
         deep = [deep]
-    json.dumps(fit_outcome({"validation_errors": deep}))
+    json.dumps(fitted_columns(outcomes, {"validation_errors": [deep]}))
+
+
+@given(st.lists(st.sampled_from([None, 1, True, 0.0, "\x00", "a" * 300, float("nan"), 2**70]), min_size=1, max_size=4))
+def test_a_column_is_fitted_value_by_value(values: list[Any]):
+    for name in ("status_code", "message", "request_id", "cost_usd", "parameters_sent", "prompt_tokens"):
+        one_by_one = [fitted_columns(attempts, {name: [value]})[name][0] for value in values]
+        together = fitted_columns(attempts, {name: values})[name]
+        assert [*map(str, together)] == [*map(str, one_by_one)] or together == one_by_one
 
 
 def test_an_answer_of_numbers_is_written_without_spaces():

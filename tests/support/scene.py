@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from workers.store.progress import read_progress
 from workers.store.tables import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from workers.store import Store
     from workers.store.progress import Progress
@@ -73,6 +74,25 @@ class Scene:
             lambda: f"{what}\n{self.workers.logs().decode()[-3000:]}",
         )
         return self.progress(name)
+
+    def kill_while(self, condition: Callable[[], object], what: str, *, pids: Collection[int] = ()) -> None:
+        """Kill these workers [default: all] while the condition holds: they stand still when it is looked at."""
+        chosen = list(pids or self.workers.pids)
+
+        def are_killed() -> bool:
+            if not condition():
+                return False
+            for pid in chosen:
+                os.kill(pid, signal.SIGSTOP)
+            still_holds = bool(condition())
+            for pid in chosen:
+                if still_holds:
+                    self.workers.kill(pid)
+                else:
+                    os.kill(pid, signal.SIGCONT)
+            return still_holds
+
+        wait_until(are_killed, lambda: f"{what}\n{self.workers.logs().decode()[-3000:]}")
 
     def is_quiet(self) -> bool:
         """The worker lives, the broker takes writes, and no job has still to end."""
@@ -140,9 +160,9 @@ def open_scene(
             "OPENAI_BASE_URL": provider.base_url,
             "OPENAI_API_KEY": "sk-standin",
             "GRADEQUEUE_OFFLINE": "1",
-            "GRADEQUEUE_HEARTBEAT": "0.5",
+            "GRADEQUEUE_HEARTBEAT": "1",
             "GRADEQUEUE_DEAD_AFTER": "5",
-            "GRADEQUEUE_FEEDER_PERIOD": "0.2",
+            "GRADEQUEUE_FEEDER_PERIOD": "0.5",
             "GRADEQUEUE_COUNTDOWN_GRACE": "2",
             "GRADEQUEUE_DATA_DIR": str(folder),
             "PYTHONPATH": str(REPOSITORY),

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import func, select, update
 
 from workers.contract.notification import Happening
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, Success
 from workers.store.bulk import among
-from workers.store.day_caps import DAY_SECONDS, NO_DAY_CAPS, day_of, make_day
+from workers.store.day_caps import NO_DAY_CAPS, day_of
+from workers.store.gate_locks import locked_gates
 from workers.store.gates import FIRST_JOBS, ClosedBy
 from workers.store.ledger import IS_CORRECTED, counted_usd, open_attempts
 from workers.store.outbox import note_account, note_batch_stopped
@@ -277,26 +278,21 @@ def lock_gates(
     `day_caps` are the worker's, empty where nothing is opened; a closing counts towards the day on which its request
     was opened. `heard` are batches of which the provider has taken a request.
     """
-    touched = {*heard, *(each.batch_id for each in openings), *(each.batch_id for each in endings)}
-    for some in in_lists([closing.attempt_id for closing in closings]):
-        capped = select(batch_gates.c.batch_id).where(batch_gates.c.max_usd.is_not(None))
-        touched.update(
-            connection.execute(
-                select(attempts.c.batch_id)
-                .where(among(connection, attempts.c.id, some), attempts.c.batch_id.in_(capped))
-                .distinct()
-            ).scalars()
-        )
-    rows = _locked_batches(connection, touched)
-    days, today, closed = _locked_days(connection, day_caps, is_opening=bool(openings))
+    found = locked_gates(
+        connection,
+        day_caps,
+        batch_ids={*heard, *(each.batch_id for each in openings), *(each.batch_id for each in endings)},
+        closing_ids=[each.attempt_id for each in closings],
+        is_opening=bool(openings),
+    )
     return Gates(
         connection=connection,
         kept=day_caps,
-        today=today,
-        rows=rows,
-        caps={key: SpendCap(row.max_usd, row.held_usd) for key, row in rows.items() if row.max_usd is not None},
-        days=days,
-        closed_today=closed,
+        today=found.today,
+        rows=found.rows,
+        caps={key: SpendCap(row.max_usd, row.held_usd) for key, row in found.rows.items() if row.max_usd is not None},
+        days=found.days,
+        closed_today=found.closed_today,
     )
 
 
@@ -312,49 +308,3 @@ def admit(
     if sent:
         open_attempts(connection, sent, locked=locked)
     return {each.attempt_id: admitted.get(each.attempt_id, Admission.CLAIM_LOST) for each in openings}
-
-
-def _locked_batches(connection: Connection, batch_ids: Collection[int]) -> dict[int, Row[Any]]:
-    """Those gates that somebody is still held back by; most batches are proven and have no cap."""
-    if not batch_ids:
-        return {}
-    rows = connection.execute(
-        select(batch_gates)
-        .where(
-            batch_gates.c.batch_id.in_(batch_ids),
-            batch_gates.c.proven_at.is_(None)
-            | batch_gates.c.max_usd.is_not(None)
-            | batch_gates.c.closed_at.is_not(None),
-        )
-        .order_by(batch_gates.c.batch_id)
-        .with_for_update()
-    )
-    return {row.batch_id: row for row in rows}
-
-
-def _locked_days(
-    connection: Connection, kept: DayCaps, *, is_opening: bool
-) -> tuple[dict[tuple[str, str], SpendCap], str, set[str]]:
-    """Caps by account and day, today's name (empty where there is no cap), and the accounts whose day is closed."""
-    served = kept.by_account
-    capped = [(account, usd) for account, usd in sorted(served.items()) if usd is not None] if is_opening else []
-    if capped:
-        now = connection.execute(select(now_seconds())).scalar_one()
-        for account, max_usd in capped:
-            make_day(connection, account, now, max_usd)
-    rows = connection.execute(
-        select(day_gates, now_seconds().label("now"))
-        .where(
-            day_gates.c.ends_at > now_seconds() - DAY_SECONDS,  # a request ends a day later at the most
-            day_gates.c.provider.in_(served) if served else literal(value=True),
-        )
-        .order_by(day_gates.c.provider, day_gates.c.day)
-        .with_for_update()
-    ).all()
-    if not rows:
-        return {}, "", set()
-    today = day_of(rows[0].now)
-    accounts = {
-        (row.provider, row.day): SpendCap(served.get(row.provider) or row.max_usd, row.held_usd) for row in rows
-    }
-    return accounts, today, {row.provider for row in rows if row.day == today and row.closed_at is not None}

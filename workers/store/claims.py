@@ -7,16 +7,19 @@ workers died of runs alone, so that it takes no other with it.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, or_, select, true, update
+from sqlalchemy import Text, bindparam, cast, func, or_, select, true, update
 
 from workers.contract.errors import InvalidInput
 from workers.contract.job import JobParameters
 from workers.contract.outcome import AttemptEnding, Failure, FailureKind, JobState
 from workers.log import get_logger
-from workers.store.bulk import among
+from workers.store.bulk import among, among_given, given_list
+from workers.store.compiled import Compiled
 from workers.store.instructions import instructions_in
 from workers.store.kept import kept_answer
 from workers.store.provenance import asked_only
@@ -109,35 +112,18 @@ def claim_jobs(
 
     With `accounts`, another account's job is never claimed, whatever queue its message came through.
     """
-    startable = in_id_order(
-        select(jobs.c.id)
-        .join(batches, batches.c.id == jobs.c.batch_id)
-        .where(
-            among(connection, jobs.c.id, job_ids),
-            IS_READY,
-            IS_DUE,
-            jobs.c.position < batches.c.opened,
-            jobs.c.publish_number > 0,
-            PASSES_GATE,
-            IS_BATCH_OPEN,
-            IS_MODEL_OPEN,
-            or_(batches.c.provider.not_in(PARKED_ACCOUNTS), jobs.c.id.in_(PROBE_JOBS)),
-            batches.c.provider.in_(accounts) if accounts else true(),
+    claimed = (
+        _claiming(connection.dialect.name, bool(accounts))
+        .execute(
+            connection,
+            {
+                "job_ids": given_list(connection, job_ids),
+                "by": worker_id,
+                **({"accounts": given_list(connection, accounts)} if accounts else {}),
+            },
         )
+        .all()
     )
-    claimed = connection.execute(
-        update(jobs)
-        .where(jobs.c.id.in_(startable.scalar_subquery()))
-        .values(
-            state=JobState.RUNNING,
-            worker_id=worker_id,
-            claim=jobs.c.claim + 1,
-            claimed_at=now_seconds(),
-            not_before=None,
-            lane=None,  # whatever waited for another one goes live now
-        )
-        .returning(*CLAIMED_COLUMNS)
-    ).all()
     if len(claimed) < len(job_ids):
         _unpublish_waiting(connection, job_ids)
         if accounts:
@@ -146,11 +132,45 @@ def claim_jobs(
     return as_claimed(connection, claimed, with_attempts=[row.id for row in claimed if row.claim > 1])
 
 
+@cache
+def _claiming(dialect_name: str, of_accounts: bool) -> Compiled:  # noqa: FBT001
+    startable = in_id_order(
+        select(jobs.c.id)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(
+            among_given(jobs.c.id, bindparam("job_ids"), dialect_name),
+            IS_READY,
+            IS_DUE,
+            jobs.c.position < batches.c.opened,
+            jobs.c.publish_number > 0,
+            PASSES_GATE,
+            IS_BATCH_OPEN,
+            IS_MODEL_OPEN,
+            or_(batches.c.provider.not_in(PARKED_ACCOUNTS), jobs.c.id.in_(PROBE_JOBS)),
+            among_given(batches.c.provider, bindparam("accounts"), dialect_name) if of_accounts else true(),
+        )
+    )
+    return Compiled(
+        update(jobs)
+        .where(jobs.c.id.in_(startable.scalar_subquery()))
+        .values(
+            state=str(JobState.RUNNING),
+            worker_id=bindparam("by"),
+            claim=jobs.c.claim + 1,
+            claimed_at=now_seconds(),
+            not_before=None,
+            lane=None,  # whatever waited for another one goes live now
+        )
+        .returning(*CLAIMED_COLUMNS)
+    )
+
+
 _ACCOUNT = select(batches.c.provider).where(batches.c.id == jobs.c.batch_id).correlate(jobs).scalar_subquery()
 CLAIMED_COLUMNS = (
     jobs.c.id, jobs.c.batch_id, jobs.c.item_id, jobs.c.round, jobs.c.claim, jobs.c.schema_name,
-    jobs.c.schema_fingerprint, jobs.c.prompt, jobs.c.model, jobs.c.parameters, jobs.c.context_hash,
-    jobs.c.instructions_hash, jobs.c.snoozes, jobs.c.lost_claims, jobs.c.pseudonyms, jobs.c.kept_answer,
+    jobs.c.schema_fingerprint, jobs.c.prompt, jobs.c.model, jobs.c.context_hash,
+    jobs.c.instructions_hash, jobs.c.snoozes, jobs.c.lost_claims,
+    *[cast(jobs.c[name], Text).label(name) for name in ("parameters", "pseudonyms", "kept_answer")],
     (jobs.c.deadline_at - now_seconds()).label("seconds_to_deadline"),
     _ACCOUNT.label("account"),
     jobs.c.id.in_(PROBE_JOBS).label("probes_account"),
@@ -190,8 +210,8 @@ def as_claimed(
             seconds_to_deadline=row.seconds_to_deadline,
             runs_alone=row.lost_claims > MOST_TRUSTED_LOSSES,
             probes_account=bool(row.probes_account),
-            pseudonyms=row.pseudonyms or {},
-            kept=kept_answer(row.kept_answer, row.round),
+            pseudonyms=json.loads(row.pseudonyms) if row.pseudonyms else {},
+            kept=kept_answer(json.loads(row.kept_answer), row.round) if row.kept_answer else None,
             instructions_hash=row.instructions_hash,
             context_hash=row.context_hash,
         )
@@ -204,7 +224,7 @@ def _parameters(connection: Connection, claimed: Sequence[Row[Any]]) -> dict[str
     parameters: dict[str, JobParameters] = {}
     for row in claimed:
         try:
-            parameters[row.id] = JobParameters(**row.parameters)
+            parameters[row.id] = _read_parameters(row.parameters)
         except (TypeError, InvalidInput) as error:
             held = LockedJob(
                 id=row.id,
@@ -216,8 +236,14 @@ def _parameters(connection: Connection, claimed: Sequence[Row[Any]]) -> dict[str
                 cancel_requested=False,
                 lost_claims=row.lost_claims,
             )
-            end_jobs(connection, [held], _unreadable(row.parameters, error))
+            end_jobs(connection, [held], _unreadable(json.loads(row.parameters), error))
     return parameters
+
+
+@lru_cache(maxsize=64)
+def _read_parameters(text: str) -> JobParameters:
+    """Most jobs of a batch share them, to the letter."""
+    return JobParameters(**json.loads(text))
 
 
 def _unreadable(parameters: object, error: Exception) -> Failure:

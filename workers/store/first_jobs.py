@@ -13,29 +13,42 @@ from sqlalchemy import exists, func, or_, select
 
 from workers.store.gates import FIRST_JOBS
 from workers.store.sql import IS_RUNNING, IS_UNPUBLISHED, IS_WAITING
-from workers.store.tables import batch_gates, jobs, now_seconds
+from workers.store.tables import attempts, batch_gates, jobs, now_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
-FIRST_HEARD = 4 * FIRST_JOBS
+FIRST_HEARD = 8 * FIRST_JOBS
 STEP_SECONDS = 0.5
 """Doubled so often: as fast as a limit of 3,000 a minute, and an error in place of an answer comes sooner."""
-HEARD_STEPS = 5
+HEARD_STEPS = 4
 MOST_HEARD = FIRST_HEARD * 2**HEARD_STEPS
 """Of answers that nobody has read. A smaller batch does not wait for its first; of a larger one no more than these are
 paid for when all of them are cut off at their token limit."""
+MOST_UNREAD_USD = 10.0
+"""What those answers can cost together, each at its upper bound: no more run than this allows."""
+_DEAREST_USD = (
+    select(func.max(attempts.c.held_usd))
+    .where(attempts.c.batch_id == batch_gates.c.batch_id)
+    .correlate(batch_gates)
+    .scalar_subquery()
+)
+"""The most that one request of a batch can cost; null without a price."""
 _IS_STARTED = or_(IS_RUNNING, IS_WAITING)
 
 
-def first_jobs_allowed(heard_seconds: float | None) -> int:
-    """How many jobs of a batch may run until one succeeds, so long after the provider took one; None: it took none."""
+def first_jobs_allowed(heard_seconds: float | None, *, dearest_usd: float | None = None) -> int:
+    """How many jobs of a batch may run until one succeeds, so long after the provider took one; None: it took none.
+
+    `dearest_usd` is the most that one of its requests can cost; None where the model has no price.
+    """
     if heard_seconds is None:
         return FIRST_JOBS
     steps = min(max(0, int(heard_seconds / STEP_SECONDS)), HEARD_STEPS)
-    return FIRST_HEARD << steps
+    affordable = int(MOST_UNREAD_USD / dearest_usd) if dearest_usd else MOST_HEARD
+    return max(FIRST_JOBS, min(FIRST_HEARD << steps, affordable))
 
 
 def first_jobs_room(connection: Connection, unproven: Collection[int]) -> dict[int, int]:
@@ -48,23 +61,25 @@ def first_jobs_room(connection: Connection, unproven: Collection[int]) -> dict[i
         .group_by(jobs.c.batch_id)
     )
     running = {row.batch_id: row.jobs for row in started}
-    heard = connection.execute(
-        select(batch_gates.c.batch_id, (now_seconds() - batch_gates.c.heard_at).label("seconds")).where(
-            batch_gates.c.batch_id.in_(unproven)
-        )
-    )
-    return {row.batch_id: first_jobs_allowed(row.seconds) - running.get(row.batch_id, 0) for row in heard}
+    allowed = _allowed(connection, batch_gates.c.batch_id.in_(unproven))
+    return {batch_id: count - running.get(batch_id, 0) for batch_id, count in allowed.items()}
 
 
 def batches_waiting_for_first_jobs(connection: Connection) -> dict[int, int]:
     """The batches whose other jobs wait until one of the first, which have started, succeeds; how many may run now."""
     its_jobs = jobs.c.batch_id == batch_gates.c.batch_id
-    rows = connection.execute(
-        select(batch_gates.c.batch_id, (now_seconds() - batch_gates.c.heard_at).label("seconds")).where(
-            batch_gates.c.proven_at.is_(None),
-            batch_gates.c.closed_at.is_(None),
-            exists().where(its_jobs, _IS_STARTED),
-            exists().where(its_jobs, IS_UNPUBLISHED),
-        )
+    return _allowed(
+        connection,
+        batch_gates.c.proven_at.is_(None),
+        batch_gates.c.closed_at.is_(None),
+        exists().where(its_jobs, _IS_STARTED),
+        exists().where(its_jobs, IS_UNPUBLISHED),
     )
-    return {row.batch_id: first_jobs_allowed(row.seconds) for row in rows}
+
+
+def _allowed(connection: Connection, *which: ColumnElement[bool]) -> dict[int, int]:
+    heard_seconds = (now_seconds() - batch_gates.c.heard_at).label("heard_seconds")
+    gates = select(batch_gates.c.batch_id, heard_seconds, _DEAREST_USD.label("usd")).where(*which)
+    return {
+        row.batch_id: first_jobs_allowed(row.heard_seconds, dearest_usd=row.usd) for row in connection.execute(gates)
+    }

@@ -8,6 +8,7 @@ escape that it came as.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from functools import cache
@@ -18,9 +19,9 @@ from sqlalchemy import JSON, Double, Integer, String
 from workers.store.tables import attempts, flags, jobs, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Column
+    from sqlalchemy import Column, Table
 
     from workers.contract.outcome import Success
 
@@ -32,14 +33,19 @@ DEEPEST = 100
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def fit_attempt(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the attempts ledger whose every value its column can hold."""
-    return _fitted("attempts", row)
+def fitted_columns(table: Table, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Rows by column, whose every value its column can hold; JSON as the text that is stored."""
+    return {name: _fitted_column(table, name, values) for name, values in columns.items()}
 
 
-def fit_outcome(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of outcomes, likewise."""
-    return _fitted("outcomes", row)
+def _fitted_column(table: Table, name: str, values: Sequence[Any]) -> list[Any]:
+    fit, kind, first = _fits(table.name)[name], table.c[name].type, values[0]
+    if isinstance(kind, JSON):  # equal ones may be written differently
+        return [None if value is None else json.dumps(fit(value)) for value in values]
+    # 1 and True are equal, and as texts are not
+    if values.count(first) == len(values) and (first is None or isinstance(first, str) or not isinstance(kind, String)):
+        return [None if first is None else fit(first)] * len(values)
+    return [None if value is None else fit(value) for value in values]
 
 
 def fit_job(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Double, Text, bindparam, func, insert, select
+from sqlalchemy import JSON, Double, Text, bindparam, func, insert, select
 
 from workers.contract.outcome import JobState
 from workers.contract.same import Same
-from workers.store.bulk import copy_rows
+from workers.store.bulk import copy_columns
+from workers.store.compiled import Compiled
 from workers.store.sql import is_sqlite, new_id
 from workers.store.tables import jobs, now_seconds
 
@@ -63,45 +64,56 @@ def _shared_parameters(parameters: Same[JobParameters]) -> Mapping[str, object]:
 
 
 def insert_jobs(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of new jobs."""
-    written = _Texts()
+    """Write the rows of new jobs, one or more."""
+    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["state"] = [*map(str, columns["state"])]
+    columns |= _texts(columns)
     if is_sqlite(connection):
-        connection.execute(_INSERT_ONE, [{**row, **written.of(row)} for row in rows])
+        _one_by_one().execute_many(connection, columns)
         return
     now: float = connection.execute(select(now_seconds())).scalar_one()
-    copy_rows(connection, jobs, [_with_times({**row, **written.of(row)}, now) for row in rows])
+    copy_columns(connection, jobs, _with_times(columns, now))
 
 
-def _with_times(row: dict[str, Any], now: float) -> dict[str, Any]:
-    seconds, moment = row.pop("deadline_seconds"), row.pop("deadline_moment")
-    if moment is None and seconds is not None:
-        moment = now + seconds
-    row["enqueued_at"], row["deadline_at"] = now, moment  # null without a deadline
-    return row
+def _with_times(columns: dict[str, list[Any]], now: float) -> dict[str, list[Any]]:
+    moments, spans = columns.pop("deadline_moment"), columns.pop("deadline_seconds")
+    columns["enqueued_at"] = [now] * len(moments)
+    columns["deadline_at"] = [  # null without a deadline
+        now + seconds if moment is None and seconds is not None else moment
+        for moment, seconds in zip(moments, spans, strict=True)
+    ]
+    return columns
 
 
-class _Texts:
+def _texts(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[str | None]]:
     """JSON columns as text; what many rows share is written once."""
-
-    def __init__(self) -> None:
-        self._parameters: dict[int, str] = {}
-        """By the object's own number: the rows keep it alive."""
-
-    def of(self, row: Mapping[str, Any]) -> dict[str, str | None]:
-        parameters, metadata, pseudonyms = row["parameters"], row["metadata"], row["pseudonyms"]
-        if (text := self._parameters.get(id(parameters))) is None:
-            text = self._parameters[id(parameters)] = json.dumps(parameters)
-        return {
-            "parameters": text,
-            "metadata": json.dumps(metadata) if metadata else "{}",
-            "pseudonyms": json.dumps(pseudonyms) if pseudonyms else None,
-        }
+    parameters = {id(each): each for each in columns["parameters"]}  # the rows keep them alive
+    written = {number: json.dumps(each) for number, each in parameters.items()}
+    return {
+        "parameters": [written[id(each)] for each in columns["parameters"]],
+        "metadata": [json.dumps(each) if each else "{}" for each in columns["metadata"]],
+        "pseudonyms": [json.dumps(each) if each else None for each in columns["pseudonyms"]],
+    }
 
 
-_INSERT_ONE = insert(jobs).values(
-    enqueued_at=now_seconds(),
-    deadline_at=func.coalesce(  # null without a deadline
-        bindparam("deadline_moment", type_=Double), now_seconds() + bindparam("deadline_seconds", type_=Double)
-    ),
-    **{name: bindparam(name, type_=Text) for name in ("parameters", "metadata", "pseudonyms")},  # see `_Texts`
-)
+@cache
+def _one_by_one() -> Compiled:
+    """For SQLite; JSON is given as text."""
+    given = {
+        column.name: bindparam(f"all_{column.name}", type_=Text() if isinstance(column.type, JSON) else column.type)
+        for column in jobs.c
+        if column.name in _GIVEN
+    }
+    moment, seconds = bindparam("all_deadline_moment", type_=Double), bindparam("all_deadline_seconds", type_=Double)
+    deadline_at = func.coalesce(moment, now_seconds() + seconds)  # null without a deadline
+    return Compiled(insert(jobs).values(given | {"enqueued_at": now_seconds(), "deadline_at": deadline_at}))
+
+
+_GIVEN = frozenset(
+    {
+        "id", "batch_id", "item_id", "position", "schema_name", "schema_fingerprint", "context_hash",
+        "instructions_hash", "prompt", "prompt_hash", "content_hash", "model", "parameters", "metadata", "pseudonyms",
+        "state", "round", "claim", "publish_number", "snoozes", "cancel_requested", "twin_key", "leader_id",
+    }
+)  # fmt: skip
+"""The columns of `new_row`."""

@@ -10,24 +10,26 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import Text, bindparam, func, null, or_, select, update
 
 from workers.contract.headline import headline
 from workers.contract.lane import Lane
 from workers.contract.outcome import ENDED_STATES, UNFINISHED_STATES, AttemptEnding, Failure, JobState, Success, Usage
-from workers.store.bulk import among, given_rows, selected
-from workers.store.fitting import fit_attempt, fit_outcome, result_json
+from workers.store.bulk import among, among_given, given_columns, given_list, insert_columns, parameters, varying
+from workers.store.compiled import Compiled
+from workers.store.fitting import fitted_columns, result_json
 from workers.store.flags import write_flags
-from workers.store.sql import in_lists, insert_into, is_sqlite, lock_jobs
+from workers.store.sql import in_lists, is_sqlite, lock_jobs
 from workers.store.tables import attempts, jobs, now_seconds, outcomes
 from workers.store.twins import end_followers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row, Table
+    from sqlalchemy import Connection, Row
 
     from workers.contract.flag import Flag
     from workers.contract.outcome import Outcome
@@ -125,69 +127,82 @@ def open_attempts(
     A claim that was lost meanwhile may send nothing: its job is somebody else's, who would pay for it again.
     """
     locked = lock_jobs(connection, {opening.job_id for opening in openings}) if locked is None else locked
-    rows = [
-        {
-            "id": opening.attempt_id,
-            "job_id": opening.job_id,
-            "batch_id": opening.batch_id,
-            "round": opening.round,
-            "claim": opening.claim,
-            "worker_id": opening.worker_id,
-            "purpose": str(opening.purpose),
-            "model": opening.model,
-            "prompt_tokens": 0,
-            "completion_tokens": 0,
-            "cached_tokens": 0,
-            "reasoning_tokens": 0,
-            "held_usd": opening.most_usd,
-            "lane": None if opening.lane is Lane.LIVE else str(opening.lane),
-            "submission_id": opening.submission_id,
-        }
-        for opening in openings
-        if opening.job_id in locked and locked[opening.job_id].is_held_by(opening.claim)
-    ]
-    if rows:
-        # tried again after a commit whose answer was lost with the connection: the rows may be there
-        _insert(connection, attempts, rows, at="opened_at", may_exist=True)
-    return {str(row["id"]) for row in rows}
+    kept = [each for each in openings if each.job_id in locked and locked[each.job_id].is_held_by(each.claim)]
+    if not kept:
+        return set()
+    columns: dict[str, list[Any]] = {
+        "id": [each.attempt_id for each in kept],
+        "job_id": [each.job_id for each in kept],
+        "batch_id": [each.batch_id for each in kept],
+        "round": [each.round for each in kept],
+        "claim": [each.claim for each in kept],
+        "worker_id": [each.worker_id for each in kept],
+        "purpose": [str(each.purpose) for each in kept],
+        "model": [each.model for each in kept],
+        **dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"), [0] * len(kept)),
+        "held_usd": [each.most_usd for each in kept],
+        "lane": [None if each.lane is Lane.LIVE else str(each.lane) for each in kept],
+        "submission_id": [each.submission_id for each in kept],
+    }
+    # tried again after a commit whose answer was lost with the connection: the rows may be there
+    insert_columns(connection, attempts, columns, at="opened_at", may_exist=True)
+    return set(columns["id"])
 
 
 def close_attempts(connection: Connection, closings: Sequence[AttemptClosing]) -> None:
     """Close requests; one taken for `unknown` meanwhile is corrected, one closed otherwise stays as it is."""
-    rows = [fit_attempt(_closing_row(closing)) for closing in closings]
-    if is_sqlite(connection) or len({row["attempt"] for row in rows}) < len(rows):
-        connection.execute(_CLOSE, rows)
+    ids = [each.attempt_id for each in closings]
+    if not is_sqlite(connection) and len(set(ids)) < len(ids):  # each one by itself: the first known end holds
+        for closing in closings:
+            close_attempts(connection, [closing])
         return
-    values = given_rows(attempts, rows, key="attempt")
+    usages = [each.usage for each in closings]
+    columns = {"attempt": ids} | fitted_columns(
+        attempts,
+        {
+            "ending": [str(each.ending) for each in closings],
+            "status_code": [each.status_code for each in closings],
+            "message": [each.message for each in closings],
+            "wait_seconds": [each.wait_seconds for each in closings],
+            "parameters_sent": [each.parameters_sent and dict(each.parameters_sent) for each in closings],
+            "request_id": [each.request_id for each in closings],
+            "model_answered": [each.model_answered for each in closings],
+            "system_fingerprint": [each.system_fingerprint for each in closings],
+            "prompt_tokens": [each.prompt_tokens for each in usages],
+            "completion_tokens": [each.completion_tokens for each in usages],
+            "cached_tokens": [each.cached_tokens for each in usages],
+            "reasoning_tokens": [each.reasoning_tokens for each in usages],
+            "cache_write_tokens": [each.cache_write_tokens for each in usages],
+            "service_tier": [each.service_tier for each in closings],
+            "cost_usd": [each.cost_usd for each in closings],
+            "surcharge_usd": [each.surcharge_usd for each in closings],
+            "held_usd": [*map(counted_usd, closings)],
+        },
+    )
+    if is_sqlite(connection):
+        _closing(tuple(columns), None).execute_many(connection, columns)
+        return
+    several = varying(columns)
+    _closing(tuple(columns), several).execute(connection, parameters(columns, several))
+
+
+@cache
+def _closing(names: tuple[str, ...], several: tuple[str, ...] | None) -> Compiled:
+    """Of one row (SQLite), or of those in which these columns differ (PostgreSQL)."""
+    if several is None:
+        values: dict[str, Any] = {name: bindparam(f"all_{name}", type_=_sent_as(name)) for name in names}
+    else:
+        values = given_columns(attempts, names, several, key="attempt")
     attempt, held = values.pop("attempt"), values.pop("held_usd")
-    connection.execute(
+    return Compiled(
         update(attempts)
         .where(attempts.c.id == attempt, IS_CORRECTED)
         .values(closed_at=now_seconds(), held_usd=func.coalesce(held, attempts.c.held_usd), **values)
     )
 
 
-def _closing_row(closing: AttemptClosing) -> dict[str, object]:
-    return {
-        "attempt": closing.attempt_id,
-        "ending": str(closing.ending),
-        "status_code": closing.status_code,
-        "message": closing.message,
-        "wait_seconds": closing.wait_seconds,
-        "parameters_sent": dict(closing.parameters_sent) if closing.parameters_sent is not None else None,
-        "request_id": closing.request_id,
-        "model_answered": closing.model_answered,
-        "system_fingerprint": closing.system_fingerprint,
-        "prompt_tokens": closing.usage.prompt_tokens,
-        "completion_tokens": closing.usage.completion_tokens,
-        "cached_tokens": closing.usage.cached_tokens,
-        "reasoning_tokens": closing.usage.reasoning_tokens,
-        "cache_write_tokens": closing.usage.cache_write_tokens,
-        "service_tier": closing.service_tier,
-        "cost_usd": closing.cost_usd,
-        "surcharge_usd": closing.surcharge_usd,
-        "held_usd": counted_usd(closing),
-    }
+def _sent_as(name: str) -> Any:
+    return Text() if name in {"attempt", "parameters_sent"} else attempts.c[name].type
 
 
 def counted_usd(closing: AttemptClosing) -> float | None:
@@ -201,21 +216,6 @@ def counted_usd(closing: AttemptClosing) -> float | None:
 
 _COST_UNKNOWN = frozenset({AttemptEnding.ANSWERED, AttemptEnding.UNKNOWN, AttemptEnding.TIMED_OUT})
 IS_CORRECTED = or_(attempts.c.ending.is_(None), attempts.c.ending == str(AttemptEnding.UNKNOWN))
-_CLOSE = (
-    update(attempts)
-    .where(attempts.c.id == bindparam("attempt"), IS_CORRECTED)
-    .values(
-        {
-            name: bindparam(name)
-            for name in (
-                "ending", "status_code", "message", "wait_seconds", "parameters_sent", "request_id", "model_answered",
-                "system_fingerprint", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens",
-                "cache_write_tokens", "service_tier", "cost_usd", "surcharge_usd",
-            )
-        }
-        | {"closed_at": now_seconds(), "held_usd": func.coalesce(bindparam("held_usd"), attempts.c.held_usd)}
-    )
-)  # fmt: skip
 
 
 def close_as_unknown(connection: Connection, job_ids: Collection[str]) -> None:
@@ -270,72 +270,62 @@ def finish_jobs(
             continue
         accepted.setdefault(ending.job_id, ending)
     if accepted:
-        _insert(connection, outcomes, [*map(_outcome_row, accepted.values())], at="finished_at")
+        insert_columns(connection, outcomes, _outcome_columns([*accepted.values()]), at="finished_at")
         write_flags(connection, accepted.values())
         for ended in ENDED_STATES:
-            _finish(connection, [job_id for job_id, ending in accepted.items() if _ended(ending) == ended], ended)
+            _finish(connection, [job_id for job_id, ending in accepted.items() if _ends_as(ending) == ended], ended)
         end_followers(connection, accepted)
     return set(accepted)
 
 
 def _finish(connection: Connection, job_ids: Sequence[str], ended: str) -> None:
-    for some in in_lists(job_ids):
-        connection.execute(
-            update(jobs)
-            .where(among(connection, jobs.c.id, some))
-            .values(
-                state=ended,
-                worker_id=None,
-                not_before=None,
-                cancel_requested=False,
-                kept_answer=None,
-                finished_at=now_seconds(),
-            )
+    if job_ids:
+        _ended(connection.dialect.name).execute(
+            connection, {"ended": ended, "job_ids": given_list(connection, job_ids)}
         )
 
 
-def _insert(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, at: str, may_exist: bool = False
-) -> None:
-    insertion = insert_into(connection, table)
-    if may_exist:
-        insertion = insertion.on_conflict_do_nothing(index_elements=list(table.primary_key))
-    if is_sqlite(connection):
-        connection.execute(insertion.values(**{at: now_seconds()}), rows)
-        return
-    names, query = selected(given_rows(table, rows), **{at: now_seconds()})
-    connection.execute(insertion.from_select(names, query))
+@cache
+def _ended(dialect_name: str) -> Compiled:
+    return Compiled(
+        update(jobs)
+        .where(among_given(jobs.c.id, bindparam("job_ids"), dialect_name))
+        .values(
+            state=bindparam("ended"),
+            worker_id=None,
+            not_before=None,
+            cancel_requested=False,
+            kept_answer=null(),
+            finished_at=now_seconds(),
+        )
+    )
 
 
-def _ended(ending: JobEnding) -> str:
-    return JobState.SUCCEEDED if isinstance(ending.outcome, Success) else JobState.FAILED
+def _ends_as(ending: JobEnding) -> str:
+    return str(JobState.SUCCEEDED if isinstance(ending.outcome, Success) else JobState.FAILED)
 
 
-def _outcome_row(ending: JobEnding) -> dict[str, object]:
-    row: dict[str, object] = {
-        "job_id": ending.job_id,
-        "round": ending.round,
-        "batch_id": ending.batch_id,
-        "claim": ending.claim,
-        "result": None,
-        "failure_kind": None,
-        "failure_message": None,
-        "raw_output": None,
-        "validation_errors": None,
-        "refusal": None,
-        "model_answered": ending.model_answered,
-        "is_standin": ending.is_standin,
-        "provenance": ending.provenance,
-        "points": None,
+def _outcome_columns(endings: Sequence[JobEnding]) -> dict[str, list[Any]]:
+    failures = [each.outcome if isinstance(each.outcome, Failure) else None for each in endings]
+    results = [result_json(each.outcome) if isinstance(each.outcome, Success) else None for each in endings]
+    plain: dict[str, list[Any]] = {
+        "job_id": [each.job_id for each in endings],
+        "round": [each.round for each in endings],
+        "batch_id": [each.batch_id for each in endings],
+        "claim": [each.claim for each in endings],
+        "result": results,
     }
-    match ending.outcome:
-        case Success() as success:
-            row["result"] = written = result_json(success)
-            row["points"] = headline(json.loads(written))
-        case Failure() as failure:
-            row["failure_kind"] = str(failure.kind)
-            row["failure_message"] = failure.message
-            row["raw_output"] = failure.raw_output
-            row["validation_errors"] = [dict(error) for error in failure.validation_errors] or None
-            row["refusal"] = failure.refusal
-    return fit_outcome(row)
+    return plain | fitted_columns(
+        outcomes,
+        {
+            "failure_kind": [each and str(each.kind) for each in failures],
+            "failure_message": [each and each.message for each in failures],
+            "raw_output": [each and each.raw_output for each in failures],
+            "validation_errors": [each and ([*map(dict, each.validation_errors)] or None) for each in failures],
+            "refusal": [each and each.refusal for each in failures],
+            "model_answered": [each.model_answered for each in endings],
+            "is_standin": [each.is_standin for each in endings],
+            "provenance": [each.provenance for each in endings],
+            "points": [None if each is None else headline(json.loads(each)) for each in results],
+        },
+    )

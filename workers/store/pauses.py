@@ -15,6 +15,7 @@ from sqlalchemy import delete, exists, literal, or_, select, true, union_all, up
 
 from workers.contract.errors import AmbiguousTarget, UnknownTarget
 from workers.contract.job import QueueName
+from workers.store.compiled import Compiled
 from workers.store.control_tables import pauses
 from workers.store.ledger import Purpose
 from workers.store.parks import shift_deadlines
@@ -183,19 +184,21 @@ def _waits_for(connection: Connection, batch_id: int, which: ColumnElement[bool]
     return connection.execute(query).scalar() is not None
 
 
+_HOLDING = Compiled(union_all(select(pauses.c.scope, pauses.c.name), select(literal("park"), parks.c.account)))
+
+
 def read_paused(connection: Connection, *, batch_ids: Collection[int] | None = None) -> Paused | None:
     """What workers must not begin now, of these batches or of all; None while nothing is paused and no account parked.
 
     One short query then.
     """
-    holding = union_all(select(pauses.c.scope, pauses.c.name), select(literal("park"), parks.c.account))
-    found = connection.execute(holding).all()
+    found = _HOLDING.execute(connection, {}).all()
     if not found:
         return None
     of_these = true() if batch_ids is None else batches.c.id.in_(batch_ids)
     is_closed = or_(~IS_BATCH_OPEN, batches.c.provider.in_(select(parks.c.account)))
     closed = connection.execute(select(batches.c.id).where(is_closed, of_these)).scalars()
-    return Paused(frozenset(closed), frozenset(name for scope, name in found if scope == PauseScope.MODEL))
+    return Paused(frozenset(closed), frozenset(row.name for row in found if row.scope == PauseScope.MODEL))
 
 
 def paused_openings(connection: Connection, openings: Sequence[AttemptOpening]) -> set[str]:

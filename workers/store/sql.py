@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select, union
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, literal_column, or_, select, union
 
 from workers.contract.outcome import JobState
-from workers.store.bulk import among
+from workers.store.bulk import among_given, given_list
+from workers.store.compiled import Compiled
 from workers.store.control_tables import pauses
 from workers.store.tables import batch_gates, batches, day_gates, jobs, now_seconds, parks, pilot_jobs
 
@@ -95,8 +96,7 @@ LIST_LENGTH = 500
 """Values per IN list: well below every limit of bound parameters, and few different statements to prepare."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedJob:
+class LockedJob(NamedTuple):
     """A job's state that nobody can change before this transaction ends."""
 
     id: str
@@ -118,16 +118,19 @@ def lock_jobs(connection: Connection, job_ids: Collection[str], *, skip_locked: 
 
     `skip_locked`: absent, too, are those that somebody else has locked, who may be a process that was stopped.
     """
-    columns = (
-        jobs.c.id, jobs.c.batch_id, jobs.c.round, jobs.c.claim, jobs.c.state, jobs.c.worker_id, jobs.c.cancel_requested,
-        jobs.c.lost_claims,
-    )  # fmt: skip
-    locked: dict[str, LockedJob] = {}
-    for some in in_lists(sorted(job_ids)):
-        statement = in_id_order(select(*columns).where(among(connection, jobs.c.id, some)), skip_locked=skip_locked)
-        rows = connection.execute(statement)
-        locked.update((row.id, LockedJob(**row._mapping)) for row in rows)  # noqa: SLF001 - a Row's public view
-    return locked
+    if not job_ids:
+        return {}
+    found = _locking(connection.dialect.name, skip_locked).execute(
+        connection, {"job_ids": given_list(connection, sorted(job_ids))}
+    )
+    return {row[0]: LockedJob._make(row) for row in found}
+
+
+@cache
+def _locking(dialect_name: str, skip_locked: bool) -> Compiled:  # noqa: FBT001
+    columns = [jobs.c[name] for name in LockedJob._fields]
+    chosen = select(*columns).where(among_given(jobs.c.id, bindparam("job_ids"), dialect_name))
+    return Compiled(in_id_order(chosen, skip_locked=skip_locked))
 
 
 def in_id_order(statement: Select[Any], *, skip_locked: bool = False) -> Select[Any]:

@@ -7,12 +7,14 @@ that joined late has had fewer than its leader.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy import bindparam, func, insert, literal, or_, select, update
 
 from workers.contract.outcome import ENDED_STATES, JobState
-from workers.store.bulk import among
+from workers.store.bulk import among, among_given, given_list
+from workers.store.compiled import Compiled
 from workers.store.sql import IS_FOLLOWING, in_id_order, in_lists, lock_jobs
 from workers.store.tables import flags, jobs, outcomes
 
@@ -53,17 +55,10 @@ def end_followers(connection: Connection, leader_ids: Collection[str]) -> int:
 
     For the transaction that ended the leaders, or one that holds their locks.
     """
-    return sum(_end_some(connection, some) for some in in_lists(leader_ids))
-
-
-def _end_some(connection: Connection, leader_ids: list[str]) -> int:
-    followers = list(
-        connection.execute(
-            select(jobs.c.id)
-            .join(_leader, _OF_THEIR_LEADERS)
-            .where(among(connection, jobs.c.leader_id, leader_ids), IS_FOLLOWING, _leader.c.state.in_(ENDED_STATES))
-        ).scalars()
-    )
+    if not leader_ids:
+        return 0
+    leaders = given_list(connection, leader_ids)
+    followers = [row[0] for row in _waiting(connection.dialect.name).execute(connection, {"leader_ids": leaders})]
     for some in in_lists(followers):
         _copy(connection, some, outcomes, claim=literal(0), same_as=jobs.c.leader_id)
         _copy(connection, some, flags)
@@ -76,6 +71,19 @@ def _end_some(connection: Connection, leader_ids: list[str]) -> int:
             )
         )
     return len(followers)
+
+
+@cache
+def _waiting(dialect_name: str) -> Compiled:
+    return Compiled(
+        select(jobs.c.id)
+        .join(_leader, _OF_THEIR_LEADERS)
+        .where(
+            among_given(jobs.c.leader_id, bindparam("leader_ids"), dialect_name),
+            IS_FOLLOWING,
+            or_(*[_leader.c.state == str(state) for state in ENDED_STATES]),
+        )
+    )
 
 
 def _copy(

@@ -24,7 +24,7 @@ def complaints(report: Report, plan: Plan) -> list[str]:
         f"requests stand open: {dict(books.endings)}": "None" in books.endings,
         f"the marker is in {report.marker_found_in}": bool(report.marker_found_in),
         "a worker did not stop in order": not report.stopped_in_order,
-        "too few kills": len(report.kills) < plan.duration / plan.kill_period / 3,
+        "too few kills": len(report.kills) < plan.least_kills,
         "a kill came with too few calls in flight": any(
             kill.calls_at_provider < plan.least_in_flight for kill in report.kills
         ),

@@ -7,6 +7,7 @@ every prompt is found nowhere but in the store.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import tempfile
@@ -38,10 +39,9 @@ if TYPE_CHECKING:
 MARKER = "XCHAOSMARKERX"
 """Stands in every prompt."""
 PROVIDER = "standin"
-WAVE = 200
-"""Jobs per enqueue, each a batch of its own."""
 PLENTY = "60000"
 """Requests a minute: a provider that names no limit is approached in steps, and kills want many calls at once."""
+MOST_LONGER = 5  # times the planned duration, until enough workers were killed
 FAULTS = ("reset_before=0.02", "reset_body=0.01", "hang=0.01", "server_error=0.02")
 
 
@@ -59,6 +59,8 @@ class Plan:
     call_timeout: float = 15.0
     drain: float = 120.0
     """Without a job that ends: those that two workers died of run alone, one by one, for as long as it takes."""
+    wave: int = 200
+    """Jobs per enqueue, each a batch of its own; two waves wait, and are drained in the end."""
     seed: int = 0
     with_postgresql: bool = True
     pooled: bool = False
@@ -67,6 +69,11 @@ class Plan:
     """Each worker has an address and a clock of its own, and one of them is cut off for a while."""
     rolling: str | None = None
     """Workers are replaced by those of the next release while they run: of this checkout, from this commit on."""
+
+    @property
+    def least_kills(self) -> int:
+        """A machine that is slow takes longer for them than planned."""
+        return math.ceil(self.duration / self.kill_period / 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +219,7 @@ def produce(scene: Scene, stop: threading.Event) -> None:
     publisher = Publisher.connect(settings)
     client = JobClient(store=scene.store, publisher=publisher, registry=builtin_registry(), provider=PROVIDER)
     parameters = JobParameters(max_tokens=64, max_retries=20, retry_delay_seconds=0.2)
-    wave, broke_off = 0, False
+    size, wave, broke_off = scene.plan.wave, 0, False
     while broke_off or not stop.is_set():
         specs = [
             JobSpec(
@@ -222,12 +229,12 @@ def produce(scene: Scene, stop: threading.Event) -> None:
                 model="standin",
                 parameters=parameters,
             )
-            for number in range(WAVE)
+            for number in range(size)
         ]
         try:
-            if broke_off or _waiting(scene.store) < 2 * WAVE:
+            if broke_off or _waiting(scene.store) < 2 * size:
                 client.enqueue(specs, name=f"wave-{wave}")
-                scene.enqueued += WAVE
+                scene.enqueued += size
                 wave, broke_off = wave + 1, False
         except ServiceUnavailable:  # committed or not: nobody knows before it is sent again
             broke_off = True
@@ -252,7 +259,8 @@ def _wreak(scene: Scene, witness: Witness, say: Callable[[str], None]) -> tuple[
         *scene.setting.wreckings(scene),
     ]
     wreckings.sort(key=lambda wrecking: wrecking[0])
-    while (passed := time.monotonic() - began) < plan.duration:
+    longest = MOST_LONGER * plan.duration
+    while (passed := time.monotonic() - began) < (plan.duration if len(scene.kills) >= plan.least_kills else longest):
         if wreckings and passed > wreckings[0][0] * plan.duration:
             wreckings.pop(0)[1]()
             say(scene.events[-1])

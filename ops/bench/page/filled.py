@@ -57,9 +57,10 @@ def fill(store: Store, students: int, *, name: str = BATCH, seed: int = 7) -> No
 def _add_doubt(store: Store, rows: Sequence[Any], chance: random.Random) -> None:
     """Two rubrics with bands, answers that were repaired, grades far from those of nearly the same work."""
     bands = [{"score_min": start} for start in (0, 50, 65, 80, 90)]
+    criterion = {"criterion_id": "all", "name": "All of it", "max_points": 100}
     rubrics = ("one", "two")
     for each in rubrics:
-        save_context(store, context_hash=each, content={"criteria": [{"max_points": 100}], "overall_bands": bands})
+        save_context(store, context_hash=each, content={"criteria": [criterion], "overall_bands": bands})
     with store.transaction() as connection:
         for number, each in enumerate(rubrics):
             of_rubric = (jobs.c.batch_id == rows[0].batch_id) & (jobs.c.position % len(rubrics) == number)

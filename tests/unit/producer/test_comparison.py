@@ -67,6 +67,17 @@ def test_a_batch_of_two_rubrics_knows_the_criteria_of_both_by_name(client: JobCl
     assert found.notes == ("columns that are no grade of this batch: Question",), "it names two criteria"
 
 
+def test_who_only_one_of_the_two_graded_is_counted_whether_or_not_the_grades_are_kept(client: JobClient):
+    enqueue(client, "anna", "ben", "cleo")
+    for student in ("anna", "ben", "cleo"):
+        end(client, student, {"total_points": 5, "criteria": {"one": {"points": 5}}})
+    columns = {"total": {"anna": 5.0, "stranger": 1.0}, "one": {"ben": 4.0}}
+
+    found = compare_with_person(review_of(client, "b"), HandGrades(by_field=columns, missing=dict.fromkeys(columns, 0)))
+
+    assert {each.field: (each.pairs, each.missing) for each in found.fields} == {"total": (1, 3), "one": (1, 2)}
+
+
 def test_each_grade_is_close_to_the_borders_of_its_own_rubric(client: JobClient):
     starts = {"anna": 50, "ben": 80}
     enqueue(client, *starts)
