@@ -16,7 +16,7 @@ from producer.review.glance import Choice, KeptRubrics, Show, Sign, SortBy
 from workers.contract.decision import ReviewState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from producer.review.glance import BatchGlance, Board, Reason, StudentLine
@@ -131,7 +131,7 @@ def _say_compared(board: Board) -> None:
     """What the order of reading counts, and what it does not know yet."""
     known = board.comparison()
     counts = "Counted: failures, flags, repaired answers, and grades close to a border of their own rubric"
-    second = "A second grading is compared under Compare, or with `gradequeue review --against`."
+    second = "A second grading is compared under Compare."
     if known.is_current:
         st.caption(f"{counts}, and grades far from those of nearly equal work. {second}")
         return
@@ -152,16 +152,23 @@ def _line(batch: str, line: StudentLine, *, schema: str | None) -> None:
             st.text(name)
         if (said := points(line.points, schema=schema, most=line.most_points)) != "":
             st.text(said)
-        if line.failure_kind is not None:
-            st.badge(failure_title(line.failure_kind), color="red", icon=":material/error:")
-        for kind in line.flags:
-            st.badge(flag_title(kind), color="orange", icon=":material/flag:")
-        if line.is_stale:
-            st.badge("graded again since", color="orange")
+        # in one element: a browser draws a page of students in the time that its elements take
+        if badges := " ".join(f":{color}-badge[{text}]" for color, text in _badges(line)):
+            st.markdown(badges)
         for reason in other_reasons(line.reasons):
             st.caption(plain(reason))
-        if line.state is not ReviewState.UNDECIDED:
-            state = state_title(line.state, is_by_hand=line.failure_kind is not None)
-            st.badge(plain(f"{state} by {line.decided_by}"), color="blue")
-        if line.released:
-            st.badge("changed since release" if line.changed else "released", color="green")
+
+
+def _badges(line: StudentLine) -> Iterator[tuple[str, str]]:
+    """Color and text, with Markdown's signs escaped, of what is to be known before one opens the student."""
+    if line.failure_kind is not None:
+        yield "red", f":material/error: {plain(failure_title(line.failure_kind))}"
+    for kind in line.flags:
+        yield "orange", f":material/flag: {plain(flag_title(kind))}"
+    if line.is_stale:
+        yield "orange", "graded again since"
+    if line.state is not ReviewState.UNDECIDED:
+        state = state_title(line.state, is_by_hand=line.failure_kind is not None)
+        yield "blue", plain(f"{state} by {line.decided_by}")
+    if line.released:
+        yield "green", "changed since release" if line.changed else "released"

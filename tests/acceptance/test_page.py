@@ -9,24 +9,21 @@ import csv
 import io
 import json
 import os
-import signal
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import expect
 
-from ops.bench.processes import free_port
 from ops.standin.keys import account_of
 from tests.support.accessibility import violations
 from tests.support.browser import PATIENCE_MILLISECONDS, PHONE, open_browser
 from tests.support.page_stack import archive, upload
+from tests.support.served_page import Served
 from tests.support.unnamed_provider import unnamed_provider
-from tests.support.wait import DEADLINE_SECONDS, wait_until
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from playwright.sync_api import Locator, Page
@@ -49,37 +46,6 @@ RUBRIC = {
         {"criterion_id": "style", "name": "Style", "max_points": 6, "levels": LEVELS},
     ],
 }
-
-
-class Served:
-    """`gradequeue serve`, which can be restarted on the same port."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._process = self._start()
-
-    def _start(self) -> subprocess.Popen[str]:
-        with (self._bench.folder / "serve.log").open("a") as log:
-            process = self._bench.start("serve", "--port", str(self._port), "--no-browser", stderr=log)
-        wait_until(self._answers, "the page answers")
-        return process
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self._port), timeout=0.2).close()
-        except OSError:
-            return False
-        return True
-
-    def restart(self) -> None:
-        self.stop()
-        self._process = self._start()
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)
-        self._process.communicate(timeout=DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -130,19 +96,19 @@ def at_rest(page: Page) -> None:
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    """Choose from a list. One that is drawn again meanwhile closes: then it is opened again."""
-    wanted = page.get_by_role("option", name=option)
+    """Choose from a list. One that is drawn again or moved meanwhile is closed and opened again."""
 
-    def is_open() -> bool:
+    def is_chosen() -> bool:
+        at_rest(page)
         page.get_by_role("combobox", name=label).click()
         try:
-            wanted.wait_for(timeout=2000)
+            page.get_by_role("option", name=option).click(timeout=3000)
         except PlaywrightTimeout:
+            page.keyboard.press("Escape")
             return False
         return True
 
-    wait_until(is_open, f"{label} offers {option}")
-    wanted.click()
+    wait_until(is_chosen, f"{label} offers {option}")
 
 
 def look(page: Page, what: str) -> None:
@@ -156,7 +122,7 @@ def look(page: Page, what: str) -> None:
 
 def test_from_an_upload_through_pilot_review_and_correction_to_a_release(bench: Bench, served: Served):
     with open_browser() as page:
-        come_in(page, served.url, "Kim", OWNER)
+        before_anything(page, served.url)
         upload_and_pilot(page)
         served.restart()
         come_in(page, f"{served.url}/batches?batch=week1", "Kim", OWNER)
@@ -188,6 +154,24 @@ def test_from_an_upload_through_pilot_review_and_correction_to_a_release(bench: 
     assert [each["account"] for each in bench.standin.stats()["accounts"]] == [account_of("of-course-b")]
 
 
+def before_anything(page: Page, url: str) -> None:
+    """Who knocks, who is refused, and the pages while there is nothing on them."""
+    come_in(page, url, "Kim", "no password of ours")
+    say_of(page, "Wrong password.")
+    look(page, "wrong password")
+    come_in(page, f"{url}/batches", "Kim", OWNER)
+    say_of(page, "There are no batches yet")
+    look(page, "no batches")
+    page.goto(f"{url}/batches?batch=nobody&student=s00")
+    look(page, "login")
+    come_in(page, f"{url}/batches?batch=nobody&student=s00", "Kim", OWNER)
+    say_of(page, "There is no such student, or no such batch.")
+    look(page, "no such student")
+    come_in(page, url, "Kim", OWNER)
+    shown(page, "Grade submissions")
+    look(page, "nothing uploaded")
+
+
 def upload_and_pilot(page: Page) -> None:
     """What was understood is said before anything is graded; three go first."""
     work = {f"{name}.py": f"def f():\n    return {number}\n".encode() for number, name in enumerate(NAMES)}
@@ -208,6 +192,9 @@ def upload_and_pilot(page: Page) -> None:
     page.get_by_label("Name of the batch").press("Enter")
     page.get_by_role("button", name="Grade 3 of 9 submissions first").click()
     say_of(page, "4 of 10 done")
+    say_of(page, "The pilot of 3 submissions is over")
+    at_rest(page)
+    look(page, "pilot")
 
 
 def release_and_download(page: Page) -> None:
@@ -218,6 +205,8 @@ def release_and_download(page: Page) -> None:
     page.get_by_role("button", name="Approve all that have no flag").click()
     say_of(page, "approved")
     page.get_by_role("button", name="Release", exact=True).click()
+    page.get_by_role("button", name="Release them").wait_for()
+    look(page, "release dialog")
     page.get_by_role("button", name="Release them").click()
     say_of(page, "9 grades released")
     say_of(page, "1 left out: it needs a decision")
@@ -283,7 +272,15 @@ def on_a_phone(page: Page, url: str) -> None:
     found.click()
     shown(page, "s03")
     say_of(page, "Correctness")
+    page.get_by_text("Correct this grade").click()
+    page.get_by_text("History", exact=True).click()
     look(page, "student")
+    page.goto(url)
+    look(page, "login")
+    come_in(page, url, "Kim", OWNER)
+    upload(page, ("week2.zip", archive({"s00.py": b"print(1)\n", "s01.py": b"print(2)\n"})))
+    say_of(page, "First prompt")
+    look(page, "upload")
 
 
 def review_by_keyboard(page: Page) -> None:
@@ -309,6 +306,8 @@ def two_reviewers(page: Page, url: str) -> None:
     assert browser is not None
     other = browser.new_page()
     other.set_default_timeout(PATIENCE_MILLISECONDS)
+    come_in(other, url, "Lee", GRADER)
+    shown(other, "Batches")
     come_in(other, f"{url}/batches?batch=week1&student=s00", "Lee", GRADER)
     shown(other, "s00")
     assert other.get_by_role("button", name="Release").count() == 0

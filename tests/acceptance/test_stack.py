@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 QUICK = {
-    "GRADEQUEUE_HEARTBEAT": "0.5",
+    "GRADEQUEUE_HEARTBEAT": "1",
     "GRADEQUEUE_DEAD_AFTER": "5",
-    "GRADEQUEUE_FEEDER_PERIOD": "0.2",
+    "GRADEQUEUE_FEEDER_PERIOD": "0.5",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 

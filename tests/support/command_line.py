@@ -138,7 +138,7 @@ class Bench:
             "GRADEQUEUE_STANDIN_URL": self.standin.base_url,
             "GRADEQUEUE_HEARTBEAT": "0.5",
             "GRADEQUEUE_DEAD_AFTER": "2",
-            "GRADEQUEUE_FEEDER_PERIOD": "0.2",
+            "GRADEQUEUE_FEEDER_PERIOD": "0.5",
             "PYTHONPATH": str(REPOSITORY),
         }
         return {**inherited, **quick, **self.environment}

@@ -25,7 +25,8 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - looked for, to be replaced
 DATABASE = "postgres"
 """The service that is not started: a server that runs already takes its place."""
-POLL_SECONDS = 0.3
+POLL_SECONDS = 1.0
+"""Each look at a service's health starts a process."""
 START_SECONDS = 120.0
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 """What a process gets of this one's environment; a container would get as little."""
