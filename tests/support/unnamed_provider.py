@@ -30,14 +30,12 @@ def unnamed_provider(standin_url: str) -> Iterator[str]:
             headers = {"content-type": "application/json", "authorization": self.headers.get("authorization", "")}
             try:
                 with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:  # noqa: S310 - loopback
-                    status, content = answer.status, answer.read()
+                    status, kind, content = answer.status, answer.headers["content-type"], answer.read()
             except urllib.error.HTTPError as error:
-                status, content = error.code, error.read()
-            reply = json.loads(content)
-            reply.pop("system_fingerprint", None)
-            written = json.dumps(reply).encode()
+                status, kind, content = error.code, error.headers["content-type"], error.read()
+            written = _events(content) if kind.startswith("text/event-stream") else _unnamed(content)
             self.send_response(status)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", kind)
             self.send_header("content-length", str(len(written)))
             self.end_headers()
             self.wfile.write(written)
@@ -54,3 +52,18 @@ def unnamed_provider(standin_url: str) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _events(content: bytes) -> bytes:
+    """The events of a streamed reply."""
+    lines = content.split(b"\n")
+    mark = b"data: "
+    return b"\n".join(
+        mark + _unnamed(line.removeprefix(mark)) if line.startswith(mark + b"{") else line for line in lines
+    )
+
+
+def _unnamed(content: bytes) -> bytes:
+    reply = json.loads(content)
+    reply.pop("system_fingerprint", None)
+    return json.dumps(reply).encode()
