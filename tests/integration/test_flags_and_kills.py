@@ -80,7 +80,7 @@ def check(scene: Scene, name: str) -> None:
 
 
 def test_a_retry_a_kill_and_a_regrade_lose_no_flag_no_twin_and_no_counterfactual(store: Store, tmp_path: Path):
-    with open_scene(store, tmp_path, latency_ms="600-900") as scene:
+    with open_scene(store, tmp_path, latency_ms="2000-2500") as scene:
         origin = BatchOrigin(fence=FENCE.mark, prompt_layout=PARTS)
         scene.client.enqueue(specs(), name="b", origin=origin, starts_carefully=False)
         batch = scene.client.batch("b")

@@ -5,6 +5,7 @@
 --   cap       the most that it holds (a slice)          level   what it holds, grants that have not started yet deducted
 --   scale     provider's units per unit that we estimate; other traffic on the quota and wrong estimates end up here
 --   correction  sum of all corrections by headers       spent   what we charged since the last header
+--   begun   what the latest call took that has started, at begun_at: a header may not know of it yet
 -- Time is the server's alone. Levels fall below zero, and recover at the rate.
 --
 -- A hold stops all calls but one probe at a time: held is 1 after a refusal, 2 while the provider does not answer;
@@ -70,16 +71,17 @@ end
 
 -- Grants that have not started: {start, requests, tokens} in slots of a few milliseconds, in order of start.
 local function not_started(ahead_key, now)
-  local requests, tokens = 0, 0
+  local requests, tokens, begun = 0, 0, nil
   for _, entry in ipairs(redis.call('LRANGE', ahead_key, 0, -1)) do
     local start, r, t = string.match(entry, '(%S+) (%S+) (%S+)')
     if tonumber(start) <= now then
+      begun = {at = tonumber(start), r_ = tonumber(r), t_ = tonumber(t)}
       redis.call('LREM', ahead_key, 1, entry)  -- a correction upwards lets later grants start before earlier ones
     else
       requests, tokens = requests + tonumber(r), tokens + tonumber(t)
     end
   end
-  return {r_ = requests, t_ = tokens}
+  return {r_ = requests, t_ = tokens, begun = begun}
 end
 
 -- The most that may be spent at once.
@@ -93,8 +95,13 @@ local function guessed_rate(state, now)
   return math.max(LOWEST_GUESS, state.peak * (1 + GUESS_CUT * x ^ 3))
 end
 
+local function note_begun(state, at, requests, tokens)
+  state.begun_at, state.r_begun, state.t_begun = at, requests, tokens
+end
+
 local function refill(state, now, ahead)
   local passed = math.max(0, now - (state.at or now))
+  if ahead.begun then note_begun(state, ahead.begun.at, ahead.begun.r_, ahead.begun.t_) end
   for _, b in ipairs({'r_', 't_'}) do
     if state[b .. 'limit'] then
       state[b .. 'level'] = math.min(ceiling(state, b) - ahead[b], state[b .. 'level'] + passed * state[b .. 'rate'])

@@ -83,7 +83,10 @@ local function delay_of(b, cost)
   if not state[b .. 'limit'] then return 0 end
   -- more than a full bucket is admitted from a full bucket
   local cap = state[b .. 'cap']
-  local need = math.min(cost + share_of_margin * margin(state, b) + held_back * cap, cap) + slack(state, b, cost)
+  -- a level above the ceiling is never reached, so a margin up there would be waited for each time
+  local most = math.max(ceiling(state, b), cost + state[b .. 'rate'] * SLACK_SECONDS)
+  local alone = math.min(cost + share_of_margin * margin(state, b), most)
+  local need = math.min(alone + held_back * cap, cap) + slack(state, b, cost)
   return math.max(0, need - state[b .. 'level']) / state[b .. 'rate']
 end
 
@@ -120,7 +123,9 @@ for i = COSTS_AT, math.min(#ARGV, COSTS_AT - 1 + most) do
   local r_base, t_base = charge('r_', r_cost, delay), charge('t_', t_cost, delay)
   for _, text in ipairs({string.format('%.17g', delay), r_base, t_base}) do grants[#grants + 1] = text end
   granted, granted_tokens = granted + 1, granted_tokens + tokens
-  if delay > 0 then
+  if delay == 0 then
+    note_begun(state, now, r_cost, t_cost)
+  else
     local slot = math.ceil((now + delay) / SLOT_SECONDS) * SLOT_SECONDS
     local last = slots[#slots]
     if last and last[1] >= slot then

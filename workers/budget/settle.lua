@@ -93,6 +93,10 @@ local function observe(b, limit, remaining, reset, base)
     correction = at_admission
   end
   correction = math.min(most - state[b .. 'level'], correction)
+  -- where calls are few, every header may be of a moment at which the latest call was under way
+  if correction > 0 and now - (state.begun_at or 0) < LAG_SECONDS then
+    correction = math.max(0, correction - (state[b .. 'begun'] or 0))
+  end
   if correction > 0 then correction = lasting(b, correction) else state[b .. 'more_since'] = nil end
   state[b .. 'level'] = state[b .. 'level'] + correction
   state[b .. 'correction'] = state[b .. 'correction'] + correction

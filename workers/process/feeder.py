@@ -29,7 +29,7 @@ from workers.log import get_logger, log_frames
 from workers.process.own_thread import OwnThread
 from workers.store import feed as feeds
 from workers.store.day_caps import end_days, has_ended_days, recount_days
-from workers.store.first_jobs import batches_waiting_for_first_jobs
+from workers.store.first_jobs import batches_held_back, batches_let_go, batches_waiting_for_first_jobs
 from workers.store.gates import recount_caps
 from workers.store.leases import drop_lease, take_lease
 from workers.store.liveness import free_dead, read_pulses
@@ -38,7 +38,7 @@ from workers.store.tallies import fold
 from workers.store.twins import end_left, leaders_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
@@ -162,9 +162,14 @@ class Feeder(OwnThread):
                 return False
         return self._stopping.wait(seconds)
 
-    def _look_at_first_jobs(self) -> None:
+    def _look_at_first_jobs(self, as_published: Mapping[int, int] | None = None) -> None:
+        """`as_published`: what held while the round published, before an early answer let more follow."""
+        as_published = as_published or {}
         with self._store.snapshot() as connection:
-            self._waiting_for_first_jobs = batches_waiting_for_first_jobs(connection)
+            waiting = batches_waiting_for_first_jobs(connection)
+            let_go = batches_let_go(connection, as_published)
+        waiting |= {each: allowed for each, allowed in as_published.items() if each in waiting or each in let_go}
+        self._waiting_for_first_jobs = waiting
 
     def round(self) -> bool:
         """One round; false when another feeder holds the lease."""
@@ -189,11 +194,12 @@ class Feeder(OwnThread):
         self._apart("caps", self._recount_now_and_then)
         with self._store.snapshot() as connection:
             waiting = feeds.feeds_with_work(connection)
+            held_back = batches_held_back(connection)
         for feed in waiting:
             self._apart("missing", lambda feed=feed: self._resend_missing(feed))  # type: ignore[misc]
             others_work = any(each.queue == feed.queue for each in waiting if each != feed)
             self._apart("publish", partial(self._publish, feed, others_work=others_work))
-        self._apart("first_jobs", self._look_at_first_jobs)
+        self._apart("first_jobs", lambda: self._look_at_first_jobs(held_back))
         return True
 
     def _apart(self, step: str, work: Callable[[], object]) -> None:

@@ -37,6 +37,12 @@ _DEAREST_USD = (
 )
 """The most that one request of a batch can cost; null without a price."""
 _IS_STARTED = or_(IS_RUNNING, IS_WAITING)
+_ITS_JOBS = jobs.c.batch_id == batch_gates.c.batch_id
+_IS_HELD_BACK = (
+    batch_gates.c.proven_at.is_(None),
+    batch_gates.c.closed_at.is_(None),
+    exists().where(_ITS_JOBS, IS_UNPUBLISHED),
+)
 
 
 def first_jobs_allowed(heard_seconds: float | None, *, dearest_usd: float | None = None) -> int:
@@ -65,16 +71,26 @@ def first_jobs_room(connection: Connection, unproven: Collection[int]) -> dict[i
     return {batch_id: count - running.get(batch_id, 0) for batch_id, count in allowed.items()}
 
 
-def batches_waiting_for_first_jobs(connection: Connection) -> dict[int, int]:
-    """The batches whose other jobs wait until one of the first, which have started, succeeds; how many may run now."""
-    its_jobs = jobs.c.batch_id == batch_gates.c.batch_id
-    return _allowed(
-        connection,
-        batch_gates.c.proven_at.is_(None),
-        batch_gates.c.closed_at.is_(None),
-        exists().where(its_jobs, _IS_STARTED),
-        exists().where(its_jobs, IS_UNPUBLISHED),
+def batches_held_back(connection: Connection) -> dict[int, int]:
+    """The batches that have jobs to publish and no success yet; how many of their jobs may run now."""
+    return _allowed(connection, *_IS_HELD_BACK)
+
+
+def batches_let_go(connection: Connection, batch_ids: Collection[int]) -> set[int]:
+    """Those of these that have had a success and still have jobs to publish."""
+    if not batch_ids:
+        return set()
+    gates = select(batch_gates.c.batch_id).where(
+        batch_gates.c.batch_id.in_(batch_ids),
+        batch_gates.c.proven_at.is_not(None),
+        exists().where(_ITS_JOBS, IS_UNPUBLISHED),
     )
+    return set(connection.execute(gates).scalars())
+
+
+def batches_waiting_for_first_jobs(connection: Connection) -> dict[int, int]:
+    """Those of them whose first jobs have started: any moment may let more of them follow."""
+    return _allowed(connection, *_IS_HELD_BACK, exists().where(_ITS_JOBS, _IS_STARTED))
 
 
 def _allowed(connection: Connection, *which: ColumnElement[bool]) -> dict[int, int]:

@@ -42,6 +42,27 @@ def test_the_first_success_lets_the_rest_of_a_batch_follow_before_the_next_round
         feeder.stop()
 
 
+def test_a_success_that_comes_while_the_round_still_publishes_is_not_missed(
+    store: Store, broker: redis.Redis, new_feeder: Callable[..., Feeder], monkeypatch: pytest.MonkeyPatch
+):
+    batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest())
+    add_jobs(store, batch, [new_job(f"b{number}") for number in range(9)])
+    feeder = new_feeder(period_seconds=3600.0)
+    publish = feeder._publish
+
+    def published_and_answered(*args: object, **options: object) -> None:
+        publish(*args, **options)
+        if len(messages(broker)) == FIRST_JOBS:
+            persist(store, ending=success(take(broker, store, FIRST_JOBS)[0]))
+
+    monkeypatch.setattr(feeder, "_publish", published_and_answered)
+    feeder.start()
+    try:
+        wait_until(lambda: len(messages(broker)) == 9 - FIRST_JOBS, "the others are published")
+    finally:
+        feeder.stop()
+
+
 def test_the_first_headers_let_more_follow_before_the_next_round_is_due(
     store: Store, broker: redis.Redis, new_feeder: Callable[..., Feeder]
 ):

@@ -38,6 +38,34 @@ async def test_a_request_limit_is_used_up_without_refusals(
 
 
 @pytest.mark.parametrize("headers_at_admission", [False, True], ids=["at answer", "at admission"])
+@pytest.mark.parametrize("latency_seconds", [1.0, 20.0])
+@pytest.mark.parametrize(
+    ("limits", "calls_per_second"),
+    [
+        ({"rpm": 60, "slice_seconds": 10.0}, 1.0),
+        ({"rpm": 3000, "tpm": 60_000, "slice_seconds": 2.0}, 1.0),
+        ({"rpm": 3000, "tpm": 60_000, "slice_seconds": 10.0}, 1.0),
+        ({"rpm": 3000, "tpm": 150_000, "slice_seconds": 1.0}, 2.5),
+        ({"rpm": 3000, "tpm": 150_000, "slice_seconds": 10.0}, 2.5),
+    ],
+    ids=["RPM 60", "2 calls fit", "10 calls fit", "2.5 calls fit", "25 calls fit"],
+)
+async def test_of_a_limit_of_few_calls_a_call_under_way_is_not_taken_for_spare_budget(
+    drain: Callable[..., Drain],
+    headers_at_admission: bool,  # noqa: FBT001 - pytest passes by name
+    latency_seconds: float,
+    limits: dict[str, object],
+    calls_per_second: float,
+):
+    run = drain(latency_seconds, limits, headers_at_admission=headers_at_admission, streams=True)
+
+    await run.run(120)
+
+    assert len(run.refused) <= 3
+    assert len(run.admitted) >= 0.95 * calls_per_second * 120
+
+
+@pytest.mark.parametrize("headers_at_admission", [False, True], ids=["at answer", "at admission"])
 @pytest.mark.parametrize("share_charged", [0.5, 1.0, 1.3], ids=["overestimated", "right", "underestimated"])
 async def test_a_token_limit_is_used_up_whatever_the_estimate_is_worth(
     drain: Callable[..., Drain],

@@ -37,8 +37,8 @@ INVALID = Failure(
 
 
 @pytest.fixture(autouse=True)
-def _priced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.support.playing.ModelProfile", lambda: PRICED)
+def _priced(playing: Playing, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    playing.profile = PRICED
     monkeypatch.setattr(module, "ASK_AGAIN_SECONDS", 0.01)
 
 

@@ -226,9 +226,8 @@ async def test_the_jobs_of_a_batch_wait_for_its_first_answer(
     grader: Grader,  # noqa: F811
     playing: Playing,  # noqa: F811
     store: Store,
-    monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("tests.support.playing.ModelProfile", lambda: profile_of("gpt-6.1-terra"))
+    playing.profile = profile_of("gpt-6.1-terra")
     save_context(store, context_hash="h", content={INSTRUCTIONS_KEY: "rubric " * 1_000})
     entry = builtin_registry().resolve(SCHEMA, None)
     specs = [replace(new_job(name).spec, schema=SCHEMA, instructions="rubric " * 1_000) for name in "abc"]
