@@ -20,15 +20,21 @@ if TYPE_CHECKING:
 
     from workers.process.feeder import Feeder
     from workers.store import Store
+    from workers.store.overviews import BatchHeader
 
 pytestmark = pytest.mark.integration
+
+
+def nine_jobs(store: Store) -> BatchHeader:
+    batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest())
+    add_jobs(store, batch, [new_job(f"b{number}") for number in range(9)])
+    return batch
 
 
 def test_the_first_success_lets_the_rest_of_a_batch_follow_before_the_next_round_is_due(
     store: Store, broker: redis.Redis, new_feeder: Callable[..., Feeder]
 ):
-    batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest())
-    add_jobs(store, batch, [new_job(f"b{number}") for number in range(9)])
+    nine_jobs(store)
     feeder = new_feeder(period_seconds=3600.0)
     feeder.start()
     try:
@@ -45,8 +51,7 @@ def test_the_first_success_lets_the_rest_of_a_batch_follow_before_the_next_round
 def test_a_success_that_comes_while_the_round_still_publishes_is_not_missed(
     store: Store, broker: redis.Redis, new_feeder: Callable[..., Feeder], monkeypatch: pytest.MonkeyPatch
 ):
-    batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest())
-    add_jobs(store, batch, [new_job(f"b{number}") for number in range(9)])
+    nine_jobs(store)
     feeder = new_feeder(period_seconds=3600.0)
     publish = feeder._publish
 
@@ -66,9 +71,7 @@ def test_a_success_that_comes_while_the_round_still_publishes_is_not_missed(
 def test_the_first_headers_let_more_follow_before_the_next_round_is_due(
     store: Store, broker: redis.Redis, new_feeder: Callable[..., Feeder]
 ):
-    batch = open_batch(store, name="b", provider="p", queue="bulk", gate=GateRequest())
-    add_jobs(store, batch, [new_job(f"b{number}") for number in range(9)])
-    feeder = new_feeder(period_seconds=3600.0)
+    batch, feeder = nine_jobs(store), new_feeder(period_seconds=3600.0)
     feeder.start()
     try:
         wait_until(lambda: len(messages(broker)) == FIRST_JOBS, "the first jobs are published")
